@@ -1,0 +1,37 @@
+"""fastvi: Monte Carlo ELBO, KL and score gradients with their standard errors, from a plain Python log density."""
+
+import os as _os
+
+_here = _os.path.dirname(__file__)
+if not _os.path.isdir(_os.path.join(_here, "kernels")):  # a checkout or an editable install: kernels/ lies beside us
+    __path__.append(_os.path.dirname(_here))
+
+from .divergences import kl_divergence
+from .elbo import elbo
+from .errors import NonFiniteError
+from .estimates import Estimate, GradientEstimate
+from .families import FullRankGaussian, MeanFieldGaussian
+from .gradients import elbo_gradient
+from .info import show_versions
+from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
+from .target import Target
+from .version import __version__
+
+__all__ = [
+    "Estimate",
+    "FullRankGaussian",
+    "GradientEstimate",
+    "MeanFieldGaussian",
+    "NonFiniteError",
+    "Target",
+    "__version__",
+    "elbo",
+    "elbo_gradient",
+    "expit",
+    "kl_divergence",
+    "log1mexp",
+    "logaddexp",
+    "show_versions",
+    "softplus",
+    "where",
+]

@@ -1,0 +1,67 @@
+"""Arguments checked once, at the door: one line that names the argument, what it was and what was expected."""
+
+import numbers
+
+import numpy as np
+
+
+def describe(value) -> str:
+    """A short account of a value for an error message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def count(name, value, least=1) -> int:
+    """A whole number of at least ``least``."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an int >= {least}, got {describe(value)} ({type(value).__name__})")
+    if value < least:
+        raise ValueError(f"{name}: expected an int >= {least}, got {describe(value)}")
+    return int(value)
+
+
+def positive(name, value) -> float:
+    """A finite positive real number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a positive number, got {describe(value)} ({type(value).__name__})")
+    if not 0 < float(value) < np.inf:
+        raise ValueError(f"{name}: expected a finite number > 0, got {describe(value)}")
+    return float(value)
+
+
+def choice(name, value, allowed) -> str:
+    """One of a few names."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {describe(value)}")
+    return value
+
+
+def real_array(name, value, ndim) -> np.ndarray:
+    """A finite float64 array of ``ndim`` dimensions, C-contiguous."""
+    array = numeric(name, value)
+    if array.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimension{'s' * (ndim != 1)}, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name}: expected at least one element, got shape {array.shape}")
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    if not np.isfinite(array).all():
+        where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
+        raise ValueError(f"{name}: expected finite values, got {array[where]} at index {tuple(map(int, where))}")
+    return array
+
+
+def numeric(name, value) -> np.ndarray:
+    """An array of reals that float64 or int64 can hold exactly, as NumPy reads it."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: a masked array; its mask would be ignored, so pass the values you mean")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    if array.dtype.itemsize > 8:
+        raise TypeError(f"{name}: {array.dtype} would be rounded to float64; convert it yourself")
+    return array

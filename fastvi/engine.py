@@ -1,0 +1,154 @@
+"""One sweep over the draws: hands the family, the target and the draws' address to the kernels, and reads the sums."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from .kernels import cpu, density, moments, pool
+from . import checks
+from .errors import NonFiniteError
+from .families import Gaussian
+from .target import Target
+
+
+class Sweep(NamedTuple):
+    """What a sweep brings: the moments of all draws, and for gradients those of each leaf with its score sums."""
+
+    total: np.ndarray
+    rows: np.ndarray
+    sums: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return int(self.total[moments.COUNT])
+
+    @property
+    def num_neginf(self) -> int:
+        return int(self.total[moments.NEGATIVE_INFINITE])
+
+    def mean_and_variance(self, mean) -> tuple[float, float]:
+        """Of log w (``moments.MEAN_W``) or log p (``moments.MEAN_P``); the variance of one draw, nan for one draw."""
+        count = self.total[moments.COUNT]
+        squares = self.total[mean + 1]
+        return float(self.total[mean]), float(squares / (count - 1.0)) if count > 1 else float("nan")
+
+
+def check(target, q) -> None:
+    """A target and an approximation that fit each other."""
+    if not isinstance(target, Target):
+        raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
+    if not isinstance(q, Gaussian):
+        raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
+    if q.dim != target.dim:
+        raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
+
+
+def threads(num_threads) -> int:
+    """``num_threads`` checked; all CPUs of this process for None."""
+    return pool.available_threads() if num_threads is None else checks.count("num_threads", num_threads)
+
+
+def reporter(progress, num_samples, leaf):
+    """(report, close) for ``progress``: False, True for a tqdm bar, or a function of (done, total) draws."""
+    if progress is False or progress is None:
+        return None, lambda: None
+    if callable(progress):
+        return lambda leaves: progress(min(leaves * leaf, num_samples), num_samples), lambda: None
+    if progress is not True:
+        raise TypeError(f"progress: expected a bool or a function of (done, total), got {checks.describe(progress)}")
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress=True needs tqdm: pip install 'fastvi[progress]'") from None
+    bar = tqdm(total=num_samples, unit="draw", unit_scale=True)
+    return lambda leaves: bar.update(min(leaves * leaf, num_samples) - bar.n), bar.close
+
+
+def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=None, progress=False) -> Sweep:
+    """Sweep the draws 0 … num_samples - 1 of a stream.
+
+    Raises
+    ------
+    NonFiniteError
+        where log p is NaN or +inf
+    KeyboardInterrupt
+        with the Sweep so far as ``.partial``
+    Exception
+        whatever the log density raises
+    """
+    compiled = target.trusted(q, key)
+    plan = cpu.plan(q.family, q.dim, num_samples, gradient)
+    kernel = cpu.sweep(q.family, gradient)
+    loc, scale = q.arrays
+    rows = moments.empty_rows(plan.leaves)
+    sums = np.zeros((plan.leaves if gradient else 0, cpu.SUMS, plan.coordinates))
+    stop = np.zeros(1, dtype=np.int64)
+    lane_width = density.LANE_WIDTH if compiled.vectorised else 1
+    words = target.words.ctypes.data
+
+    def call(first, last):
+        status = kernel(loc, scale, q.dim, key.word, stream, num_samples, plan.tile, plan.leaf, lane_width, first, last,
+                        compiled.address, words, stop, rows, sums)
+        return status == cpu.RAISED
+
+    report, close = reporter(progress, num_samples, plan.leaf)
+    num_threads = threads(num_threads)
+    rate = target.seconds_per_draw
+    start = time.perf_counter()
+    try:
+        pool.run(plan.leaves, call, stop, num_threads, None if rate is None else rate * num_samples, report)
+    except KeyboardInterrupt as interrupt:
+        interrupt.partial = merged(rows, sums)  # type: ignore[attr-defined]
+        raise
+    finally:
+        close()
+    target.seconds_per_draw = (time.perf_counter() - start) * min(num_threads, plan.leaves) / num_samples
+    result = merged(rows, sums)
+    if result.total[moments.RAISED] != moments.NOWHERE:
+        raise_again(target, q, key, stream, int(result.total[moments.RAISED]), plan.tile)
+    if result.total[moments.BAD] or result.total[moments.NEGATIVE_INFINITE]:
+        explain_nonfinite(result, target, q, key, stream)
+    return result
+
+
+def merged(rows, sums) -> Sweep:
+    """The leaves of a sweep, finished or not, merged in order."""
+    total = np.empty(moments.COLUMNS)
+    cpu.merger()(rows, total)
+    return Sweep(total, rows, sums)
+
+
+def draw_of(q, key, stream, index) -> np.ndarray:
+    """One draw by its index."""
+    out = np.empty((1, q.dim))
+    q.fill(out, key, stream, index)
+    return out[0]
+
+
+def raise_again(target, q, key, stream, first, tile):
+    """The compiled density raised in the tile that starts at draw ``first``: let Python raise the same."""
+    for index in range(first, first + tile):
+        target.in_python(draw_of(q, key, stream, index), index)
+    raise RuntimeError(f"the compiled log density {target.name} raised between the draws {first} and {first + tile - 1}, "
+                       "where Python does not")
+
+
+def explain_nonfinite(result, target, q, key, stream):
+    """Raise for NaN and +inf.  -inf is a legal value, unless it stands where Python would have raised."""
+    bad = int(result.total[moments.BAD])
+    index = int(result.total[moments.FIRST_BAD if bad else moments.FIRST_NEGATIVE])
+    z = draw_of(q, key, stream, index)
+    if not bad:
+        target.in_python(z, index)
+        return
+    cause = None
+    try:
+        found = target.in_python(z, index)
+    except Exception as error:
+        cause, found = error, float("nan")
+    n = result.count
+    raise NonFiniteError(
+        f"the log density {target.name} is {'+inf' if found == np.inf else 'nan'} or otherwise not finite at {bad:,} of "
+        f"{n:,} draws ({bad / n:.3g}), first at draw {index}, z = {z}",
+        count=bad, num_samples=n, draw=index, z=z) from cause

@@ -1,0 +1,115 @@
+"""Results: a number with its error and everything needed to get it again."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .rng import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A Monte Carlo estimate.
+
+    Attributes
+    ----------
+    value, standard_error : float
+        in nats.  A value of -inf has standard error nan, and so has one draw
+    num_samples : int
+        draws behind the value; 0 for an exact result
+    num_neginf : int
+        draws at which the log density was -inf
+    method : str
+        the estimator that was used
+    converged : bool
+        False where ``max_samples`` was reached before ``atol``
+    key : Key
+        ``rng=estimate.key`` repeats it
+    degrees_of_freedom : float
+        of the variance estimate, for intervals
+    """
+
+    value: float
+    standard_error: float
+    num_samples: int
+    num_neginf: int = 0
+    method: str = "plain"
+    converged: bool = True
+    key: Key | None = None
+    degrees_of_freedom: float = field(default=math.inf, repr=False)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """A confidence interval from Student's t distribution; (nan, nan) where there is no standard error."""
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level: expected a number between 0 and 1, got {level!r}")
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2)) * self.standard_error
+        return self.value - half, self.value + half
+
+    def __float__(self):
+        return self.value
+
+    def __repr__(self):
+        if self.num_samples == 0:
+            return f"{self.value:.10g} ({self.method})"
+        notes = f"{self.num_samples:,} draw{'s' * (self.num_samples != 1)}"
+        if self.num_neginf:
+            notes += f", {self.num_neginf:,} at -inf"
+        if not self.converged:
+            notes += ", not converged"
+        return f"{with_error(self.value, self.standard_error)} ({notes})"
+
+
+def with_error(value: float, error: float) -> str:
+    """``-32.2890 ± 0.0012``: as many decimals as give the error two digits."""
+    if not math.isfinite(value) or not math.isfinite(error):
+        return f"{value:.6g} ± {error:.2g}"
+    if error == 0.0 or error < 1e-12 * abs(value):
+        return f"{value:.12g} ± {error:.1e}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientEstimate:
+    """A Monte Carlo estimate of the ELBO's gradient in ``q.parameters``.
+
+    Attributes
+    ----------
+    elbo : Estimate
+        of the ELBO itself, from the same draws
+    gradient, standard_error : ndarray (len(q.parameters),)
+        nan where the ELBO is -inf
+    method : str
+        the estimator that was used
+    """
+
+    elbo: Estimate
+    gradient: np.ndarray
+    standard_error: np.ndarray
+    method: str
+
+    @property
+    def num_samples(self) -> int:
+        return self.elbo.num_samples
+
+    @property
+    def converged(self) -> bool:
+        return self.elbo.converged
+
+    @property
+    def key(self) -> Key | None:
+        return self.elbo.key
+
+    def __repr__(self):
+        norm = with_error(*self.norm())
+        return f"GradientEstimate(|gradient| = {norm}, {len(self.gradient)} parameters, {self.method}, elbo = {self.elbo})"
+
+    def norm(self) -> tuple[float, float]:
+        """The Euclidean norm of the gradient and its standard error by the delta method (coordinates as independent)."""
+        norm = float(np.linalg.norm(self.gradient))
+        if not norm > 0.0:
+            return norm, float(np.linalg.norm(self.standard_error))
+        return norm, float(np.linalg.norm(self.gradient * self.standard_error) / norm)

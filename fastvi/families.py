@@ -1,0 +1,240 @@
+"""Variational families: Gaussians with a diagonal or a full covariance."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from .kernels import cpu
+from . import checks
+from .rng import SAMPLE, key_from
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+class Gaussian:
+    """What both Gaussian families share."""
+
+    family: str
+    loc: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return len(self.loc)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(dim,)"""
+        return self.loc
+
+    def entropy(self) -> float:
+        """-E_q[log q] in nats: dim/2 log(2 pi e) + log det of the scale."""
+        return 0.5 * self.dim * (1.0 + LOG_2PI) + self.log_det
+
+    def log_prob(self, z):
+        """log q(z) for z of shape (dim,) -> float, or (n, dim) -> (n,)."""
+        z = checks.numeric("z", z).astype(np.float64)
+        if z.ndim not in (1, 2) or z.shape[-1] != self.dim:
+            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {z.shape}")
+        eps = self.standardise(np.atleast_2d(z))
+        log_q = -0.5 * np.sum(eps * eps, axis=1) - (0.5 * self.dim * LOG_2PI + self.log_det)
+        return float(log_q[0]) if z.ndim == 1 else log_q
+
+    def sample(self, num_samples: int, *, rng=None) -> np.ndarray:
+        """Draws of shape (num_samples, dim): the very draws that ``elbo`` uses for the same ``rng``."""
+        out = np.empty((checks.count("num_samples", num_samples), self.dim))
+        self.fill(out, key_from(rng), SAMPLE, 0)
+        return out
+
+    def fill(self, out, key, stream, first_draw) -> None:
+        """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``."""
+        loc, scale = self.arrays
+        cpu.sampler(self.family)(loc, scale, self.dim, key.word, stream, first_draw, out)
+
+    @property
+    def log_det(self) -> float:
+        raise AttributeError
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        raise AttributeError
+
+    def standardise(self, z):
+        raise AttributeError
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only copy."""
+    array = np.array(array, dtype=np.float64, order="C")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class MeanFieldGaussian(Gaussian):
+    """N(loc, diag(scale^2)).
+
+    Parameters
+    ----------
+    loc : array_like (dim,)
+    scale : array_like (dim,)
+        standard deviations, all positive
+
+    Raises
+    ------
+    ValueError, TypeError
+        with the argument's name, for a wrong shape, a non-finite value or a scale that is not positive
+    """
+
+    loc: np.ndarray
+    scale: np.ndarray
+    family = "mean_field"
+
+    def __post_init__(self):
+        loc, scale = checks.real_array("loc", self.loc, 1), checks.real_array("scale", self.scale, 1)
+        if loc.shape != scale.shape:
+            raise ValueError(f"scale: expected the shape of loc, {loc.shape}, got {scale.shape}")
+        if not (scale > 0.0).all():
+            bad = int(np.argmin(scale > 0.0))
+            raise ValueError(f"scale: expected positive values, got {scale[bad]} at index {bad}")
+        object.__setattr__(self, "loc", frozen(loc))
+        object.__setattr__(self, "scale", frozen(scale))
+
+    @property
+    def stddev(self) -> np.ndarray:
+        """(dim,)"""
+        return self.scale
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(dim, dim)"""
+        return np.diag(self.scale**2)
+
+    @cached_property
+    def log_det(self) -> float:  # type: ignore[override]
+        """log det of the scale matrix"""
+        return float(np.sum(np.log(self.scale)))
+
+    @cached_property
+    def arrays(self):  # type: ignore[override]
+        return self.loc, self.scale
+
+    def standardise(self, z):
+        return (z - self.loc) / self.scale
+
+    @property
+    def scale_tril(self) -> np.ndarray:
+        """(dim, dim), the scale as a triangular matrix"""
+        return np.diag(self.scale)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """(2 dim,): loc, then log scale."""
+        return np.concatenate([self.loc, np.log(self.scale)])
+
+    def with_parameters(self, vector) -> Self:
+        """The member of the family with these ``parameters``."""
+        vector = _parameters(vector, 2 * self.dim)
+        return type(self)(vector[: self.dim], _exp("log scale", vector[self.dim :]))
+
+
+@dataclass(frozen=True, eq=False)
+class FullRankGaussian(Gaussian):
+    """N(loc, L L^T) with a lower triangular L.
+
+    Parameters
+    ----------
+    loc : array_like (dim,)
+    scale_tril : array_like (dim, dim)
+        L: zeros above the diagonal, positive on it
+
+    Raises
+    ------
+    ValueError, TypeError
+        with the argument's name, for a wrong shape, a non-finite value, an entry above the diagonal or a diagonal that
+        is not positive
+    """
+
+    loc: np.ndarray
+    scale_tril: np.ndarray
+    family = "full_rank"
+
+    def __post_init__(self):
+        loc, tril = checks.real_array("loc", self.loc, 1), checks.real_array("scale_tril", self.scale_tril, 2)
+        if tril.shape != (len(loc), len(loc)):
+            raise ValueError(f"scale_tril: expected shape ({len(loc)}, {len(loc)}) to match loc, got {tril.shape}")
+        if np.triu(tril, 1).any():
+            i, j = map(int, np.argwhere(np.triu(tril, 1))[0])
+            raise ValueError(f"scale_tril: expected a lower triangle, got {tril[i, j]} above the diagonal at ({i}, {j})")
+        diagonal = np.diag(tril)
+        if not (diagonal > 0.0).all():
+            bad = int(np.argmin(diagonal > 0.0))
+            raise ValueError(f"scale_tril: expected a positive diagonal, got {diagonal[bad]} at ({bad}, {bad})")
+        object.__setattr__(self, "loc", frozen(loc))
+        object.__setattr__(self, "scale_tril", frozen(tril))
+
+    @property
+    def stddev(self) -> np.ndarray:
+        """(dim,)"""
+        return np.sqrt(np.sum(self.scale_tril**2, axis=1))
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(dim, dim)"""
+        return self.scale_tril @ self.scale_tril.T
+
+    @cached_property
+    def log_det(self) -> float:  # type: ignore[override]
+        """log det of the scale matrix"""
+        return float(np.sum(np.log(np.diag(self.scale_tril))))
+
+    @cached_property
+    def arrays(self):  # type: ignore[override]
+        return tuple(frozen(a) for a in cpu.FAMILIES[self.family].padded(self.loc, self.scale_tril))
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(dim, dim), scale_tril"""
+        return self.scale_tril
+
+    def standardise(self, z):
+        return solve_triangular(self.scale_tril, (z - self.loc).T, lower=True).T
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """(dim + dim (dim + 1) / 2,): loc, then the lower triangle by rows with its diagonal as logs."""
+        i, j = np.tril_indices(self.dim)
+        triangle = self.scale_tril[i, j]
+        triangle[i == j] = np.log(triangle[i == j])
+        return np.concatenate([self.loc, triangle])
+
+    def with_parameters(self, vector) -> Self:
+        """The member of the family with these ``parameters``."""
+        dim = self.dim
+        vector = _parameters(vector, dim + dim * (dim + 1) // 2)
+        i, j = np.tril_indices(dim)
+        triangle = vector[dim:].copy()
+        triangle[i == j] = _exp("log of the diagonal of scale_tril", triangle[i == j])
+        tril = np.zeros((dim, dim))
+        tril[i, j] = triangle
+        return type(self)(vector[:dim], tril)
+
+
+def _parameters(vector, size):
+    vector = checks.real_array("vector", vector, 1)
+    if vector.shape != (size,):
+        raise ValueError(f"vector: expected {size} parameters, got {len(vector)}")
+    return vector
+
+
+def _exp(name, logs):
+    with np.errstate(over="ignore", under="ignore"):
+        scale = np.exp(logs)
+    if not ((scale > 0.0) & np.isfinite(scale)).all():
+        bad = int(np.argmin((scale > 0.0) & np.isfinite(scale)))
+        raise ValueError(f"vector: {name} of {logs[bad]} leaves the range of float64")
+    return scale

@@ -1,0 +1,160 @@
+"""The target: a log density written in plain Python, with its data, and what compiling it brought."""
+
+import numbers
+import time
+
+import numpy as np
+
+from .kernels import density, memo
+from . import checks
+
+LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
+AGREE = 1e-6
+
+
+class Target:
+    """A log density log p(z), up to a constant or not, of an unconstrained z.
+
+    Parameters
+    ----------
+    log_density : callable
+        ``log_density(z, *data) -> float`` for one draw z of shape (dim,), in ordinary Python with ``math`` and
+        ``numpy``; all constants kept.  A Numba dispatcher counts as the function under it.
+    dim : int
+        length of z
+    data : tuple
+        arrays and numbers passed after z.  Floats become C-contiguous float64, integers and bools int64; what is
+        already right is not copied.  New data never recompiles.
+    normalized : bool
+        whether exp(log_density) integrates to one, which ``kl_divergence`` needs
+    name : str, optional
+        for messages; the function's own name otherwise
+
+    Raises
+    ------
+    TypeError, ValueError
+        naming the argument
+
+    Notes
+    -----
+    Before the first use a draw or two are computed in Python and must agree with the compiled function, as compiled
+    code forgives what Python would not: an index out of range, an integer overflow.  What the function refers to
+    (closure, globals) may be rebound between calls; an array among them changed in place is not noticed: pass it as
+    data.
+    """
+
+    def __init__(self, log_density, dim, data=(), *, normalized=False, name=None):
+        self.log_density = memo.plain(log_density)
+        if not callable(log_density) or not hasattr(self.log_density, "__code__"):
+            raise TypeError(f"log_density: expected a Python function, got {checks.describe(log_density)}")
+        self.dim = checks.count("dim", dim)
+        if not isinstance(data, tuple | list):
+            raise TypeError(f"data: expected a tuple of arrays and numbers, got {checks.describe(data)}")
+        if not isinstance(normalized, bool | np.bool_):
+            raise TypeError(f"normalized: expected a bool, got {checks.describe(normalized)}")
+        helper = memo.parallel_helper(log_density)
+        if helper:
+            raise ValueError(f"log_density: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
+                             "drop parallel=True")
+        self.data = tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
+        self.normalized = bool(normalized)
+        self.name = str(name) if name is not None else self.log_density.__name__
+        self.words = density.pack(self.data)
+        self.seconds_per_draw: float | None = None
+        self._glance: tuple = ()
+        self._compiled: density.Compiled | None = None
+        self._trusted = False
+
+    def __repr__(self):
+        return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
+
+    def __reduce__(self):
+        return _rebuild, (self.log_density, self.dim, self.data, self.normalized, self.name)
+
+    @property
+    def compiled(self) -> density.Compiled:
+        """The compiled density; compiles when the function, or something it refers to, is new."""
+        glance = memo.glance(self.log_density)
+        if self._compiled is None or glance != self._glance:
+            kinds = density.data_types(self.data)
+            self._compiled = memo.compiled(self.log_density, kinds, memo.meaning(self.log_density))
+            self._glance, self._trusted = glance, False
+        return self._compiled
+
+    def trusted(self, q, key) -> density.Compiled:
+        """``compiled``, after it has once agreed with Python at the first draws of q."""
+        if self._trusted and memo.glance(self.log_density) == self._glance:
+            return self._compiled  # type: ignore[return-value]
+        draws = q.sample(2, rng=key)
+        start = time.perf_counter()
+        expected = [self.in_python(draws[0], 0)]
+        if time.perf_counter() - start < LOOK_SECONDS:
+            expected.append(self.in_python(draws[1], 1))
+        compiled = self.compiled
+        for z, value, found in zip(draws, expected, self.value(draws), strict=False):
+            same = value == found or (value != value and found != found)
+            if not same and not abs(value - found) <= AGREE * max(1.0, abs(value), abs(found)):
+                raise ValueError(
+                    f"log_density: {self.name} gives {value!r} in Python and {found!r} compiled, at z = {z}; compiled "
+                    "integers wrap at 64 bits, indices are not checked, and compiled code sees globals as they were")
+        self._trusted = True
+        return compiled
+
+    def in_python(self, z, draw) -> float:
+        """The log density at z as Python computes it: raises what the function raises."""
+        z = np.array(z)
+        z.flags.writeable = False  # a density that writes into its draw would change it for everyone
+        try:
+            with np.errstate(all="ignore"):
+                value = self.log_density(z, *self.data)
+        except Exception as error:
+            error.add_note(f"raised by the log density {self.name} at draw {draw}, z = {z}")
+            raise
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
+                return float(value)
+            raise TypeError(f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); "
+                            "expected a float")
+        return float(value)
+
+    def value(self, z):
+        """log p at one point (dim,) -> float, or at many (n, dim) -> (n,), from the compiled density.
+
+        An exception in the density surfaces as itself; NaN and infinities are returned as they are.
+        """
+        z = checks.numeric("z", z).astype(np.float64)
+        if z.ndim not in (1, 2) or z.shape[-1] != self.dim:
+            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {z.shape}")
+        points = np.atleast_2d(z)
+        width = max(1, -(-len(points) // density.LANE_WIDTH)) * density.LANE_WIDTH
+        tile = np.zeros((self.dim, width))
+        tile[:, : len(points)] = points.T
+        tile[:, len(points) :] = points[:1].T if len(points) else 0.0
+        log_p = np.empty(width)
+        if density.call(self.compiled.address, tile, self.words, log_p) != 0:
+            for i, point in enumerate(points):
+                self.in_python(point, i)
+            raise RuntimeError(f"the compiled log density {self.name} raised where Python does not")
+        return float(log_p[0]) if z.ndim == 1 else log_p[: len(points)].copy()
+
+    def explain(self) -> str:
+        """How the density was compiled, and if draw by draw, why, with file and line."""
+        compiled = self.compiled
+        if compiled.vectorised:
+            return f"{self.name}: vectorised, {density.LANE_WIDTH} draws at a time"
+        return f"{self.name}: one draw at a time: {compiled.reason}"
+
+
+def _rebuild(log_density, dim, data, normalized, name):
+    return Target(log_density, dim, data, normalized=normalized, name=name)
+
+
+def convert(name, value):
+    """One data item as compiled code takes it: C-contiguous float64 or int64, or a NumPy scalar of these."""
+    array = checks.numeric(name, value)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and (array > np.iinfo(np.int64).max).any():
+        raise ValueError(f"{name}: expected integers below 2^63, got {array.max()}")
+    dtype = np.float64 if array.dtype.kind == "f" else np.int64
+    if array.ndim == 0:
+        return dtype(array)
+    return np.ascontiguousarray(array, dtype=dtype)

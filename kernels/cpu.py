@@ -1,0 +1,151 @@
+"""The sweep on the CPU: draw eps -> transform z -> log p - log q -> accumulate, tile by tile and leaf by leaf.
+
+A *tile* is as many draws as fit the first caches; a *leaf* is a fixed run of tiles whose sums are kept apart.  Leaves
+depend on the problem alone and merge in order, so the result has the same bits on any number of threads.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from . import full_rank, mean_field, moments, normal
+from .density import LANE_WIDTH
+from .jit import call_density, kernel, routine, source_stamp
+
+from .score import SUMS, centre_of
+
+FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
+TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
+MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**28
+FINISHED, STOPPED, RAISED = 0, 1, 2
+ALIGNMENT = 8  # float64s in a cache line
+
+
+class Plan(NamedTuple):
+    """How a sweep is cut: draws in a tile, draws in a leaf, leaves, places for scores in a leaf."""
+
+    tile: int
+    leaf: int
+    leaves: int
+    coordinates: int
+
+
+@functools.lru_cache(maxsize=4096)
+def plan(family: str, dim: int, num_samples: int, gradient: bool) -> Plan:
+    """Cut ``num_samples`` draws.  A function of the problem only, never of the machine.
+
+    Tiles are an odd number of lane groups wide: at a power of two the rows of a tile share a few cache sets and a
+    logistic regression takes 1.4 times as long.  Few draws are cut finer, so that eight leaves can judge each other.
+    """
+    widest = WIDE_TILE if dim > 1024 else TILE[family]
+    tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_LEAVES * LANE_WIDTH)) * LANE_WIDTH))
+    coordinates = FAMILIES[family].coordinates(dim) if gradient else 0
+    tiles = -(-num_samples // tile)
+    most = MAX_LEAVES if not gradient else max(4, min(MAX_LEAVES, LEAF_BYTES // (8 * SUMS * coordinates)))
+    leaf_tiles = max(-(-tiles // most), min(MIN_LEAF_TILES, -(-tiles // MIN_LEAVES)))
+    return Plan(tile, tile * leaf_tiles, -(-tiles // leaf_tiles), coordinates)
+
+
+@routine
+def aligned(height, width):
+    """An empty (height, width) tile that starts on a cache line; without it rows cost up to a third more."""
+    raw = np.empty(height * width + ALIGNMENT)
+    skip = (ALIGNMENT - (raw.ctypes.data // 8) % ALIGNMENT) % ALIGNMENT
+    return raw[skip : skip + height * width].reshape((height, width))
+
+
+@routine
+def columns(tile, height, width):
+    """The memory of a tile as a narrower one, for the last draws."""
+    return tile.reshape(tile.size)[: height * width].reshape((height, width))
+
+
+F8, I8, U8 = types.float64, types.int64, types.uint64
+STATE = types.float64[:, ::1], types.float64[:, :, ::1]
+
+
+def _signature(family):
+    scale = types.Array(F8, family.SCALE_NDIM, "C", readonly=True)
+    loc = types.Array(F8, 1, "C", readonly=True)
+    sample = [loc, scale, I8, U8, U8]
+    leaves = [I8, I8, I8, I8, I8, I8]
+    return types.int64(*sample, *leaves, I8, I8, types.int64[::1], *STATE)
+
+
+@functools.cache
+def sweep(family_name: str, gradient: bool):
+    """The compiled sweep of one family, with or without score sums."""
+    family, stamp = FAMILIES[family_name], source_stamp()
+
+    def sweep_leaves(loc, scale, dim, key, stream, num_samples, tile, leaf, lane_width, first_leaf, last_leaf,
+                     density, data, stop, rows, sums):
+        stamp  # noqa: B018  (in the closure: part of the cache key)
+        height = family.rows(dim)
+        eps, z = aligned(height, tile), aligned(height, tile)
+        half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
+        words = np.empty((2, tile), np.uint64)
+        work = family.workspace(scale, tile)
+        normaliser = family.log_normaliser(scale, dim)
+        for which in range(first_leaf, last_leaf):
+            centre = 0.0
+            end = min(num_samples, (which + 1) * leaf)
+            for first in range(which * leaf, end, tile):
+                if stop[0] != 0:
+                    return STOPPED
+                count = min(tile, end - first)
+                width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
+                e, x = columns(eps, height, width), columns(z, height, width)
+                normal.fill(e, dim, first, stream, key, words)
+                family.transform(loc, scale, e, x, half_square)
+                status = call_density(density, x, dim, width, data, log_p, 0, 0, 0)
+                if status != 0:
+                    rows[which, moments.RAISED] = float(first)
+                    return RAISED
+                for j in range(width):
+                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                moments.add_tile(rows[which], log_w, log_p, count, first)
+                if gradient:
+                    if first == which * leaf:
+                        centre = centre_of(log_w, count)
+                    for j in range(count):
+                        log_w[j] -= centre
+                    family.add_scores(loc, scale, e, log_w, count, work, sums[which])
+            rows[which, moments.CENTRE] = centre
+        return FINISHED
+
+    return kernel(_signature(family), sweep_leaves)
+
+
+@functools.cache
+def sampler(family_name: str):
+    """The compiled ``sample``: the draws that a sweep uses, one a row."""
+    family, stamp = FAMILIES[family_name], source_stamp()
+
+    def sample(loc, scale, dim, key, stream, first_draw, out):
+        stamp  # noqa: B018
+        height, tile = family.rows(dim), 32
+        eps, z = aligned(height, tile), aligned(height, tile)
+        half_square, words = np.empty(tile), np.empty((2, tile), np.uint64)
+        for first in range(0, len(out), tile):
+            normal.fill(eps, dim, first_draw + first, stream, key, words)
+            family.transform(loc, scale, eps, z, half_square)
+            for j in range(min(tile, len(out) - first)):
+                for i in range(dim):
+                    out[first + j, i] = z[i, j]
+
+    loc, scale, dim, key, stream = _signature(family).args[:5]
+    return kernel(types.void(loc, scale, dim, key, stream, I8, types.float64[:, ::1]), sample)
+
+
+@functools.cache
+def merger():
+    """The compiled merge of leaf rows."""
+    stamp = source_stamp()
+
+    def merge(rows, total):
+        stamp  # noqa: B018
+        moments.merge_rows(rows, total)
+
+    return kernel(types.void(types.float64[:, ::1], types.float64[::1]), merge)

@@ -1,0 +1,144 @@
+"""The full-rank Gaussian: z = loc + L eps with a lower triangular L of positive diagonal.
+
+With y = L^-T eps = Sigma^-1 (z - loc) the scores are d log q / d loc_i = y_i, d log q / d L_ij = y_i eps_j for i > j,
+and d log q / d log L_ii = L_ii y_i eps_i - 1: O(d^2) a draw.
+"""
+
+import math
+
+import numpy as np
+
+from . import score
+from .jit import reduction, routine, widest_vectors
+from .primitive import fma
+from .triangular import lower_times, next_four, solve_transposed
+
+SCALE_NDIM = 2
+
+
+@routine
+def rows(dim):
+    """Rows of a tile: blocks of four."""
+    return next_four(dim)
+
+
+@routine
+def coordinates(dim):
+    """Places for sums: loc, the diagonal, and the padded square whose lower triangle is used."""
+    return next_four(dim) * (next_four(dim) + 2)
+
+
+@routine
+def log_normaliser(scale, dim):
+    """-log q(z) - |eps|^2 / 2"""
+    total = 0.5 * math.log(2.0 * math.pi) * dim
+    for i in range(dim):
+        total += math.log(scale[i, i])
+    return total
+
+
+@routine
+def transform(loc, scale, eps, z, half_square):
+    """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
+    widest_vectors()
+    count, width = eps.shape
+    lower_times(scale, eps, loc, z)
+    for j in range(width):
+        half_square[j] = 0.0
+    for i in range(count):
+        for j in range(width):
+            half_square[j] = fma(0.5 * eps[i, j], eps[i, j], half_square[j])
+
+
+@reduction
+def add_block(sums, place, size, y, a, eps, b, f, count):
+    """Add the scores y_a eps_b, and those of the three neighbours (a + 1, b), (a, b + 1), (a + 1, b + 1)."""
+    widest_vectors()
+    p0 = p1 = p2 = p3 = p4 = 0.0
+    q0 = q1 = q2 = q3 = q4 = 0.0
+    r0 = r1 = r2 = r3 = r4 = 0.0
+    t0 = t1 = t2 = t3 = t4 = 0.0
+    for j in range(count):
+        y0, y1, e0, e1, w = y[a, j], y[a + 1, j], eps[b, j], eps[b + 1, j], f[j]
+        p, q, r, t = y0 * e0, y0 * e1, y1 * e0, y1 * e1
+        wp, wq, wr, wt = w * p, w * q, w * r, w * t
+        p0 += p
+        p1 += p * p
+        p2 += wp
+        p3 += wp * p
+        p4 += wp * wp
+        q0 += q
+        q1 += q * q
+        q2 += wq
+        q3 += wq * q
+        q4 += wq * wq
+        r0 += r
+        r1 += r * r
+        r2 += wr
+        r3 += wr * r
+        r4 += wr * wr
+        t0 += t
+        t1 += t * t
+        t2 += wt
+        t3 += wt * t
+        t4 += wt * wt
+    right, below = place + 1, place + size
+    for k, values in (
+        (place, (p0, p1, p2, p3, p4)),
+        (right, (q0, q1, q2, q3, q4)),
+        (below, (r0, r1, r2, r3, r4)),
+        (below + 1, (t0, t1, t2, t3, t4)),
+    ):
+        sums[score.S, k] += values[0]
+        sums[score.SS, k] += values[1]
+        sums[score.FS, k] += values[2]
+        sums[score.FSS, k] += values[3]
+        sums[score.FFSS, k] += values[4]
+
+
+@routine
+def workspace(scale, width):
+    """-L^T, and a tile for y with one row more for the scores of a diagonal element."""
+    size = len(scale)
+    upper_negated = np.empty((size, size))
+    for i in range(size):
+        for j in range(size):
+            upper_negated[i, j] = -scale[j, i]
+    return upper_negated, np.empty((size + 1, width))
+
+
+@routine
+def add_scores(loc, scale, eps, f, count, work, sums):
+    """Add the scores of a tile: loc at 0, the diagonal at ``rows``, row i of L at (2 + i) ``rows``."""
+    size = eps.shape[0]
+    upper_negated, y = work
+    solve_transposed(upper_negated, scale, eps, y)
+    row = y[size]
+    for i in range(size):
+        score.add_row(sums, i, y[i], f, count)
+        for j in range(count):
+            row[j] = scale[i, i] * y[i, j] * eps[i, j] - 1.0
+        score.add_row(sums, size + i, row, f, count)
+    for a in range(0, size, 2):
+        for b in range(0, a + 2, 2):
+            add_block(sums, (2 + a) * size + b, size, y, a, eps, b, f, count)
+
+
+def padded(loc, scale):
+    """loc and scale_tril with their rows padded to blocks of four: zeros, and ones on the diagonal."""
+    dim, size = len(loc), next_four(len(loc))
+    if size == dim:
+        return loc, scale
+    wide_loc, wide_scale = np.zeros(size), np.eye(size)
+    wide_loc[:dim], wide_scale[:dim, :dim] = loc, scale
+    return wide_loc, wide_scale
+
+
+def layout(scale):
+    """For each variational parameter (loc, then the lower triangle by rows, its diagonal as logs): the place of its
+    sums, and the factor that makes a kept score its score."""
+    dim = len(scale)
+    size = next_four(dim)
+    i, j = np.tril_indices(dim)
+    places = np.where(i == j, size + i, (2 + i) * size + j)
+    return np.concatenate([np.arange(dim), places]), np.ones(dim + len(places))

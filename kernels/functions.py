@@ -1,0 +1,82 @@
+"""Functions for log densities that mean the same in Python, in Numba on scalars and on lanes.
+
+Numba's ``np.where`` of scalars is a zero-dimensional array and CUDA has none; ``np.logaddexp`` is missing there too.
+In Python they take scalars or arrays and return what NumPy would.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from . import elementary
+from .primitive import select
+
+
+def where(condition, a, b):
+    """``a`` where the condition holds, else ``b``; both are computed.
+
+    Parameters
+    ----------
+    condition : bool or array of bool
+    a, b : float or array
+
+    Use it in a log density instead of ``if`` on a value that depends on z: the density then stays vectorised.
+    """
+    return np.where(condition, a, b)[()]
+
+
+def logaddexp(x, y):
+    """log(e^x + e^y) without overflow; -inf is the zero of this sum."""
+    return np.logaddexp(x, y)
+
+
+def softplus(x):
+    """log(1 + e^x) without overflow."""
+    return np.logaddexp(0.0, x)
+
+
+def expit(x):
+    """1 / (1 + e^-x), the logistic function, without overflow."""
+    return np.exp(-np.logaddexp(0.0, -np.asarray(x)))[()]
+
+
+def log1mexp(x):
+    """log(1 - e^x) for x <= 0 without cancellation; NaN for x > 0 (Maechler 2012, equation 7)."""
+    x = np.asarray(x, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        y = np.where(x > -elementary.LN2, np.log(-np.expm1(np.minimum(x, 0.0))), np.log1p(-np.exp(np.minimum(x, 0.0))))
+    return np.where(x <= 0.0, y, np.nan)[()]
+
+
+def _scalars(*kinds):
+    return all(isinstance(k, types.Float | types.Integer | types.Boolean) for k in kinds)
+
+
+@overload(where)
+def _where(condition, a, b):
+    if _scalars(condition, a, b):
+        return lambda condition, a, b: select(condition, float(a), float(b))
+
+
+@overload(logaddexp)
+def _logaddexp(x, y):
+    if _scalars(x, y):
+        return lambda x, y: elementary.logaddexp(float(x), float(y))
+
+
+@overload(softplus)
+def _softplus(x):
+    if _scalars(x):
+        return lambda x: elementary.softplus(float(x))
+
+
+@overload(expit)
+def _expit(x):
+    if _scalars(x):
+        return lambda x: elementary.expit(float(x))
+
+
+@overload(log1mexp)
+def _log1mexp(x):
+    if _scalars(x):
+        return lambda x: elementary.log1mexp(float(x))

@@ -1,0 +1,159 @@
+"""Compiler options, spelled once.
+
+A *routine* is a plain Python function of scalars or tiles that kernels inline.  A *kernel* is what Python calls:
+compiled once per signature, released from the GIL and kept on disk for the next process.
+"""
+
+import functools
+import hashlib
+import pathlib
+import warnings
+
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import config
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, register_jitable
+
+# What a user's log density may assume of floating point: multiply-adds may be fused and a division by a repeated
+# divisor may become a product.  Never nnan or ninf: the checks for non-finite values must survive.
+DENSITY_FASTMATH = {"contract", "nsz", "arcp"}
+REDUCTION_FASTMATH = {"contract", "nsz", "reassoc"}
+
+
+def routine(function):
+    """Let kernels inline this function by its name.
+
+    ``error_model="numpy"`` belongs to the callee in Numba: without it each division carries a branch that keeps
+    loops from vectorising.  No fastmath, so that explicit ``fma`` gives the same bits on every machine.
+    """
+    return register_jitable(error_model="numpy", forceinline=True)(function)
+
+
+def reduction(function):
+    """A routine whose sums may be reordered (in a fixed way) to fill the vector registers."""
+    return register_jitable(error_model="numpy", fastmath=REDUCTION_FASTMATH)(function)
+
+
+@functools.cache
+def source_stamp() -> int:
+    """A hash of every kernel source file.
+
+    Numba's disk cache looks at one file's time stamp and at the closure of the cached function.  Each kernel closes
+    over this number, so editing any routine in any file makes a new cache entry instead of running the old code.
+    """
+    digest = hashlib.blake2b(digest_size=7)
+    folder = pathlib.Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        try:
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+        except OSError:  # a zipped install: it cannot change under a running process
+            continue
+    return int.from_bytes(digest.digest(), "little")
+
+
+def kernel(signature_, function):
+    """Compile ``function`` for one signature, from the disk cache where there is one.
+
+    No place to keep a cache is no error, and a damaged cache file is replaced with a warning.
+    """
+    options = dict(nogil=True, error_model="numpy")
+    try:
+        dispatcher = njit(cache=True, **options)(function)
+    except RuntimeError:  # "cannot cache function: no locator available"
+        return njit(signature_, **options)(function)
+    try:
+        dispatcher.compile(signature_)
+        return dispatcher
+    except Exception as error:  # a truncated file may surface as almost anything
+        try:
+            dispatcher._cache.flush()
+            dispatcher = njit(cache=True, **options)(function)
+            dispatcher.compile(signature_)
+        except Exception:
+            dispatcher = njit(signature_, **options)(function)
+        warnings.warn(
+            f"fastvi could not read a compiled kernel from the disk cache ({type(error).__name__}: {error}); it was "
+            "compiled again",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return dispatcher
+
+
+def template(function):
+    """Add a Numba typing template for ``function``, which may be any global callable."""
+
+    def decorate(cls):
+        infer_global(function, types.Function(type(cls.__name__, (cls,), {"key": function})))
+        return cls
+
+    return decorate
+
+
+def primitive(function, result, emit, arguments):
+    """Make ``function(*arguments)`` one inlined instruction sequence in compiled code.
+
+    ``arguments`` are Numba types, ``result`` the type returned, ``emit(builder, *values)`` writes the LLVM IR.
+    """
+
+    @template(function)
+    class Template(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == len(arguments) and not kws:
+                if all(self.context.can_convert(a, t) is not None for a, t in zip(args, arguments, strict=True)):
+                    return signature(result, *arguments)
+
+    @lower_builtin(function, *arguments)
+    def lower(context, builder, sig, args):
+        return emit(builder, *args)
+
+
+@intrinsic
+def widest_vectors(typingctx):
+    """Let the loops of the calling kernel use the CPU's full vector width.
+
+    LLVM prefers 256-bit vectors on most AVX-512 CPUs; the integer rounds of Philox lose a third of their speed by it.
+    """
+
+    def codegen(context, builder, sig, args):
+        # llvmlite knows no string attributes; the set behind its check holds them all the same
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return signature(types.none), codegen
+
+
+@intrinsic
+def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
+    """Call a log density by its address: see ``target.DENSITY_SIGNATURE`` for the contract."""
+
+    def codegen(context, builder, sig, args):
+        word, real = ir.IntType(64), ir.DoubleType().as_pointer()
+        kinds = [real, word, word, word, real, real, word, word]
+        function = builder.inttoptr(args[0], ir.FunctionType(word, kinds).as_pointer())
+        pointers = [
+            context.make_array(sig.args[k])(context, builder, args[k]).data if isinstance(sig.args[k], types.Array)
+            else builder.inttoptr(args[k], real) if kinds[k - 1] == real else args[k]
+            for k in range(1, len(args))
+        ]
+        return builder.call(function, pointers)
+
+    arguments = [types.int64 if isinstance(a, types.Integer) else a
+                 for a in (address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes)]
+    return signature(types.int64, *arguments), codegen
+
+
+def host_cpu() -> tuple[str, set[str]]:
+    """LLVM's name for this CPU and the features that compiled code may use."""
+    if config.CPU_FEATURES is not None:
+        return config.CPU_NAME or binding.get_host_cpu_name(), {f[1:] for f in config.CPU_FEATURES.split(",")}
+    return binding.get_host_cpu_name(), {name for name, on in binding.get_host_cpu_features().items() if on}
+
+
+def cache_folder() -> str | None:
+    """Where compiled kernels are kept for the next process, or None."""
+    try:
+        return str(njit(cache=True)(host_cpu).stats.cache_path)
+    except RuntimeError:
+        return None

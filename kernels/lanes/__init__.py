@@ -1,0 +1,15 @@
+"""A number type of SIMD lanes: the user's one-draw function, compiled with z typed as lanes, computes 32 draws at once.
+
+``types``        what the values are: Lanes (a register of draws), LaneMask, and the one-dimensional sequences of Lanes
+``operators``    arithmetic, comparisons and elementary functions of Lanes
+``sequence``     z[j], slices, gathers, iteration
+``expression``   lazy element-wise expressions of sequences and arrays
+``reduction``    sums, dot products, matrix times z
+
+Importing the package registers the types with Numba; code without Lanes compiles as before.
+"""
+
+from . import expression, operators, reduction, sequence
+from .types import Lanes, LaneMask, LaneVector
+
+__all__ = ["Lanes", "LaneMask", "LaneVector", "expression", "operators", "reduction", "sequence"]

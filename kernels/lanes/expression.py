@@ -1,0 +1,89 @@
+"""Lazy element-wise expressions: ``(z - mu) ** 2``, ``np.exp(z[1:])``, ``y * eta - np.logaddexp(0, eta)``.
+
+An expression is computed item by item inside the reduction or loop that asks for it: no temporary is allocated, and
+the code is as fast as the loop one would write.  One used three times is computed three times.
+"""
+
+import builtins
+import itertools
+import operator
+
+import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin
+
+from .. import functions
+from ..jit import template
+from .sequence import is_vector, item_type, length, same_length
+from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence
+
+UNARY = [
+    operator.neg, operator.pos, operator.invert, builtins.abs, np.abs, np.fabs, np.negative, np.exp, np.expm1, np.log,
+    np.log1p, np.log2, np.log10, np.sqrt, np.square, np.tanh, np.sin, np.cos, np.tan, np.sinh, np.cosh, np.arctan,
+    np.floor, np.ceil, np.sign, np.isnan, np.isinf, np.isfinite, np.logical_not,
+    functions.softplus, functions.expit, functions.log1mexp,
+]
+BINARY = [
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt, operator.le, operator.gt,
+    operator.ge, operator.eq, operator.ne, operator.and_, operator.or_, np.add, np.subtract, np.multiply, np.divide,
+    np.power, np.maximum, np.minimum, np.hypot, np.arctan2, np.logaddexp, np.logical_and, np.logical_or,
+    functions.logaddexp,
+]
+TERNARY = [np.where, np.clip, functions.where]
+
+
+def expression_type(typingctx, function, args):
+    sequence = any(isinstance(a, LaneSequence) for a in args)
+    spread = any(isinstance(a, Lanes | LaneMask) for a in args) and any(is_vector(a) for a in args)
+    fits = all(isinstance(a, (LaneSequence, Lanes, LaneMask, *SCALARS)) or is_vector(a) for a in args)
+    if not fits or not (sequence or spread):
+        return None
+    known = typingctx.resolve_value_type(function)
+    sig = known.get_call_type(typingctx, tuple(item_type(a) for a in args), {})
+    if sig is None:
+        return None
+    # a literal power stays part of the type; everything else is a value of the run
+    power = function in (operator.pow, np.power)
+    kept = [types.unliteral(a) if isinstance(a, types.Literal) and not power else a for a in args]
+    return LaneExpression(function, kept, sig.return_type)
+
+
+def operand_kinds(count):
+    """Combinations of argument kinds with a sequence among them, or an array beside lanes."""
+    kinds = (LaneSequence, types.Array, Lanes, LaneMask, types.Number, types.Boolean)
+    for combination in itertools.product(kinds, repeat=count):
+        lanes = Lanes in combination or LaneMask in combination
+        if LaneSequence in combination or (types.Array in combination and lanes):
+            yield combination
+
+
+def register(function, count):
+    @template(function)
+    class Template(AbstractTemplate):
+        prefer_literal = True
+
+        def generic(self, args, kws):
+            if len(args) == count and not kws:
+                kind = expression_type(self.context, function, args)
+                if kind is not None:
+                    return signature(kind, *kind.operands)
+
+    def lower(context, builder, sig, args):
+        kind = sig.return_type
+        lazy = cgutils.create_struct_proxy(kind)(context, builder)
+        sizes = [length(context, builder, a, v) for a, v in zip(kind.operands, args, strict=True)]
+        lazy.size = same_length(context, builder, sizes)
+        for k, value in enumerate(args):
+            setattr(lazy, f"operand{k}", value)
+        return impl_ret_borrowed(context, builder, kind, lazy._getvalue())
+
+    for combination in operand_kinds(count):
+        lower_builtin(function, *combination)(lower)
+
+
+for count, table in [(1, UNARY), (2, BINARY), (3, TERNARY)]:
+    for function in table:
+        register(function, count)

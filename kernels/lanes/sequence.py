@@ -1,0 +1,218 @@
+"""Sequences of Lanes: items, slices, gathers, length, iteration."""
+
+import builtins
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import RefType, impl_ret_borrowed, iternext_impl
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, bound_function, infer_getattr, signature
+from numba.cpython import slicing
+from numba.extending import lower_builtin, lower_getattr
+from numba.np import arrayobj
+
+from ..jit import template
+from .operators import call
+from .types import (
+    SCALARS,
+    LaneArray,
+    LaneExpression,
+    LaneGather,
+    LaneIterator,
+    LaneSequence,
+    LaneVector,
+)
+
+struct = cgutils.create_struct_proxy
+INTP = ir.IntType(64)
+
+
+def is_vector(kind):
+    """Whether a type is an ordinary one-dimensional array of numbers."""
+    return isinstance(kind, types.Array) and kind.ndim == 1 and isinstance(kind.dtype, SCALARS)
+
+
+def item_type(kind):
+    """The type of one item of something that can take part in an element-wise expression."""
+    if isinstance(kind, LaneSequence):
+        return kind.item
+    return kind.dtype if is_vector(kind) else kind
+
+
+def item(context, builder, kind, value, i):
+    """Item number i, of type ``item_type(kind)``; a scalar is its own every item."""
+    if isinstance(kind, LaneVector):
+        view = struct(kind)(context, builder, value)
+        return load(builder, kind.lanes, builder.gep(view.data, [builder.mul(i, view.stride)]))
+    if isinstance(kind, LaneArray):
+        owned = struct(kind.array)(context, builder, struct(kind)(context, builder, value).array)
+        return load(builder, kind.lanes, builder.gep(owned.data, [builder.mul(i, INTP(kind.lanes.width))]))
+    if isinstance(kind, LaneGather):
+        gather = struct(kind)(context, builder, value)
+        j = array_item(context, builder, kind.indices, gather.indices, i)
+        j = context.cast(builder, j, kind.indices.dtype, types.intp)
+        j = from_end(builder, j, length(context, builder, kind.sequence, gather.sequence))
+        return item(context, builder, kind.sequence, gather.sequence, j)
+    if isinstance(kind, LaneExpression):
+        lazy = struct(kind)(context, builder, value)
+        values = [item(context, builder, a, getattr(lazy, f"operand{k}"), i) for k, a in enumerate(kind.operands)]
+        return call(context, builder, kind.function, [item_type(a) for a in kind.operands], values)
+    if is_vector(kind):
+        return array_item(context, builder, kind, value, i)
+    return value
+
+
+def array_item(context, builder, kind, value, i):
+    array = struct(kind)(context, builder, value)
+    return arrayobj.load_item(context, builder, kind, cgutils.get_item_pointer(context, builder, kind, array, [i]))
+
+
+def from_end(builder, i, size):
+    """Python's meaning of a negative index."""
+    return builder.select(builder.icmp_signed("<", i, INTP(0)), builder.add(i, size), i)
+
+
+def length(context, builder, kind, value):
+    """The length of a sequence or vector, None for a scalar."""
+    if isinstance(kind, LaneSequence):
+        return struct(kind)(context, builder, value).size
+    if is_vector(kind):
+        return cgutils.unpack_tuple(builder, struct(kind)(context, builder, value).shape)[0]
+    return None
+
+
+def same_length(context, builder, lengths):
+    """The common length; ValueError where Numba's own arrays would raise it, as reading on would be silent."""
+    lengths = [n for n in lengths if n is not None]
+    for n in lengths[1:]:
+        with builder.if_then(builder.icmp_signed("!=", n, lengths[0]), likely=False):
+            context.call_conv.return_user_exc(builder, ValueError, ("operands of different lengths",))
+    return lengths[0]
+
+
+def load(builder, lanes, pointer):
+    return builder.load(builder.bitcast(pointer, lanes.vector.as_pointer()), align=8)
+
+
+def store(builder, lanes, value, pointer):
+    builder.store(value, builder.bitcast(pointer, lanes.vector.as_pointer()), align=8)
+
+
+@template(operator.getitem)
+class GetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        sequence, index = args
+        if isinstance(sequence, LaneSequence):
+            if isinstance(index, types.Integer):
+                return signature(sequence.item, sequence, types.intp)
+            if isinstance(index, types.SliceType) and isinstance(sequence, LaneVector):
+                return signature(sequence, sequence, index)
+            if is_vector(index) and isinstance(index.dtype, types.Integer):
+                return signature(LaneGather(sequence, index), sequence, index)
+
+
+@lower_builtin(operator.getitem, LaneSequence, types.Integer)
+def get_item(context, builder, sig, args):
+    kind, (value, i) = sig.args[0], args
+    return item(context, builder, kind, value, from_end(builder, i, length(context, builder, kind, value)))
+
+
+@lower_builtin(operator.getitem, LaneVector, types.SliceType)
+def get_slice(context, builder, sig, args):
+    view = struct(sig.args[0])(context, builder, args[0])
+    part = context.make_helper(builder, sig.args[1], args[1])
+    slicing.guard_invalid_slice(context, builder, sig.args[1], part)
+    slicing.fix_slice(builder, part, view.size)
+    out = struct(sig.args[0])(context, builder)
+    out.data = builder.gep(view.data, [builder.mul(part.start, view.stride)])
+    out.stride = builder.mul(view.stride, part.step)
+    out.size = slicing.get_slice_length(builder, part)
+    return out._getvalue()
+
+
+@lower_builtin(operator.getitem, LaneSequence, types.Array)
+def get_gather(context, builder, sig, args):
+    out = struct(sig.return_type)(context, builder)
+    out.size = length(context, builder, sig.args[1], args[1])
+    out.sequence, out.indices = args
+    return impl_ret_borrowed(context, builder, sig.return_type, out._getvalue())
+
+
+@template(builtins.len)
+class Length(AbstractTemplate):
+    def generic(self, args, kws):
+        if len(args) == 1 and isinstance(args[0], LaneSequence):
+            return signature(types.intp, *args)
+
+
+@lower_builtin(builtins.len, LaneSequence)
+def lower_length(context, builder, sig, args):
+    return length(context, builder, sig.args[0], args[0])
+
+
+@infer_getattr
+class SequenceAttributes(AttributeTemplate):
+    key = LaneSequence
+
+    def resolve_size(self, sequence):
+        return types.intp
+
+    def resolve_ndim(self, sequence):
+        return types.intp
+
+    def resolve_shape(self, sequence):
+        return types.UniTuple(types.intp, 1)
+
+    @bound_function("lanes.sum")
+    def resolve_sum(self, sequence, args, kws):
+        return _method(sequence, args, kws)
+
+    @bound_function("lanes.mean")
+    def resolve_mean(self, sequence, args, kws):
+        return _method(sequence, args, kws)
+
+    @bound_function("lanes.max")
+    def resolve_max(self, sequence, args, kws):
+        return _method(sequence, args, kws)
+
+    @bound_function("lanes.min")
+    def resolve_min(self, sequence, args, kws):
+        return _method(sequence, args, kws)
+
+    @bound_function("lanes.dot")
+    def resolve_dot(self, sequence, args, kws):
+        if len(args) == 1 and not kws and (isinstance(args[0], LaneSequence) or is_vector(args[0])):
+            return signature(sequence.lanes, args[0], recvr=sequence)
+
+
+def _method(sequence, args, kws):
+    if not args and not kws:
+        return signature(sequence.lanes, recvr=sequence)
+
+
+lower_getattr(LaneSequence, "size")(lambda context, builder, kind, value: length(context, builder, kind, value))
+lower_getattr(LaneSequence, "ndim")(lambda context, builder, kind, value: INTP(1))
+lower_getattr(LaneSequence, "shape")(
+    lambda context, builder, kind, value: cgutils.pack_array(builder, [length(context, builder, kind, value)]))
+
+
+@lower_builtin("getiter", LaneSequence)
+def get_iterator(context, builder, sig, args):
+    iterator = struct(sig.return_type)(context, builder)
+    iterator.index = cgutils.alloca_once_value(builder, INTP(0))
+    iterator.sequence = args[0]
+    return impl_ret_borrowed(context, builder, sig.return_type, iterator._getvalue())
+
+
+@lower_builtin("iternext", LaneIterator)
+@iternext_impl(RefType.BORROWED)
+def next_item(context, builder, sig, args, result):
+    kind = sig.args[0].sequence
+    iterator = struct(sig.args[0])(context, builder, args[0])
+    i = builder.load(iterator.index)
+    more = builder.icmp_signed("<", i, length(context, builder, kind, iterator.sequence))
+    result.set_valid(more)
+    with builder.if_then(more):
+        result.yield_(item(context, builder, kind, iterator.sequence, i))
+        builder.store(builder.add(i, INTP(1)), iterator.index)

@@ -1,0 +1,98 @@
+"""Means and variances in one pass: two-pass within a tile, then Chan's merge from tile to tile and leaf to leaf.
+
+A row of moments holds what a stretch of draws tells about log w = log p - log q and about log p.
+"""
+
+import math
+
+import numpy as np
+
+from .jit import reduction, routine
+
+# the columns of a row of moments
+COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P, NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE = range(11)
+COLUMNS = 11
+NOWHERE = -1.0
+
+
+@routine
+def clear(row):
+    """No draws yet."""
+    for k in range(COLUMNS):
+        row[k] = 0.0
+    row[FIRST_NEGATIVE] = row[FIRST_BAD] = row[RAISED] = NOWHERE
+
+
+@reduction
+def mean_and_squares(values, count):
+    """Mean and sum of squared deviations of the first ``count`` values."""
+    total = 0.0
+    for j in range(count):
+        total += values[j]
+    mean = total / count
+    squares = 0.0
+    for j in range(count):
+        squares += (values[j] - mean) * (values[j] - mean)
+    return mean, squares
+
+
+@routine
+def merge(count, mean, squares, more_count, more_mean, more_squares):
+    """Moments of two stretches of draws together (Chan, Golub and LeVeque 1983, equation 2.1)."""
+    total = count + more_count
+    shift = more_mean - mean
+    return mean + shift * (more_count / total), squares + more_squares + shift * shift * (count * more_count / total)
+
+
+@routine
+def add_tile(row, log_w, log_p, count, first):
+    """Take the first ``count`` draws of a tile, whose first draw has the index ``first``, into a row."""
+    mean_w, squares_w = mean_and_squares(log_w, count)
+    mean_p, squares_p = mean_and_squares(log_p, count)
+    if not math.isfinite(squares_w):
+        count_nonfinite(row, log_p, count, first)
+    n, more = row[COUNT], float(count)
+    row[MEAN_W], row[SQUARES_W] = merge(n, row[MEAN_W], row[SQUARES_W], more, mean_w, squares_w)
+    row[MEAN_P], row[SQUARES_P] = merge(n, row[MEAN_P], row[SQUARES_P], more, mean_p, squares_p)
+    row[COUNT] = n + more
+
+
+@routine
+def count_nonfinite(row, log_p, count, first):
+    """Count -inf apart from NaN and +inf, and keep the index of the first of each."""
+    for j in range(count):
+        if log_p[j] == -math.inf:
+            row[NEGATIVE_INFINITE] += 1.0
+            if row[FIRST_NEGATIVE] == NOWHERE:
+                row[FIRST_NEGATIVE] = float(first + j)
+        elif not math.isfinite(log_p[j]):
+            row[BAD] += 1.0
+            if row[FIRST_BAD] == NOWHERE:
+                row[FIRST_BAD] = float(first + j)
+
+
+@routine
+def merge_rows(rows, total):
+    """Merge rows in their order into ``total``: the same bits whoever computed them."""
+    clear(total)
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        if row[RAISED] != NOWHERE and total[RAISED] == NOWHERE:
+            total[RAISED] = row[RAISED]
+        n, more = total[COUNT], row[COUNT]
+        if more == 0.0:
+            continue
+        for mean, squares in ((MEAN_W, SQUARES_W), (MEAN_P, SQUARES_P)):
+            total[mean], total[squares] = merge(n, total[mean], total[squares], more, row[mean], row[squares])
+        total[COUNT] = n + more
+        for number, place in ((NEGATIVE_INFINITE, FIRST_NEGATIVE), (BAD, FIRST_BAD)):
+            total[number] += row[number]
+            if total[place] == NOWHERE:
+                total[place] = row[place]
+
+
+def empty_rows(leaves):
+    """Rows for ``leaves`` stretches of draws, cleared."""
+    rows = np.zeros((leaves, COLUMNS))
+    rows[:, [FIRST_NEGATIVE, FIRST_BAD, RAISED]] = NOWHERE
+    return rows
