@@ -2,7 +2,6 @@
 
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from . import checks
 from .elbo import elbo
@@ -84,6 +83,8 @@ def _relative(q, p):
     """L_p^-1 L_q and L_p^-1 (m_q - m_p)"""
     if isinstance(p, MeanFieldGaussian):
         return q.scale_tril / p.scale[:, None], (q.loc - p.loc) / p.scale
+    from scipy.linalg import solve_triangular
+
     both = np.column_stack([q.scale_tril, q.loc - p.loc])
     solved = solve_triangular(p.scale_tril, both, lower=True)
     return solved[:, :-1], solved[:, -1]
@@ -93,6 +94,8 @@ def as_target(p: Gaussian) -> Target:
     """A Gaussian family as a Target, for Monte Carlo."""
     if isinstance(p, MeanFieldGaussian):
         return Target(_mean_field_log_prob, p.dim, (p.loc, p.scale, p.log_det), normalized=True, name=repr(type(p)))
+    from scipy.linalg import solve_triangular
+
     whiten = solve_triangular(p.scale_tril, np.eye(p.dim), lower=True)
     return Target(_full_rank_log_prob, p.dim, (p.loc, whiten, p.log_det), normalized=True, name=repr(type(p)))
 

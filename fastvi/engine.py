@@ -85,10 +85,10 @@ def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=No
     sums = np.zeros((plan.leaves if gradient else 0, cpu.SUMS, plan.coordinates))
     stop = np.zeros(1, dtype=np.int64)
     lane_width = density.LANE_WIDTH if compiled.vectorised else 1
-    words = target.words.ctypes.data
+    word, words = np.uint64(key.word), target.words.ctypes.data
 
     def call(first, last):
-        status = kernel(loc, scale, q.dim, key.word, stream, num_samples, plan.tile, plan.leaf, lane_width, first, last,
+        status = kernel(loc, scale, q.dim, word, stream, num_samples, plan.tile, plan.leaf, lane_width, first, last,
                         compiled.address, words, stop, rows, sums)
         return status == cpu.RAISED
 

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from .kernels import cpu
 from . import checks
@@ -53,7 +52,7 @@ class Gaussian:
     def fill(self, out, key, stream, first_draw) -> None:
         """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``."""
         loc, scale = self.arrays
-        cpu.sampler(self.family)(loc, scale, self.dim, key.word, stream, first_draw, out)
+        cpu.sampler(self.family)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
 
     @property
     def log_det(self) -> float:
@@ -202,6 +201,8 @@ class FullRankGaussian(Gaussian):
         return self.scale_tril
 
     def standardise(self, z):
+        from scipy.linalg import solve_triangular
+
         return solve_triangular(self.scale_tril, (z - self.loc).T, lower=True).T
 
     @property

@@ -3,6 +3,7 @@
 Numba freezes what a function sees: closure cells, globals, defaults, the functions it calls.  All of that is the key.
 """
 
+import functools
 import hashlib
 import threading
 import types as python_types
@@ -38,20 +39,21 @@ def references(function):
             yield "closure", name, cell.cell_contents
         except ValueError:  # an empty cell: a name not assigned yet
             continue
-    for name in sorted(names(code)):
+    for name in names(code):
         if name in function.__globals__:
             yield "global", name, function.__globals__[name]
     for number, value in enumerate(function.__defaults__ or ()):
         yield "default", number, value
 
 
+@functools.lru_cache(maxsize=1024)
 def names(code):
-    """Every global or attribute name in a code object and in those nested in it."""
+    """Every global or attribute name in a code object and in those nested in it, sorted."""
     found = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, python_types.CodeType):
-            found |= names(constant)
-    return found
+            found.update(names(constant))
+    return tuple(sorted(found))
 
 
 def meaning(function, seen=()):
@@ -80,7 +82,7 @@ def _value(value, function, seen):
     if isinstance(value, python_types.ModuleType):
         if value.__name__.partition(".")[0] in ("numpy", "math", "fastvi", "numba"):
             return ("module", value.__name__)
-        read = [(n, getattr(value, n)) for n in sorted(names(function.__code__)) if hasattr(value, n)]
+        read = [(n, getattr(value, n)) for n in names(function.__code__) if hasattr(value, n)]
         return ("module", value.__name__, *((n, _value(v, function, seen)) for n, v in read))
     return ("object", id(value), _Kept(value))
 

@@ -64,6 +64,14 @@ def words(draw, pair, stream, key):
 
 
 @routine
+def fill_words(scratch, width, first, pair, stream, key):
+    """The random words of one pair of dimensions for ``width`` draws."""
+    widest_vectors()
+    for j in range(width):
+        scratch[0, j], scratch[1, j] = words(np.uint64(first + j), np.uint64(pair), stream, key)
+
+
+@routine
 def fill(eps, dim, first, stream, key, scratch):
     """Standard normals for a tile: eps[i, j] is dimension i < dim of draw first + j.
 
@@ -74,15 +82,14 @@ def fill(eps, dim, first, stream, key, scratch):
     """
     widest_vectors()
     height, width = eps.shape
-    for pair in range((dim + 1) // 2):
+    for pair in range(dim // 2):
+        fill_words(scratch, width, first, pair, stream, key)
         for j in range(width):
-            scratch[0, j], scratch[1, j] = words(np.uint64(first + j), np.uint64(pair), stream, key)
-        if 2 * pair + 1 < dim:
-            for j in range(width):
-                eps[2 * pair, j], eps[2 * pair + 1, j] = box_muller(scratch[0, j], scratch[1, j])
-        else:
-            for j in range(width):
-                eps[2 * pair, j], _ = box_muller(scratch[0, j], scratch[1, j])
+            eps[2 * pair, j], eps[2 * pair + 1, j] = box_muller(scratch[0, j], scratch[1, j])
+    if dim % 2 == 1:
+        fill_words(scratch, width, first, dim // 2, stream, key)
+        for j in range(width):
+            eps[dim - 1, j], _ = box_muller(scratch[0, j], scratch[1, j])
     for i in range(dim, height):
         for j in range(width):
             eps[i, j] = 0.0

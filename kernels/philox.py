@@ -24,12 +24,13 @@ def philox4x32(counter, key, rounds=10):
     x0, x1, x2, x3 = np.uint64(counter[0]), np.uint64(counter[1]), np.uint64(counter[2]), np.uint64(counter[3])
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     for _ in range(rounds):
-        p0 = m0 * x0
-        p1 = m1 * x2
+        # only the low halves enter a product, so the high halves may hold what they like: a 32-bit multiply it stays
+        p0 = m0 * (x0 & LOW_WORD)
+        p1 = m1 * (x2 & LOW_WORD)
         x0 = (p1 >> HALF) ^ x1 ^ k0
         x2 = (p0 >> HALF) ^ x3 ^ k1
-        x1 = p1 & LOW_WORD
-        x3 = p0 & LOW_WORD
+        x1 = p1
+        x3 = p0
         k0 = (k0 + w0) & LOW_WORD
         k1 = (k1 + w1) & LOW_WORD
-    return np.uint32(x0), np.uint32(x1), np.uint32(x2), np.uint32(x3)
+    return np.uint32(x0 & LOW_WORD), np.uint32(x1 & LOW_WORD), np.uint32(x2 & LOW_WORD), np.uint32(x3 & LOW_WORD)

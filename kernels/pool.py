@@ -14,8 +14,9 @@ _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
 _size = 0
 
-# Handing work to a thread costs about 50 microseconds here; a job of less than four times that stays where it is.
-SERIAL_SECONDS = 200e-6
+# Handing work to threads costs about 50 microseconds; a job of less than four times that stays where it is, and so
+# does one for a single thread that leaves Ctrl-C waiting unnoticeably.
+SERIAL_SECONDS, ALONE_SECONDS = 200e-6, 50e-3
 TURN_SECONDS = 2e-3  # what a thread takes from the queue at a time
 
 
@@ -54,10 +55,11 @@ def run(leaves: int, call: Callable[[int, int], object], stop, num_threads: int,
     else.  ``report`` is told the number of finished leaves.  On KeyboardInterrupt the threads are stopped through
     ``stop[0]`` before it goes on.
     """
-    if seconds is not None and seconds < SERIAL_SECONDS and report is None:
+    num_threads = min(num_threads, leaves)
+    here = ALONE_SECONDS if num_threads == 1 else SERIAL_SECONDS
+    if seconds is not None and seconds < here and report is None:
         call(0, leaves)
         return
-    num_threads = min(num_threads, leaves)
     turn = 1 if not seconds else max(1, min(leaves // num_threads, int(leaves * TURN_SECONDS / seconds)))
     turns = itertools.count()  # next() on it is atomic
     finished = [0] * num_threads
