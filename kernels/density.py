@@ -40,7 +40,11 @@ class Compiled(NamedTuple):
 
 
 class DensityError(TypeError):
-    """The log density cannot be compiled at all."""
+    """The log density cannot be compiled at all; ``details`` is Numba's whole report."""
+
+    def __init__(self, message, details):
+        super().__init__(message)
+        self.details = details
 
 
 def pack(data):
@@ -200,7 +204,7 @@ def compile_density(function, kinds) -> Compiled:
             return Compiled(compiled.address, build is in_lanes, reason, (compiled, function))
         except Exception as error:  # lowering can raise anything; the second attempt decides what the user sees
             if build is draw_by_draw:
-                raise DensityError(explain_error(error, function)) from error
+                raise DensityError(f"log_density: {explain_error(error, function)}", str(error)) from None
             reason = explain_error(error, function)
     raise AssertionError("unreachable")
 

@@ -10,10 +10,12 @@ import types as python_types
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
+from numba.extending import register_jitable
 
-from .density import Compiled, compile_density
+from .density import OPTIONS, Compiled, compile_density
 
 _compiled: dict[tuple, Compiled] = {}
+_helpers: set = set()
 _lock = threading.RLock()
 
 
@@ -27,8 +29,27 @@ def compiled(function, kinds, key) -> Compiled:
     with _lock:
         found = _compiled.get((key, kinds))
         if found is None:
+            register_helpers(function)
             found = _compiled[key, kinds] = compile_density(function, kinds)
         return found
+
+
+def register_helpers(function):
+    """Let Numba compile the plain Python functions that a density calls, and those that they call."""
+    for _, _, value in references(plain(function)):
+        if isinstance(value, python_types.FunctionType) and value not in _helpers and is_users(value):
+            _helpers.add(value)
+            register_jitable(**OPTIONS)(value)
+            register_helpers(value)
+        elif isinstance(value, Dispatcher) and value not in _helpers:
+            _helpers.add(value)
+            register_helpers(value)
+
+
+def is_users(function):
+    """Whether a function comes from outside the libraries that Numba knows by itself."""
+    return (function.__module__ or "").partition(".")[0] not in ("numpy", "numba", "scipy") and not (
+        function.__module__ or "").startswith("fastvi.kernels.")
 
 
 def references(function):

@@ -1,0 +1,60 @@
+"""``python -m fastvi``: the main job on real data; ``python -m fastvi info``: versions and state of the machine."""
+
+import argparse
+import time
+
+from .divergences import kl_divergence
+from .elbo import elbo
+from .estimates import with_error
+from .gradients import elbo_gradient
+from .info import show_versions
+from .models import eight_schools, launches
+
+HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|score gradient|", "draws/s", "compiled")
+
+
+def rows(num_samples, rng, num_threads):
+    """A row of the table for each model and family: estimates from the same draws, timed after compilation."""
+    for model in (eight_schools(), launches()):
+        options = dict(rng=rng, num_threads=num_threads)
+        for q in model.fitted(**options):
+            elbo(model.target, q, 10_000, **options)  # compiles
+            start = time.perf_counter()
+            value = elbo(model.target, q, num_samples, **options)
+            rate = num_samples / (time.perf_counter() - start)
+            kl = kl_divergence(q, model.prior, num_samples, **options)
+            gradient = elbo_gradient(model.target, q, num_samples, **options)
+            compiled = "in lanes" if model.target.compiled.vectorised else "draw by draw"
+            yield (model.name, q.family.replace("_", "-"), with_error(value.value, value.standard_error),
+                   with_error(kl.value, kl.standard_error), with_error(*gradient.norm()), f"{rate:,.0f}", compiled)
+
+
+def table(lines) -> str:
+    """Aligned columns."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+                     for line in lines)
+
+
+def main(arguments=None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="fastvi", description="ELBO, KL and score gradients of Gaussian approximations to two real posteriors.")
+    parser.add_argument("command", nargs="?", choices=["run", "info"], default="run")
+    parser.add_argument("--num-samples", type=int, default=1_000_000, help="draws for each estimate")
+    parser.add_argument("--rng", type=int, default=0, help="seed")
+    parser.add_argument("--num-threads", type=int, default=None, help="threads; all CPUs by default")
+    options = parser.parse_args(arguments)
+    if options.command == "info":
+        show_versions()
+        return 0
+    try:
+        print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads)]))
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"\n{options.num_samples:,} draws for each number; the same bits for --rng {options.rng} on any number of threads.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
