@@ -10,6 +10,7 @@ the disk cache; and data comes through one pointer, so new data never recompiles
 
 import ctypes
 import re
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,7 +201,9 @@ def compile_density(function, kinds) -> Compiled:
     reason = None
     for build in (in_lanes, draw_by_draw):
         try:
-            compiled = c_function(build(function, kinds))
+            with warnings.catch_warnings():  # Numba's advice on contiguous arrays is not ours to pass on
+                warnings.simplefilter("ignore", errors.NumbaWarning)
+                compiled = c_function(build(function, kinds))
             return Compiled(compiled.address, build is in_lanes, reason, (compiled, function))
         except Exception as error:  # lowering can raise anything; the second attempt decides what the user sees
             if build is draw_by_draw:
