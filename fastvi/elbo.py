@@ -62,19 +62,19 @@ def elbo(target, q, num_samples=10_000, *, estimator="auto", draws="iid", atol=N
     limit = sample_limit(atol, max_samples, num_samples)
     key = key_from(rng)
 
-    def run(count, stream, progress=False):
-        return engine.sweep(target, q, count, key, stream, num_threads=num_threads, progress=progress)
+    def run(count, stream, **options):
+        return engine.sweep(target, q, count, key, stream, num_threads=num_threads, **options)
 
     method = estimator
     if atol is not None:
-        pilot = run(max(2, num_samples), PILOT)
+        pilot = run(max(2, num_samples), PILOT, pilot=True)
         method = choose(pilot) if estimator == "auto" else estimator
         num_samples = enough_samples(variance(pilot, method), pilot.count, atol, limit)
     elif estimator == "auto":
         worthwhile = num_samples >= PILOT_WORTHWHILE
-        method = choose(run(PILOT_SAMPLES, PILOT)) if worthwhile else "plain"
+        method = choose(run(PILOT_SAMPLES, PILOT, pilot=True)) if worthwhile else "plain"
     try:
-        result = run(num_samples, SAMPLE, progress)
+        result = run(num_samples, SAMPLE, progress=progress)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = estimate(interrupt.partial, q, method, key, atol)  # type: ignore[attr-defined]
         raise

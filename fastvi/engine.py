@@ -65,8 +65,9 @@ def reporter(progress, num_samples, leaf):
     return lambda leaves: bar.update(min(leaves * leaf, num_samples) - bar.n), bar.close
 
 
-def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=None, progress=False) -> Sweep:
-    """Sweep the draws 0 … num_samples - 1 of a stream.
+def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=None, progress=False,
+          pilot=False) -> Sweep:
+    """Sweep the draws 0 … num_samples - 1 of a stream.  A ``pilot`` is not judged: NaN is left to the real sweep.
 
     Raises
     ------
@@ -107,6 +108,8 @@ def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=No
     result = merged(rows, sums)
     if result.total[moments.RAISED] != moments.NOWHERE:
         raise_again(target, q, key, stream, int(result.total[moments.RAISED]), plan.tile)
+    if pilot:
+        return result
     if result.total[moments.BAD] or result.total[moments.NEGATIVE_INFINITE]:
         explain_nonfinite(result, target, q, key, stream)
     return result

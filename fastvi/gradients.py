@@ -59,15 +59,15 @@ def elbo_gradient(target, q, num_samples=10_000, *, estimator="auto", draws="iid
         raise ValueError(f"num_samples: expected at least {least} for estimator={method!r}, got {num_samples}")
     key = key_from(rng)
 
-    def run(count, stream, progress=False):
-        return engine.sweep(target, q, count, key, stream, gradient=True, num_threads=num_threads, progress=progress)
+    def run(count, stream, **options):
+        return engine.sweep(target, q, count, key, stream, gradient=True, num_threads=num_threads, **options)
 
     if atol is not None:
-        pilot = gradient_estimate(run(max(2, num_samples), PILOT), q, method, key)
+        pilot = gradient_estimate(run(max(2, num_samples), PILOT, pilot=True), q, method, key)
         largest = float(np.max(pilot.standard_error))
         num_samples = enough_samples(largest**2 * pilot.num_samples, pilot.num_samples, atol, limit)
     try:
-        result = run(num_samples, SAMPLE, progress)
+        result = run(num_samples, SAMPLE, progress=progress)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = gradient_estimate(interrupt.partial, q, method, key, atol)  # type: ignore[attr-defined]
         raise
@@ -78,7 +78,7 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     """Read the gradient off a sweep."""
     places, units = cpu.FAMILIES[q.family].layout(q.scale)
     value = estimate(sweep, q, "plain", key)
-    if sweep.num_neginf or sweep.count < 2 and method != "score":
+    if not math.isfinite(value.value) or (sweep.count < 2 and method != "score"):
         gradient = error = np.full(len(places), math.nan)
     else:
         gradient, variance = FORMULAS[method](*centred(sweep))

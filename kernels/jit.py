@@ -59,17 +59,15 @@ def kernel(signature_, function):
     """
     options = dict(nogil=True, error_model="numpy")
     try:
-        dispatcher = njit(cache=True, **options)(function)
-    except RuntimeError:  # "cannot cache function: no locator available"
+        return njit(signature_, cache=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator" not in str(error):
+            raise
         return njit(signature_, **options)(function)
-    try:
-        dispatcher.compile(signature_)
-        return dispatcher
     except Exception as error:  # a truncated file may surface as almost anything
         try:
-            dispatcher._cache.flush()
-            dispatcher = njit(cache=True, **options)(function)
-            dispatcher.compile(signature_)
+            njit(cache=True, **options)(function)._cache.flush()
+            dispatcher = njit(signature_, cache=True, **options)(function)
         except Exception:
             dispatcher = njit(signature_, **options)(function)
         warnings.warn(
@@ -109,19 +107,20 @@ def primitive(function, result, emit, arguments):
         return emit(builder, *args)
 
 
-@intrinsic
-def widest_vectors(typingctx):
-    """Let the loops of the calling kernel use the CPU's full vector width.
+def widest_vectors():
+    """Let the loops of the calling function use the CPU's full vector width.
 
     LLVM prefers 256-bit vectors on most AVX-512 CPUs; the integer rounds of Philox lose a third of their speed by it.
     """
 
-    def codegen(context, builder, sig, args):
-        # llvmlite knows no string attributes; the set behind its check holds them all the same
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
 
-    return signature(types.none), codegen
+def _emit_widest(builder):
+    # llvmlite knows no string attributes; the set behind its check holds them all the same
+    set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+    return ir.Constant(ir.IntType(8).as_pointer(), None)
+
+
+primitive(widest_vectors, types.none, _emit_widest, ())
 
 
 @intrinsic

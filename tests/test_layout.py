@@ -1,0 +1,71 @@
+"""The house: one copy of the kernels, imports that point one way, small files."""
+
+import ast
+import importlib.metadata
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import fastvi
+import fastvi.kernels
+
+ROOT = pathlib.Path(__file__).parents[1]
+KERNELS, PACKAGE = ROOT / "kernels", ROOT / "fastvi"
+SOURCES = sorted([*KERNELS.rglob("*.py"), *PACKAGE.rglob("*.py")])
+
+
+def imported(path):
+    """Every module name that a file imports, relative ones with their dots."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((module + alias.name) for alias in node.names) if module.strip(".") == "" else (module,)
+
+
+def test_one_copy_of_the_kernels():
+    assert fastvi.kernels.__name__ == "fastvi.kernels" and "kernels" not in sys.modules
+    assert pathlib.Path(fastvi.kernels.__file__).parent == KERNELS
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    for module in imported(path):
+        assert module.split(".")[0] not in ("tests", "benchmarks", "kernels"), module
+        if KERNELS in path.parents:
+            assert not module.startswith("fastvi"), f"kernels know nothing of the API: {module}"
+            assert not module.startswith("..."), module
+            if path.name in ("philox.py", "normal.py", "moments.py", "score.py", "mean_field.py", "full_rank.py",
+                             "triangular.py", "elementary.py"):
+                assert module.split(".")[0] != "numba", "routines are plain Python; only jit spells the compiler"
+        if PACKAGE in path.parents:
+            assert module.split(".")[0] not in ("numba", "llvmlite"), module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_small(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_public_names_have_docstrings_and_pickle_by_reference():
+    for name in fastvi.__all__:
+        thing = getattr(fastvi, name)
+        if callable(thing):
+            assert thing.__doc__ and pickle.loads(pickle.dumps(thing)) is thing
+
+
+def test_guests_are_not_imported():
+    """Nothing but numba, numpy and scipy comes with ``import fastvi``; nothing is printed."""
+    code = ("import sys, fastvi; guests = {'jax', 'torch', 'numpyro', 'pymc', 'arviz', 'matplotlib', 'tqdm'};"
+            "assert not guests & set(sys.modules), guests & set(sys.modules); fastvi.__version__")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_version_is_the_installed_one():
+    assert importlib.metadata.version("fastvi") == fastvi.__version__
+    assert (PACKAGE / "py.typed").exists()
