@@ -1,8 +1,9 @@
 """The same work on each side: a function of no arguments that does one call and waits for its result.
 
-Each draws fresh normals, computes log p - log q for every draw in float64 and returns the ELBO with its standard
-error; ``leave_one_out`` adds the gradient in (loc, log scale) that subtracts the mean of f.  NumPyro computes its own
-Trace_ELBO, value only.  Compilation happens in the first call, which the suites make before they measure.
+Each side draws fresh normals, computes log p - log q for every draw in float64 and returns the ELBO with its standard
+error; ``leave_one_out`` adds the score gradient that subtracts the mean of f: in (loc, log scale), or for the full-rank
+family in (loc, scale_tril).  fastvi alone gives that gradient's standard errors too.  NumPyro computes its Trace_ELBO.
+The first call compiles; the suites make it before they measure.
 """
 
 import functools
@@ -19,34 +20,56 @@ TASKS = ("elbo", "leave_one_out")
 
 def fastvi_side(work, task, threads):
     target = vi.Target(work.plain, work.dim, work.data)
-    q = vi.MeanFieldGaussian(np.full(work.dim, work.loc), np.full(work.dim, work.scale))
+    loc = np.full(work.dim, work.loc)
+    if work.family == "full_rank":
+        q = vi.FullRankGaussian(loc, work.scale_tril)
+    else:
+        q = vi.MeanFieldGaussian(loc, np.full(work.dim, work.scale))
+    options = dict(rng=1, num_threads=threads)
     if task == "elbo":
-        return lambda: vi.elbo(target, q, work.num_samples, rng=1, num_threads=threads)
-    return lambda: vi.elbo_gradient(target, q, work.num_samples, estimator="leave_one_out", rng=1, num_threads=threads)
+        return lambda: vi.elbo(target, q, work.num_samples, **options)
+    return lambda: vi.elbo_gradient(target, q, work.num_samples, estimator="leave_one_out", **options)
+
+
+def log_weights(m, work, eps, loc, scale, data):
+    """f = log p - log q for a batch of base draws, in the array module ``m``"""
+    if work.family == "full_rank":
+        z, log_det = loc + eps @ scale.T, m.log(m.diagonal(scale)).sum()
+    else:
+        z, log_det = loc + scale * eps, m.log(scale).sum()
+    return work.batched(m, z, data) + 0.5 * (eps * eps).sum(-1) + (log_det + 0.5 * work.dim * LOG_2PI)
+
+
+def mean_field_gradient(w, eps, scale):
+    return (w @ eps) / scale, w @ (eps * eps - 1.0)
 
 
 def numpy_side(work, task, threads):
     # the fastest generator that NumPy has, into memory that is allocated once
     rng = np.random.Generator(np.random.SFC64(1))
     eps = np.empty((work.num_samples, work.dim))
-    log_scale = math.log(work.scale)
+    full_rank = work.family == "full_rank"
+    loc = np.full(work.dim, work.loc)
+    scale = work.scale_tril if full_rank else np.full(work.dim, work.scale)
 
     def call():
         rng.standard_normal(out=eps)
-        z = work.loc + work.scale * eps
-        f = work.batched(np, z, work.data) + 0.5 * np.einsum("ij,ij->i", eps, eps)
-        f += work.dim * (log_scale + 0.5 * LOG_2PI)
-        mean, error = f.mean(), f.std(ddof=1) / math.sqrt(len(f))
+        f = log_weights(np, work, eps, loc, scale, work.data)
+        mean = f.mean()
+        error = f.std(ddof=1) / math.sqrt(len(f)) if len(f) > 1 else math.nan
         if task == "elbo":
             return mean, error
         w = (f - mean) / (len(f) - 1)
-        return mean, error, (w @ eps) / work.scale, w @ (eps * eps - 1.0)
+        if not full_rank:
+            return mean, error, mean_field_gradient(w, eps, scale)
+        outer = (eps * w[:, None]).T @ eps
+        return mean, error, (np.linalg.solve(scale.T, w @ eps), np.tril(np.linalg.solve(scale.T, outer)))
 
     return call
 
 
 @functools.cache
-def _jax():
+def load_jax():
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -54,24 +77,28 @@ def _jax():
 
 
 def jax_side(work, task, threads):
-    jax = _jax()
+    jax = load_jax()
     jnp = jax.numpy
     data = tuple(map(jnp.asarray, work.data))
-    loc, log_scale = jnp.full(work.dim, work.loc), jnp.full(work.dim, math.log(work.scale))
+    full_rank = work.family == "full_rank"
+    loc = jnp.full(work.dim, work.loc)
+    scale = jnp.asarray(work.scale_tril) if full_rank else jnp.full(work.dim, work.scale)
 
     @jax.jit
-    def call(key, loc, log_scale, data):
+    def call(key, loc, scale, data):
         eps = jax.random.normal(key, (work.num_samples, work.dim))
-        f = work.batched(jnp, loc + jnp.exp(log_scale) * eps, data) + 0.5 * (eps * eps).sum(-1)
-        f += log_scale.sum() + 0.5 * work.dim * LOG_2PI
+        f = log_weights(jnp, work, eps, loc, scale, data)
         mean, error = f.mean(), f.std(ddof=1) / math.sqrt(work.num_samples)
         if task == "elbo":
             return mean, error
         w = (f - mean) / (work.num_samples - 1)
-        return mean, error, (w @ eps) / jnp.exp(log_scale), w @ (eps * eps - 1.0)
+        if not full_rank:
+            return mean, error, mean_field_gradient(w, eps, scale)
+        solve = functools.partial(jax.scipy.linalg.solve_triangular, scale, trans=1, lower=True)
+        return mean, error, (solve(w @ eps), jnp.tril(solve((eps * w[:, None]).T @ eps)))
 
     key = jax.random.key(1)
-    return lambda: jax.block_until_ready(call(key, loc, log_scale, data))
+    return lambda: jax.block_until_ready(call(key, loc, scale, data))
 
 
 def torch_side(work, task, threads):
@@ -79,57 +106,95 @@ def torch_side(work, task, threads):
 
     torch.set_num_threads(threads)
     data = tuple(torch.tensor(d, dtype=torch.float64) for d in work.data)
+    full_rank = work.family == "full_rank"
     loc = torch.full((work.dim,), work.loc, dtype=torch.float64)
-    log_scale = torch.full((work.dim,), math.log(work.scale), dtype=torch.float64)
+    scale = torch.tensor(work.scale_tril) if full_rank else torch.full((work.dim,), work.scale, dtype=torch.float64)
 
     @torch.no_grad()
     def call():
         eps = torch.randn(work.num_samples, work.dim, dtype=torch.float64)
-        f = work.batched(torch, loc + log_scale.exp() * eps, data) + 0.5 * (eps * eps).sum(-1)
-        f += log_scale.sum() + 0.5 * work.dim * LOG_2PI
-        mean, error = f.mean(), f.std() / math.sqrt(work.num_samples)
+        f = log_weights(torch, work, eps, loc, scale, data)
+        mean = f.mean()
+        error = f.std() / math.sqrt(work.num_samples) if work.num_samples > 1 else math.nan
         if task == "elbo":
             return mean, error
         w = (f - mean) / (work.num_samples - 1)
-        return mean, error, (w @ eps) / log_scale.exp(), w @ (eps * eps - 1.0)
+        if not full_rank:
+            return mean, error, mean_field_gradient(w, eps, scale)
+        both = torch.column_stack([(eps * w[:, None]).T @ eps, w @ eps])
+        solved = torch.linalg.solve_triangular(scale.T, both, upper=True)
+        return mean, error, (solved[:, -1], torch.tril(solved[:, :-1]))
 
     return call
 
 
 def numpyro_side(work, task, threads):
-    if task != "elbo":
-        return None
-    jax = _jax()
+    jax = load_jax()
     import numpyro
     import numpyro.distributions as dist
     from numpyro.infer import Trace_ELBO
 
     jnp = jax.numpy
     data = tuple(map(jnp.asarray, work.data))
+    full_rank = work.family == "full_rank"
+    loc = jnp.full(work.dim, work.loc)
+    scale = jnp.asarray(work.scale_tril) if full_rank else jnp.full(work.dim, work.scale)
 
     def model():
         z = numpyro.sample("z", dist.Normal(jnp.zeros(work.dim), 1.0).to_event(1).mask(False))
         numpyro.factor("log_p", work.batched(jnp, z[None, :], data)[0])
 
     def guide():
-        loc = numpyro.param("loc", jnp.full(work.dim, work.loc))
-        log_scale = numpyro.param("log_scale", jnp.full(work.dim, math.log(work.scale)))
-        numpyro.sample("z", dist.Normal(loc, jnp.exp(log_scale)).to_event(1))
+        loc_, scale_ = numpyro.param("loc", loc), numpyro.param("scale", scale)
+        q = dist.MultivariateNormal(loc_, scale_tril=scale_) if full_rank else dist.Normal(loc_, scale_).to_event(1)
+        numpyro.sample("z", q)
 
     loss = Trace_ELBO(num_particles=work.num_samples, vectorize_particles=True).loss
-    parameters = {"loc": jnp.full(work.dim, work.loc), "log_scale": jnp.full(work.dim, math.log(work.scale))}
     call = jax.jit(lambda key, parameters: loss(key, parameters, model, guide))
     key = jax.random.key(1)
-    return lambda: -jax.block_until_ready(call(key, parameters))
+    return lambda: -jax.block_until_ready(call(key, {"loc": loc, "scale": scale}))
 
 
-SIDES = {
-    "fastvi": fastvi_side, "numpy": numpy_side, "jax": jax_side, "torch": torch_side, "numpyro": numpyro_side,
-}
+SIDES = {"fastvi": fastvi_side, "numpy": numpy_side, "jax": jax_side, "torch": torch_side, "numpyro": numpyro_side}
+
+
+def offers(side, task) -> bool:
+    """NumPyro's Trace_ELBO has no score gradient with a baseline of this kind."""
+    return side != "numpyro" or task == "elbo"
+
+
+def normals(side, threads, count):
+    """A call that makes ``count`` standard normals."""
+    if side == "numpy":
+        rng, out = np.random.Generator(np.random.SFC64(1)), np.empty(count)
+        return lambda: rng.standard_normal(out=out)
+    if side == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+        out = torch.empty(count, dtype=torch.float64)
+        return lambda: out.normal_()
+    if side in ("jax", "numpyro"):
+        jax = load_jax()
+        call = jax.jit(lambda key: jax.random.normal(key, (count,)))
+        key = jax.random.key(1)
+        return lambda: jax.block_until_ready(call(key))
+    from numba import njit
+
+    from fastvi.kernels import normal
+
+    @njit(error_model="numpy")
+    def fill(eps, tiles):
+        words = np.empty((2, eps.shape[1]), np.uint64)
+        for tile in range(tiles):
+            normal.fill(eps, eps.shape[0], tile * eps.shape[1], np.uint64(0), np.uint64(1), words)
+
+    eps = np.empty((100, 100))
+    return lambda: fill(eps, count // eps.size)
 
 
 def confine(threads: int) -> None:
-    """Keep this process, and every library it is about to load, to ``threads`` CPUs."""
+    """Keep this process, and every library that it has loaded or is about to load, to ``threads`` CPUs."""
     cpus = sorted(os.sched_getaffinity(0))
     if threads < len(cpus):
         os.sched_setaffinity(0, set(cpus[:threads]))

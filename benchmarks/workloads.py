@@ -27,6 +27,13 @@ class Workload:
     data: tuple = ()
     loc: float = 0.1
     scale: float = 0.5
+    family: str = "mean_field"
+
+    @property
+    def scale_tril(self):
+        """(dim, dim), for the full-rank family"""
+        rng = np.random.default_rng(self.dim)
+        return self.scale * (np.eye(self.dim) + np.tril(rng.normal(size=(self.dim, self.dim)), -1) / self.dim)
 
 
 def normal_plain(z):
@@ -58,14 +65,17 @@ def funnel_plain(z):
     for i in range(1, len(z)):
         total += z[i] * z[i]
     rest = len(z) - 1
-    return -z[0] * z[0] / 18.0 - 0.5 * rest * z[0] - 0.5 * math.exp(-z[0]) * total - 0.5 * len(z) * LOG_2PI - math.log(3.0)
+    return (
+        -z[0] * z[0] / 18.0 - 0.5 * rest * z[0] - 0.5 * math.exp(-z[0]) * total - 0.5 * len(z) * LOG_2PI - math.log(3.0)
+    )
 
 
 def funnel_batched(m, z, data):
     v, x = z[:, 0], z[:, 1:]
     rest = x.shape[1]
-    return (-v * v / 18.0 - 0.5 * rest * v - 0.5 * m.exp(-v) * (x * x).sum(-1)
-            - 0.5 * (rest + 1) * LOG_2PI - math.log(3.0))
+    return (
+        -v * v / 18.0 - 0.5 * rest * v - 0.5 * m.exp(-v) * (x * x).sum(-1) - 0.5 * (rest + 1) * LOG_2PI - math.log(3.0)
+    )
 
 
 def schools_plain(z, effects, errors):
@@ -83,8 +93,13 @@ def schools_batched(m, z, data):
     mu, log_tau = z[:, 8], z[:, 9]
     tau = m.exp(log_tau)
     r = (effects - mu[:, None] - tau[:, None] * z[:, :8]) / errors
-    return (log_tau - mu * mu / 50.0 - m.log1p(tau * tau / 25.0)
-            - 0.5 * (z[:, :8] * z[:, :8]).sum(-1) - 0.5 * (r * r).sum(-1))
+    return (
+        log_tau
+        - mu * mu / 50.0
+        - m.log1p(tau * tau / 25.0)
+        - 0.5 * (z[:, :8] * z[:, :8]).sum(-1)
+        - 0.5 * (r * r).sum(-1)
+    )
 
 
 def logistic_plain(beta, X, y):
@@ -136,7 +151,25 @@ WORKLOADS = {
         Workload("logistic N=200 d=10", 10, 4096, logistic_plain, logistic_batched, logistic_data(200, 10)),
         Workload("logistic N=1000 d=50", 50, 1024, logistic_plain, logistic_batched, logistic_data(1000, 50)),
         Workload("logistic N=10,000 d=200", 200, 256, logistic_plain, logistic_batched, logistic_data(10_000, 200)),
-        Workload("logistic N=1000 d=50, by rows", 50, 1024, logistic_rows_plain, logistic_batched,
-                 logistic_data(1000, 50)),
+        Workload(
+            "logistic N=1000 d=50, by rows", 50, 1024, logistic_rows_plain, logistic_batched, logistic_data(1000, 50)
+        ),
     ]
 }
+
+FULL_RANK = {
+    w.name: w
+    for w in [
+        Workload(f"full rank d={dim}", dim, num_samples, normal_plain, normal_batched, family="full_rank")
+        for dim, num_samples in ((20, 10_240), (100, 4096), (400, 1024))
+    ]
+}
+TINY = {
+    w.name: w
+    for w in [
+        Workload(f"tiny call d={dim}, S={num_samples}", dim, num_samples, normal_plain, normal_batched)
+        for dim in (10, 100)
+        for num_samples in (1, 8, 32)
+    ]
+}
+ALL = {**WORKLOADS, **FULL_RANK, **TINY}

@@ -1,6 +1,5 @@
 """KL(q || p) = E_q[log q - log p]: in closed form between Gaussians, by Monte Carlo otherwise."""
 
-
 import numpy as np
 
 from . import checks
@@ -13,8 +12,20 @@ from .target import Target
 METHODS = ("auto", "exact", "monte_carlo")
 
 
-def kl_divergence(q, p, num_samples=10_000, *, method="auto", atol=None, max_samples=None, rng=None, dtype="float64",
-                  backend="cpu", num_threads=None, progress=False) -> Estimate:
+def kl_divergence(
+    q,
+    p,
+    num_samples=10_000,
+    *,
+    method="auto",
+    atol=None,
+    max_samples=None,
+    rng=None,
+    dtype="float64",
+    backend="cpu",
+    num_threads=None,
+    progress=False,
+) -> Estimate:
     """KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
 
     Parameters
@@ -51,8 +62,19 @@ def kl_divergence(q, p, num_samples=10_000, *, method="auto", atol=None, max_sam
     if not target.normalized:
         raise ValueError(f"p: {target!r} is not normalized=True, and KL(q || p) needs log p with its constant")
     try:
-        result = elbo(target, q, num_samples, estimator="auto", atol=atol, max_samples=max_samples, rng=key_from(rng),
-                      dtype=dtype, backend=backend, num_threads=num_threads, progress=progress)
+        result = elbo(
+            target,
+            q,
+            num_samples,
+            estimator="auto",
+            atol=atol,
+            max_samples=max_samples,
+            rng=key_from(rng),
+            dtype=dtype,
+            backend=backend,
+            num_threads=num_threads,
+            progress=progress,
+        )
     except KeyboardInterrupt as interrupt:
         interrupt.partial = negated(interrupt.partial)  # type: ignore[attr-defined]
         raise
@@ -61,8 +83,16 @@ def kl_divergence(q, p, num_samples=10_000, *, method="auto", atol=None, max_sam
 
 def negated(result: Estimate) -> Estimate:
     """KL(q || p) = -L(q) where p is normalized."""
-    return Estimate(-result.value, result.standard_error, result.num_samples, result.num_neginf, "monte_carlo",
-                    result.converged, result.key, result.degrees_of_freedom)
+    return Estimate(
+        -result.value,
+        result.standard_error,
+        result.num_samples,
+        result.num_neginf,
+        "monte_carlo",
+        result.converged,
+        result.key,
+        result.degrees_of_freedom,
+    )
 
 
 def gaussian_kl(q: Gaussian, p: Gaussian) -> float:

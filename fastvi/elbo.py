@@ -2,9 +2,9 @@
 
 import math
 
-from .kernels import moments
 from . import checks, engine
 from .estimates import Estimate
+from .kernels import moments
 from .rng import PILOT, SAMPLE, key_from
 
 ESTIMATORS = ("auto", "plain", "entropy")
@@ -13,8 +13,21 @@ MAX_SAMPLES = 10**9
 MARGIN = 4.0  # standard errors of the pilot's variance that the draw count allows for
 
 
-def elbo(target, q, num_samples=10_000, *, estimator="auto", draws="iid", atol=None, max_samples=None, rng=None,
-         dtype="float64", backend="cpu", num_threads=None, progress=False) -> Estimate:
+def elbo(
+    target,
+    q,
+    num_samples=10_000,
+    *,
+    estimator="auto",
+    draws="iid",
+    atol=None,
+    max_samples=None,
+    rng=None,
+    dtype="float64",
+    backend="cpu",
+    num_threads=None,
+    progress=False,
+) -> Estimate:
     """Estimate the ELBO of q: log p(x) = L(q) + KL(q || p) (Bishop 2006, equation 10.2).
 
     Parameters
@@ -127,5 +140,13 @@ def estimate(sweep, q, method, key, atol=None) -> Estimate:
         value = mean + q.entropy() if method == "entropy" else mean
         error = math.sqrt(spread / sweep.count) if sweep.count > 1 else math.nan
     converged = atol is None or error <= atol
-    return Estimate(value if sweep.count else math.nan, error, sweep.count, sweep.num_neginf, method, converged, key,
-                    max(1.0, sweep.count - 1.0))
+    return Estimate(
+        value if sweep.count else math.nan,
+        error,
+        sweep.count,
+        sweep.num_neginf,
+        method,
+        converged,
+        key,
+        max(1.0, sweep.count - 1.0),
+    )

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kernels import cpu, density, moments, pool
 from . import checks
 from .errors import NonFiniteError
 from .families import Gaussian
+from .kernels import cpu, density, moments, pool
 from .target import Target
 
 
@@ -65,8 +65,9 @@ def reporter(progress, num_samples, leaf):
     return lambda leaves: bar.update(min(leaves * leaf, num_samples) - bar.n), bar.close
 
 
-def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=None, progress=False,
-          pilot=False) -> Sweep:
+def sweep(
+    target, q, num_samples, key, stream, *, gradient=False, num_threads=None, progress=False, pilot=False
+) -> Sweep:
     """Sweep the draws 0 … num_samples - 1 of a stream.  A ``pilot`` is not judged: NaN is left to the real sweep.
 
     Raises
@@ -89,8 +90,24 @@ def sweep(target, q, num_samples, key, stream, *, gradient=False, num_threads=No
     word, words = np.uint64(key.word), target.words.ctypes.data
 
     def call(first, last):
-        status = kernel(loc, scale, q.dim, word, stream, num_samples, plan.tile, plan.leaf, lane_width, first, last,
-                        compiled.address, words, stop, rows, sums)
+        status = kernel(
+            loc,
+            scale,
+            q.dim,
+            word,
+            stream,
+            num_samples,
+            plan.tile,
+            plan.leaf,
+            lane_width,
+            first,
+            last,
+            compiled.address,
+            words,
+            stop,
+            rows,
+            sums,
+        )
         return status == cpu.RAISED
 
     report, close = reporter(progress, num_samples, plan.leaf)
@@ -133,8 +150,10 @@ def raise_again(target, q, key, stream, first, tile):
     """The compiled density raised in the tile that starts at draw ``first``: let Python raise the same."""
     for index in range(first, first + tile):
         target.in_python(draw_of(q, key, stream, index), index)
-    raise RuntimeError(f"the compiled log density {target.name} raised between the draws {first} and {first + tile - 1}, "
-                       "where Python does not")
+    raise RuntimeError(
+        f"the compiled log density {target.name} raised between the draws {first} and {first + tile - 1}, "
+        "where Python does not"
+    )
 
 
 def explain_nonfinite(result, target, q, key, stream):
@@ -152,6 +171,10 @@ def explain_nonfinite(result, target, q, key, stream):
         cause, found = error, float("nan")
     n = result.count
     raise NonFiniteError(
-        f"the log density {target.name} is {'+inf' if found == np.inf else 'nan'} or otherwise not finite at {bad:,} of "
-        f"{n:,} draws ({bad / n:.3g}), first at draw {index}, z = {z}",
-        count=bad, num_samples=n, draw=index, z=z) from cause
+        f"the log density {target.name} is not finite (nan or +inf) at {bad:,} of {n:,} draws ({bad / n:.3g}), first "
+        f"{found} at draw {index}, z = {z}",
+        count=bad,
+        num_samples=n,
+        draw=index,
+        z=z,
+    ) from cause

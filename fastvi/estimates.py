@@ -105,10 +105,12 @@ class GradientEstimate:
 
     def __repr__(self):
         norm = with_error(*self.norm())
-        return f"GradientEstimate(|gradient| = {norm}, {len(self.gradient)} parameters, {self.method}, elbo = {self.elbo})"
+        return (
+            f"GradientEstimate(|gradient| = {norm}, {len(self.gradient)} parameters, {self.method}, elbo = {self.elbo})"
+        )
 
     def norm(self) -> tuple[float, float]:
-        """The Euclidean norm of the gradient and its standard error by the delta method (coordinates as independent)."""
+        """The Euclidean norm of the gradient and its standard error (delta method, coordinates as independent)."""
         norm = float(np.linalg.norm(self.gradient))
         if not norm > 0.0:
             return norm, float(np.linalg.norm(self.standard_error))

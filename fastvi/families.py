@@ -7,8 +7,8 @@ from typing import Self
 
 import numpy as np
 
-from .kernels import cpu
 from . import checks
+from .kernels import cpu
 from .rng import SAMPLE, key_from
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -168,7 +168,9 @@ class FullRankGaussian(Gaussian):
             raise ValueError(f"scale_tril: expected shape ({len(loc)}, {len(loc)}) to match loc, got {tril.shape}")
         if np.triu(tril, 1).any():
             i, j = map(int, np.argwhere(np.triu(tril, 1))[0])
-            raise ValueError(f"scale_tril: expected a lower triangle, got {tril[i, j]} above the diagonal at ({i}, {j})")
+            raise ValueError(
+                f"scale_tril: expected a lower triangle, got {tril[i, j]} above the diagonal at ({i}, {j})"
+            )
         diagonal = np.diag(tril)
         if not (diagonal > 0.0).all():
             bad = int(np.argmin(diagonal > 0.0))

@@ -9,19 +9,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kernels import cpu, moments
-from .kernels.score import FFSS, FS, FSS, SS, S
 from . import checks, engine
 from .elbo import common, enough_samples, estimate, sample_limit
 from .estimates import GradientEstimate
+from .kernels import cpu, moments
+from .kernels.score import FFSS, FS, FSS, SS, S
 from .rng import PILOT, SAMPLE, key_from
 
 ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline")
 BASELINE_WORTHWHILE, BASELINE_LEAST = 1024, 64
 
 
-def elbo_gradient(target, q, num_samples=10_000, *, estimator="auto", draws="iid", atol=None, max_samples=None,
-                  rng=None, dtype="float64", backend="cpu", num_threads=None, progress=False) -> GradientEstimate:
+def elbo_gradient(
+    target,
+    q,
+    num_samples=10_000,
+    *,
+    estimator="auto",
+    draws="iid",
+    atol=None,
+    max_samples=None,
+    rng=None,
+    dtype="float64",
+    backend="cpu",
+    num_threads=None,
+    progress=False,
+) -> GradientEstimate:
     """Estimate the gradient of the ELBO in ``q.parameters``, with the standard error of each coordinate.
 
     Parameters

@@ -79,7 +79,9 @@ def eight_schools() -> Model:
         "eight schools",
         Target(schools_log_density, 10, (EFFECTS, STANDARD_ERRORS), name="eight schools"),
         Target(schools_prior, 10, normalized=True, name="eight schools' prior"),
-        np.append(np.zeros(9), 1.0), np.append(np.ones(8), [4.0, 1.2]))
+        np.append(np.zeros(9), 1.0),
+        np.append(np.ones(8), [4.0, 1.2]),
+    )
 
 
 def launches() -> Model:
@@ -89,7 +91,9 @@ def launches() -> Model:
         "O-ring launches",
         Target(launches_log_density, 2, (temperature, DISTRESS), name="O-ring launches"),
         Target(launches_prior, 2, normalized=True, name="O-ring launches' prior"),
-        np.array([-1.0, -1.0]), np.array([1.0, 1.0]))
+        np.array([-1.0, -1.0]),
+        np.array([1.0, 1.0]),
+    )
 
 
 def ascend(target, q, *, num_steps=400, num_samples=4096, rng=None, num_threads=None):

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
-from .kernels import density, memo
 from . import checks
+from .kernels import density, memo
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
 AGREE = 1e-6
@@ -54,8 +54,10 @@ class Target:
             raise TypeError(f"normalized: expected a bool, got {checks.describe(normalized)}")
         helper = memo.parallel_helper(log_density)
         if helper:
-            raise ValueError(f"log_density: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
-                             "drop parallel=True")
+            raise ValueError(
+                f"log_density: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
+                "drop parallel=True"
+            )
         self.data = tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
         self.normalized = bool(normalized)
         self.name = str(name) if name is not None else self.log_density.__name__
@@ -96,7 +98,8 @@ class Target:
             if not same and not abs(value - found) <= AGREE * max(1.0, abs(value), abs(found)):
                 raise ValueError(
                     f"log_density: {self.name} gives {value!r} in Python and {found!r} compiled, at z = {z}; compiled "
-                    "integers wrap at 64 bits, indices are not checked, and compiled code sees globals as they were")
+                    "integers wrap at 64 bits, indices are not checked, and compiled code sees globals as they were"
+                )
         self._trusted = True
         return compiled
 
@@ -113,8 +116,9 @@ class Target:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
                 return float(value)
-            raise TypeError(f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); "
-                            "expected a float")
+            raise TypeError(
+                f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); expected a float"
+            )
         return float(value)
 
     def value(self, z):

@@ -13,7 +13,6 @@ from numba import types
 from . import full_rank, mean_field, moments, normal
 from .density import LANE_WIDTH
 from .jit import call_density, kernel, routine, source_stamp
-
 from .score import SUMS, centre_of
 
 FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
@@ -79,8 +78,24 @@ def sweep(family_name: str, gradient: bool):
     """The compiled sweep of one family, with or without score sums."""
     family, stamp = FAMILIES[family_name], source_stamp()
 
-    def sweep_leaves(loc, scale, dim, key, stream, num_samples, tile, leaf, lane_width, first_leaf, last_leaf,
-                     density, data, stop, rows, sums):
+    def sweep_leaves(
+        loc,
+        scale,
+        dim,
+        key,
+        stream,
+        num_samples,
+        tile,
+        leaf,
+        lane_width,
+        first_leaf,
+        last_leaf,
+        density,
+        data,
+        stop,
+        rows,
+        sums,
+    ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         height = family.rows(dim)
         eps, z = aligned(height, tile), aligned(height, tile)

@@ -213,7 +213,8 @@ def compile_density(function, kinds) -> Compiled:
 
 
 _CALL = ctypes.CFUNCTYPE(
-    ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64)
+    ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64
+)
 
 
 def call(address, tile, words, log_p) -> int:
@@ -228,7 +229,9 @@ def explain_error(error, function) -> str:
     found = re.findall(
         r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
         r"|the log density returned .*|Untyped global name .*|[Ii]nvalid use of .*|Cannot determine .*"
-        r"|cannot assign .*|Unsupported .*", text)
+        r"|cannot assign .*|Unsupported .*",
+        text,
+    )
     what = next((w for w in found if w.startswith("this `if`")), found[-1] if found else None)
     if what is None:
         lines = [line for line in text.strip().splitlines() if line.strip()]

@@ -132,14 +132,19 @@ def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scrat
         kinds = [real, word, word, word, real, real, word, word]
         function = builder.inttoptr(args[0], ir.FunctionType(word, kinds).as_pointer())
         pointers = [
-            context.make_array(sig.args[k])(context, builder, args[k]).data if isinstance(sig.args[k], types.Array)
-            else builder.inttoptr(args[k], real) if kinds[k - 1] == real else args[k]
+            context.make_array(sig.args[k])(context, builder, args[k]).data
+            if isinstance(sig.args[k], types.Array)
+            else builder.inttoptr(args[k], real)
+            if kinds[k - 1] == real
+            else args[k]
             for k in range(1, len(args))
         ]
         return builder.call(function, pointers)
 
-    arguments = [types.int64 if isinstance(a, types.Integer) else a
-                 for a in (address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes)]
+    arguments = [
+        types.int64 if isinstance(a, types.Integer) else a
+        for a in (address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes)
+    ]
     return signature(types.int64, *arguments), codegen
 
 

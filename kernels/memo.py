@@ -49,7 +49,8 @@ def register_helpers(function):
 def is_users(function):
     """Whether a function comes from outside the libraries that Numba knows by itself."""
     return (function.__module__ or "").partition(".")[0] not in ("numpy", "numba", "scipy") and not (
-        function.__module__ or "").startswith("fastvi.kernels.")
+        function.__module__ or ""
+    ).startswith("fastvi.kernels.")
 
 
 def references(function):

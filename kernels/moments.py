@@ -10,7 +10,9 @@ import numpy as np
 from .jit import reduction, routine
 
 # the columns of a row of moments
-COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P, NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE = range(11)
+COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P, NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE = range(
+    11
+)
 COLUMNS = 11
 NOWHERE = -1.0
 

@@ -47,8 +47,14 @@ def _threads(count):
         return _executor
 
 
-def run(leaves: int, call: Callable[[int, int], object], stop, num_threads: int, seconds: float | None,
-        report: Callable[[int], None] | None) -> None:
+def run(
+    leaves: int,
+    call: Callable[[int, int], object],
+    stop,
+    num_threads: int,
+    seconds: float | None,
+    report: Callable[[int], None] | None,
+) -> None:
     """Call ``call(first, last)`` over all leaves, each once; a true result means that no later leaf is wanted.
 
     ``seconds`` is what the whole job is expected to take, None if unknown; it decides where the work runs and nothing

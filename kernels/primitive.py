@@ -32,7 +32,8 @@ def intrinsic_call(builder, name, *values, **options):
     kind = values[0].type
     suffix = f"v{kind.count}f64" if isinstance(kind, ir.VectorType) else "f64"
     function = builder.module.declare_intrinsic(
-        f"llvm.{name}.{suffix}", (), ir.FunctionType(kind, [kind] * len(values)))
+        f"llvm.{name}.{suffix}", (), ir.FunctionType(kind, [kind] * len(values))
+    )
     return builder.call(function, values, **options)
 
 

@@ -46,8 +46,15 @@ def posterior(name, record):
     if name == "eight_schools":
         # posteriordb's half-Cauchy lacks the factor 2 of a normalized prior
         return vi.Target(without_factor_two, 10, (EFFECTS, STANDARD_ERRORS), name=name)
-    data = (np.array(record["gram"]), np.array(record["least_squares"]), record["residual"], record["rows"],
-            record["sigma_prior"] == "cauchy", record["sigma_scale"], record["beta_sd"] or 0.0)
+    data = (
+        np.array(record["gram"]),
+        np.array(record["least_squares"]),
+        record["residual"],
+        record["rows"],
+        record["sigma_prior"] == "cauchy",
+        record["sigma_scale"],
+        record["beta_sd"] or 0.0,
+    )
     return vi.Target(regression, len(record["least_squares"]) + 1, data, name=name)
 
 
@@ -69,8 +76,9 @@ def gaussian_target(mean, covariance, log_z=0.0):
     """exp(log_z) times a Gaussian density"""
     mean, covariance = np.asarray(mean, float), np.asarray(covariance, float)
     constant = log_z - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * len(mean) * LOG_2PI
-    return vi.Target(gaussian_log_density, len(mean), (mean, np.linalg.inv(covariance), constant),
-                     normalized=log_z == 0.0)
+    return vi.Target(
+        gaussian_log_density, len(mean), (mean, np.linalg.inv(covariance), constant), normalized=log_z == 0.0
+    )
 
 
 def random_gaussian(dim, seed, jitter=1.0):

@@ -23,8 +23,14 @@ Q = vi.MeanFieldGaussian(np.full(4, 0.1), np.full(4, 0.7))
 def run(code, *, timeout=120, env=None, cwd=None, preamble=True):
     """The finished process; a process that outlives the limit is an error."""
     code = (PREAMBLE if preamble else "") + textwrap.dedent(code)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, cwd=cwd,
-                          env={**os.environ, **(env or {})})
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+    )
 
 
 def succeed(code, **options):

@@ -77,8 +77,10 @@ def test_eight_cold_processes_at_once(copy):
 
     code = PREAMBLE + "print(vi.elbo(vi.Target(normal, 4), Q, 1000, rng=0).value)"
     environment = {**os.environ, "PYTHONPATH": str(copy)}
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=copy,
-                                  env=environment) for _ in range(8)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=copy, env=environment)
+        for _ in range(8)
+    ]
     outputs = {p.communicate(timeout=600)[0] for p in processes}
     assert all(p.returncode == 0 for p in processes) and len(outputs) == 1
 

@@ -42,7 +42,7 @@ def test_in_process(capsys):
 
 
 def test_the_launches_are_the_published_ones():
-    """The maximum-likelihood fit of these 23 launches is logit p = 15.0429 - 0.2322 t (Dalal et al. 1989, section 3)."""
+    """The maximum-likelihood fit of these 23 launches is logit p = 15.0429 - 0.2322 t (Dalal et al. 1989)."""
     t, y = models.TEMPERATURES, models.DISTRESS
     beta = np.array([15.0429, -0.2322])
     for _ in range(20):  # Newton

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+
 from oracles import gaussian, load
 
 CASES = load("gaussian_kl")["cases"]
@@ -39,8 +40,11 @@ def test_monte_carlo(case):
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 def test_zero_between_equals_and_accurate_near_them(family):
     scale = np.array([0.5, 2.0, 30.0])
-    make = (lambda s: vi.MeanFieldGaussian(np.ones(3), s)) if family == "mean_field" else (
-        lambda s: vi.FullRankGaussian(np.ones(3), np.diag(s)))
+    make = (
+        (lambda s: vi.MeanFieldGaussian(np.ones(3), s))
+        if family == "mean_field"
+        else (lambda s: vi.FullRankGaussian(np.ones(3), np.diag(s)))
+    )
     q = make(scale)
     assert vi.kl_divergence(q, q).value == 0.0
     h = 1e-6  # KL = sum h^2 + O(h^3) for log scales that differ by h

@@ -107,8 +107,12 @@ def test_the_tables_can_be_derived_again():
             (elementary.LOG1P_UNIT, fit(atanh_ratio, mpmath.mpf(10) ** -40, mpmath.mpf(1) / 9, 10)),
             (normal.LOG, fit(atanh_ratio, mpmath.mpf(10) ** -40, log_range, 7)),
             (normal.COS, fit(lambda x: mpmath.cos(tau * mpmath.sqrt(x)), 0, mpmath.mpf(1) / 64, 7)),
-            (normal.SIN, fit(lambda x: mpmath.sin(tau * mpmath.sqrt(x)) / mpmath.sqrt(x) if x else tau,
-                             0, mpmath.mpf(1) / 64, 7)),
+            (
+                normal.SIN,
+                fit(
+                    lambda x: mpmath.sin(tau * mpmath.sqrt(x)) / mpmath.sqrt(x) if x else tau, 0, mpmath.mpf(1) / 64, 7
+                ),
+            ),
         ]
     for table, derived in tables:
         np.testing.assert_allclose(table, derived, rtol=1e-9)

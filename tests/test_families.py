@@ -47,7 +47,8 @@ def test_parameters_there_and_back(q):
 def test_parameter_order_is_the_contract():
     np.testing.assert_allclose(FAMILIES[0].parameters, [*LOC, *np.log(SCALE)])
     np.testing.assert_allclose(
-        FAMILIES[1].parameters, [*LOC, math.log(0.5), -0.3, math.log(1.5), 2.0, 0.1, math.log(0.2)])
+        FAMILIES[1].parameters, [*LOC, math.log(0.5), -0.3, math.log(1.5), 2.0, 0.1, math.log(0.2)]
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 4, 5, 9, 33])
@@ -90,34 +91,69 @@ def test_frozen_and_picklable(q):
 NAN = float("nan")
 
 
-@pytest.mark.parametrize("make, error, message", [
-    (lambda: vi.MeanFieldGaussian([0.0, 1.0], [1.0]), ValueError, r"scale: expected the shape of loc, \(2,\), got \(1,\)"),
-    (lambda: vi.MeanFieldGaussian([0.0], [0.0]), ValueError, "scale: expected positive values, got 0.0 at index 0"),
-    (lambda: vi.MeanFieldGaussian([0.0, 0.0], [1.0, -2.0]), ValueError, "scale: expected positive.*-2.0 at index 1"),
-    (lambda: vi.MeanFieldGaussian([NAN], [1.0]), ValueError, "loc: expected finite values, got nan at index"),
-    (lambda: vi.MeanFieldGaussian([0.0], [math.inf]), ValueError, "scale: expected finite"),
-    (lambda: vi.MeanFieldGaussian(0.0, 1.0), ValueError, "loc: expected 1 dimension"),
-    (lambda: vi.MeanFieldGaussian([], []), ValueError, "loc: expected at least one element"),
-    (lambda: vi.MeanFieldGaussian(["a"], [1.0]), TypeError, "loc: expected real numbers"),
-    (lambda: vi.MeanFieldGaussian([1j], [1.0]), TypeError, "loc: expected real numbers, got dtype complex128"),
-    (lambda: vi.MeanFieldGaussian(np.ma.array([1.0], mask=[True]), [1.0]), TypeError, "loc: a masked array"),
-    (lambda: vi.FullRankGaussian([0.0], [[1.0, 0.0]]), ValueError, r"scale_tril: expected shape \(1, 1\)"),
-    (lambda: vi.FullRankGaussian([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]), ValueError, r"0.5 above the diagonal at \(0, 1\)"),
-    (lambda: vi.FullRankGaussian([0.0, 0.0], [[1.0, 0.0], [0.0, -1.0]]), ValueError, r"positive diagonal, got -1.0"),
-    (lambda: vi.FullRankGaussian([0.0], [[NAN]]), ValueError, "scale_tril: expected finite"),
-    (lambda: FAMILIES[0].with_parameters([0.0]), ValueError, "vector: expected 6 parameters, got 1"),
-    (lambda: FAMILIES[0].with_parameters([0, 0, 0, 0, 0, 800.0]), ValueError, "log scale of 800.0 leaves the range"),
-    (lambda: FAMILIES[0].with_parameters([0, 0, 0, 0, 0, -800.0]), ValueError, "log scale of -800.0 leaves the range"),
-    (lambda: FAMILIES[0].log_prob([1.0]), ValueError, r"z: expected shape \(3,\) or \(n, 3\)"),
-    (lambda: FAMILIES[0].sample(0), ValueError, "num_samples: expected an int >= 1, got 0"),
-])
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (
+            lambda: vi.MeanFieldGaussian([0.0, 1.0], [1.0]),
+            ValueError,
+            r"scale: expected the shape of loc, \(2,\), got \(1,\)",
+        ),
+        (lambda: vi.MeanFieldGaussian([0.0], [0.0]), ValueError, "scale: expected positive values, got 0.0 at index 0"),
+        (
+            lambda: vi.MeanFieldGaussian([0.0, 0.0], [1.0, -2.0]),
+            ValueError,
+            "scale: expected positive.*-2.0 at index 1",
+        ),
+        (lambda: vi.MeanFieldGaussian([NAN], [1.0]), ValueError, "loc: expected finite values, got nan at index"),
+        (lambda: vi.MeanFieldGaussian([0.0], [math.inf]), ValueError, "scale: expected finite"),
+        (lambda: vi.MeanFieldGaussian(0.0, 1.0), ValueError, "loc: expected 1 dimension"),
+        (lambda: vi.MeanFieldGaussian([], []), ValueError, "loc: expected at least one element"),
+        (lambda: vi.MeanFieldGaussian(["a"], [1.0]), TypeError, "loc: expected real numbers"),
+        (lambda: vi.MeanFieldGaussian([1j], [1.0]), TypeError, "loc: expected real numbers, got dtype complex128"),
+        (lambda: vi.MeanFieldGaussian(np.ma.array([1.0], mask=[True]), [1.0]), TypeError, "loc: a masked array"),
+        (lambda: vi.FullRankGaussian([0.0], [[1.0, 0.0]]), ValueError, r"scale_tril: expected shape \(1, 1\)"),
+        (
+            lambda: vi.FullRankGaussian([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]),
+            ValueError,
+            r"0.5 above the diagonal at \(0, 1\)",
+        ),
+        (
+            lambda: vi.FullRankGaussian([0.0, 0.0], [[1.0, 0.0], [0.0, -1.0]]),
+            ValueError,
+            r"positive diagonal, got -1.0",
+        ),
+        (lambda: vi.FullRankGaussian([0.0], [[NAN]]), ValueError, "scale_tril: expected finite"),
+        (lambda: FAMILIES[0].with_parameters([0.0]), ValueError, "vector: expected 6 parameters, got 1"),
+        (
+            lambda: FAMILIES[0].with_parameters([0, 0, 0, 0, 0, 800.0]),
+            ValueError,
+            "log scale of 800.0 leaves the range",
+        ),
+        (
+            lambda: FAMILIES[0].with_parameters([0, 0, 0, 0, 0, -800.0]),
+            ValueError,
+            "log scale of -800.0 leaves the range",
+        ),
+        (lambda: FAMILIES[0].log_prob([1.0]), ValueError, r"z: expected shape \(3,\) or \(n, 3\)"),
+        (lambda: FAMILIES[0].sample(0), ValueError, "num_samples: expected an int >= 1, got 0"),
+    ],
+)
 def test_bad_arguments_are_named(make, error, message):
     with pytest.raises(error, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("loc", [[1, 2], np.array([1, 2], dtype=np.float32), np.array([1.0, 2.0], dtype=">f8"),
-                                 np.array([1.0, 9.0, 2.0])[::2], (1.0, 2.0)])
+@pytest.mark.parametrize(
+    "loc",
+    [
+        [1, 2],
+        np.array([1, 2], dtype=np.float32),
+        np.array([1.0, 2.0], dtype=">f8"),
+        np.array([1.0, 9.0, 2.0])[::2],
+        (1.0, 2.0),
+    ],
+)
 def test_any_real_array_will_do(loc):
     assert np.array_equal(vi.MeanFieldGaussian(loc, [1.0, 1.0]).loc, [1.0, 2.0])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import fastvi as vi
-import naive
-from fastvi.kernels import cpu, moments, score
-from fastvi.gradients import FORMULAS, centred
 from fastvi.engine import Sweep, merged
+from fastvi.gradients import FORMULAS, centred
+from fastvi.kernels import cpu, moments, score
+
+import naive
 from oracles import gaussian_target, load, random_gaussian
 
 ESTIMATORS = ["score", "leave_one_out", "optimal_baseline"]
@@ -40,8 +41,11 @@ def test_they_are_the_naive_estimators(q, num_samples):
     _, f = naive.log_weights(TARGET, q, z)
     s = naive.scores(q, z)
     leaf = cpu.plan(q.family, q.dim, num_samples, True).leaf
-    expected = {"score": naive.score(f, s)[0], "leave_one_out": naive.leave_one_out(f, s),
-                "optimal_baseline": naive.optimal_baseline(f, s, leaf)}
+    expected = {
+        "score": naive.score(f, s)[0],
+        "leave_one_out": naive.leave_one_out(f, s),
+        "optimal_baseline": naive.optimal_baseline(f, s, leaf),
+    }
     for estimator, gradient in expected.items():
         found = vi.elbo_gradient(TARGET, q, num_samples, estimator=estimator, rng=1)
         np.testing.assert_allclose(found.gradient, gradient, rtol=1e-6, atol=1e-8)  # the scores are differences
@@ -97,8 +101,9 @@ def test_variances_are_the_closed_forms(dim):
     m, s, n = 0.5, 0.8, 4000
     a, b, c = -m * m / 2 + math.log(s), -m * s, (1 - s * s) / 2
     rest_mean, rest_variance = (dim - 1) * (a + c), (dim - 1) * (b * b + 2 * c * c)
-    naive_form = (a * a + 3 * b * b + 15 * c * c + 6 * a * c + 2 * rest_mean * (a + 3 * c) + rest_variance
-                  + rest_mean**2 - b * b) / s**2
+    naive_form = (
+        a * a + 3 * b * b + 15 * c * c + 6 * a * c + 2 * rest_mean * (a + 3 * c) + rest_variance + rest_mean**2 - b * b
+    ) / s**2
     mean_form = (10 * c * c + 2 * b * b + rest_variance) / s**2
     loo_form = mean_form + (b * b + dim * (b * b + 2 * c * c)) / (s * s * (n - 1))
     best_form = (6 * c * c + 2 * b * b + rest_variance) / s**2
@@ -106,10 +111,14 @@ def test_variances_are_the_closed_forms(dim):
     q = vi.MeanFieldGaussian(np.full(dim, m), np.full(dim, s))
     runs = 40 if dim < 100 else 4
     for estimator, form in zip(ESTIMATORS, (naive_form, loo_form, best_form), strict=True):
-        found = [vi.elbo_gradient(target, q, n, estimator=estimator, rng=seed).standard_error[:dim] ** 2 * n
-                 for seed in range(runs)]
+        found = [
+            vi.elbo_gradient(target, q, n, estimator=estimator, rng=seed).standard_error[:dim] ** 2 * n
+            for seed in range(runs)
+        ]
         assert np.mean(found) == pytest.approx(form, rel=0.05)
-        gradient = np.mean([vi.elbo_gradient(target, q, n, estimator=estimator, rng=k).gradient[:dim] for k in range(9)])
+        gradient = np.mean(
+            [vi.elbo_gradient(target, q, n, estimator=estimator, rng=k).gradient[:dim] for k in range(9)]
+        )
         assert gradient == pytest.approx(-m, abs=5 * math.sqrt(form / (9 * n * dim)) + 1e-3 * (dim == 1))
 
 

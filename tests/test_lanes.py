@@ -11,6 +11,7 @@ from numba.core.runtime import _nrt_python, rtsys
 
 import fastvi as vi
 from fastvi.kernels import density
+
 from zoo import DATA, DRAW_BY_DRAW, MATRIX, MODELS, VECTORISED
 
 Z = np.random.default_rng(5).normal(size=(96, 5))
@@ -71,8 +72,10 @@ def test_each_lane_keeps_to_itself(name):
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 95, 96, 97])
 def test_any_number_of_points(count):
     target = target_of(MODELS["logistic, matrix"])
-    assert np.array_equal(target.value(Z[:count] if count <= 96 else np.vstack([Z, Z[:1]])),
-                          np.concatenate([target.value(Z), target.value(Z[:1])])[:count])
+    assert np.array_equal(
+        target.value(Z[:count] if count <= 96 else np.vstack([Z, Z[:1]])),
+        np.concatenate([target.value(Z), target.value(Z[:1])])[:count],
+    )
 
 
 # ---- the pitfalls that the type met, so that it does not meet them again
@@ -123,17 +126,28 @@ def test_ufuncs_are_registered_whatever_module_they_claim():
     assert target_of((lambda z: np.exp(z[0]) + np.sum(np.exp(z)), ())).compiled.vectorised
 
 
-@pytest.mark.parametrize("function, points", [
-    (math.expm1, [0.0, -0.0, 1e-300, 709.7, -800.0, 1e-17]),
-    (np.logaddexp, None),
-    (math.exp, [-745.0, -708.5, -750.0, 709.7, 0.0]),
-    (math.log, [5e-324, 1e-310, 1.0, 1e308]),
-])
+@pytest.mark.parametrize(
+    "function, points",
+    [
+        (math.expm1, [0.0, -0.0, 1e-300, 709.7, -800.0, 1e-17]),
+        (np.logaddexp, None),
+        (math.exp, [-745.0, -708.5, -750.0, 709.7, 0.0]),
+        (math.log, [5e-324, 1e-310, 1.0, 1e308]),
+    ],
+)
 def test_edges_of_the_elementary_functions(function, points):
     if function is np.logaddexp:
         target = vi.Target(lambda z: np.logaddexp(z[0], z[1]), 2)
-        points = np.array([[-math.inf, 1.0], [1.0, -math.inf], [-math.inf, -math.inf], [math.inf, math.inf],
-                           [800.0, -800.0], [3.0, 3.0]])
+        points = np.array(
+            [
+                [-math.inf, 1.0],
+                [1.0, -math.inf],
+                [-math.inf, -math.inf],
+                [math.inf, math.inf],
+                [800.0, -800.0],
+                [3.0, 3.0],
+            ]
+        )
         expected = np.logaddexp(points[:, 0], points[:, 1])
     else:
         target = vi.Target(lambda z: function(z[0]), 1)

@@ -39,8 +39,16 @@ def test_imports_point_one_way(path):
         if KERNELS in path.parents:
             assert not module.startswith("fastvi"), f"kernels know nothing of the API: {module}"
             assert not module.startswith("..."), module
-            if path.name in ("philox.py", "normal.py", "moments.py", "score.py", "mean_field.py", "full_rank.py",
-                             "triangular.py", "elementary.py"):
+            if path.name in (
+                "philox.py",
+                "normal.py",
+                "moments.py",
+                "score.py",
+                "mean_field.py",
+                "full_rank.py",
+                "triangular.py",
+                "elementary.py",
+            ):
                 assert module.split(".")[0] != "numba", "routines are plain Python; only jit spells the compiler"
         if PACKAGE in path.parents:
             assert module.split(".")[0] not in ("numba", "llvmlite"), module
@@ -60,8 +68,10 @@ def test_public_names_have_docstrings_and_pickle_by_reference():
 
 def test_guests_are_not_imported():
     """Nothing but numba, numpy and scipy comes with ``import fastvi``; nothing is printed."""
-    code = ("import sys, fastvi; guests = {'jax', 'torch', 'numpyro', 'pymc', 'arviz', 'matplotlib', 'tqdm'};"
-            "assert not guests & set(sys.modules), guests & set(sys.modules); fastvi.__version__")
+    code = (
+        "import sys, fastvi; guests = {'jax', 'torch', 'numpyro', 'pymc', 'arviz', 'matplotlib', 'tqdm'};"
+        "assert not guests & set(sys.modules), guests & set(sys.modules); fastvi.__version__"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -9,9 +9,10 @@ from numba import njit, types
 from scipy import stats
 
 import fastvi as vi
-import naive
 from fastvi.kernels import normal
 from fastvi.rng import key_from
+
+import naive
 
 EXTREMES = [0, 1, 2**12 - 1, 2**12, 2**63, 2**64 - 1, 2**64 - 2**12, 2**62 - 1, 2**62, 3 * 2**62 - 1]
 
@@ -90,8 +91,10 @@ def test_draw_numbers_beyond_32_bits():
     q, out = vi.MeanFieldGaussian(np.zeros(3), np.ones(3)), np.empty((4, 3))
     first = 2**32 - 2
     q.fill(out, key_from(1), 0, first)
-    expected = [[*naive.normal_pair(first + s, 0, key_from(1).word), naive.normal_pair(first + s, 1, key_from(1).word)[0]]
-                for s in range(4)]
+    expected = [
+        [*naive.normal_pair(first + s, 0, key_from(1).word), naive.normal_pair(first + s, 1, key_from(1).word)[0]]
+        for s in range(4)
+    ]
     np.testing.assert_allclose(out, expected, rtol=0, atol=2e-14)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numba import njit, types
 
-import naive
 from fastvi.kernels.philox import philox4x32
+
+import naive
 
 # Random123 (BSD-3, D. E. Shaw Research), tests/kat_vectors: rounds, counter, key, words
 KNOWN = """

@@ -213,8 +213,10 @@ PATTERNS = {
     "rebinding": (lambda z, y: rebinding(z, y), (DATA,)),
     "numpy scalars": (lambda z: np.float32(0.5) * z[0] + True * z[1] + np.int64(3) * z[2] + float(z[3]), ()),
     "powers": (lambda z: z[0] ** 3 + z[1] ** -2 + np.exp(z[2]) ** 0.5 + abs(z[3]) ** 1.7 + 2.0 ** z[4], ()),
-    "own functions": (lambda z: vi.softplus(z[0]) + vi.expit(z[1]) + vi.log1mexp(-abs(z[2]) - 0.1)
-                      + vi.logaddexp(z[3], z[4]), ()),
+    "own functions": (
+        lambda z: vi.softplus(z[0]) + vi.expit(z[1]) + vi.log1mexp(-abs(z[2]) - 0.1) + vi.logaddexp(z[3], z[4]),
+        (),
+    ),
     "nan and inf tests": (lambda z: np.where(np.isfinite(z[0]) & ~np.isnan(z[1]), z[0], 0.0), ()),
     "column of data": (lambda z, X: np.dot(X[:, 1], X[:, 0]) * z[0] + np.sum(X[0] * z), (MATRIX,)),
     "integer data": (lambda z, n: np.sum(n * z) + n[0] * z[0] + n @ z, (COUNTS,)),

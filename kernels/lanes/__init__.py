@@ -10,6 +10,6 @@ Importing the package registers the types with Numba; code without Lanes compile
 """
 
 from . import expression, operators, reduction, sequence
-from .types import Lanes, LaneMask, LaneVector
+from .types import LaneMask, Lanes, LaneVector
 
 __all__ = ["Lanes", "LaneMask", "LaneVector", "expression", "operators", "reduction", "sequence"]

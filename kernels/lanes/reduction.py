@@ -74,8 +74,11 @@ def terms_of(context, builder, kind, value, sign=1):
         operands = [(a, getattr(lazy, f"operand{k}")) for k, a in enumerate(kind.operands)]
         signs = SIGNS.get(kind.function)
         if signs is not None and not any(isinstance(a, LaneMask) or is_mask_type(a) for a, _ in operands):
-            return [term for (a, v), s in zip(operands, signs, strict=True)
-                    for term in terms_of(context, builder, a, v, sign * s)]
+            return [
+                term
+                for (a, v), s in zip(operands, signs, strict=True)
+                for term in terms_of(context, builder, a, v, sign * s)
+            ]
     return [(sign, kind, value)]
 
 
@@ -91,7 +94,8 @@ def logaddexp_parts(x, y):
     """(m, t) with logaddexp(x, y) = m + log(1 + t), 0 <= t <= 1"""
     difference = select(x == y, 0.0, x - y)
     return select(difference == difference, elementary.larger(x, y), difference), elementary.exp_negative(
-        -absolute(difference))
+        -absolute(difference)
+    )
 
 
 def lower_sum(context, builder, sig, args):

@@ -194,7 +194,8 @@ def _method(sequence, args, kws):
 lower_getattr(LaneSequence, "size")(lambda context, builder, kind, value: length(context, builder, kind, value))
 lower_getattr(LaneSequence, "ndim")(lambda context, builder, kind, value: INTP(1))
 lower_getattr(LaneSequence, "shape")(
-    lambda context, builder, kind, value: cgutils.pack_array(builder, [length(context, builder, kind, value)]))
+    lambda context, builder, kind, value: cgutils.pack_array(builder, [length(context, builder, kind, value)])
+)
 
 
 @lower_builtin("getiter", LaneSequence)

@@ -92,8 +92,11 @@ class LaneExpression(LaneSequence):
 
     def __init__(self, function, operands, item):
         self.function, self.operands = function, tuple(operands)
-        lanes = next(a.lanes if isinstance(a, LaneSequence | LaneMask) else a
-                     for a in operands if isinstance(a, LaneSequence | Lanes | LaneMask))
+        lanes = next(
+            a.lanes if isinstance(a, LaneSequence | LaneMask) else a
+            for a in operands
+            if isinstance(a, LaneSequence | Lanes | LaneMask)
+        )
         home = getattr(function, "__module__", "") or ""
         super().__init__(lanes, f"LaneExpression({home}.{function.__name__}, {self.operands})")
         self.item = item
@@ -162,10 +165,15 @@ class LaneMaskModel(VectorModel):
 @register_model(LaneVector)
 class LaneVectorModel(models.StructModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, [
-            ("data", types.CPointer(kind.lanes.dtype)),  # row 0 of this group of columns
-            ("stride", types.intp),  # float64s from row to row
-            ("size", types.intp)])
+        super().__init__(
+            manager,
+            kind,
+            [
+                ("data", types.CPointer(kind.lanes.dtype)),  # row 0 of this group of columns
+                ("stride", types.intp),  # float64s from row to row
+                ("size", types.intp),
+            ],
+        )
 
 
 @register_model(LaneArray)
@@ -177,8 +185,7 @@ class LaneArrayModel(models.StructModel):
 @register_model(LaneGather)
 class LaneGatherModel(models.StructModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, [
-            ("size", types.intp), ("sequence", kind.sequence), ("indices", kind.indices)])
+        super().__init__(manager, kind, [("size", types.intp), ("sequence", kind.sequence), ("indices", kind.indices)])
 
 
 @register_model(LaneExpression)
@@ -191,5 +198,4 @@ class LaneExpressionModel(models.StructModel):
 @register_model(LaneIterator)
 class LaneIteratorModel(models.StructModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, [
-            ("index", types.EphemeralPointer(types.intp)), ("sequence", kind.sequence)])
+        super().__init__(manager, kind, [("index", types.EphemeralPointer(types.intp)), ("sequence", kind.sequence)])

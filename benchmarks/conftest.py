@@ -1,0 +1,57 @@
+"""Options of the benchmark suites, and what the machine was."""
+
+import importlib.metadata
+import platform
+
+import pytest
+
+import sides
+
+PACKAGES = ("fastvi", "numba", "numpy", "scipy", "jax", "torch", "numpyro")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--threads", type=int, default=1, help="CPUs that every side may use")
+    parser.addoption("--sides", default="fastvi,numpy", help="of " + ",".join(sides.SIDES))
+
+
+def pytest_configure(config):
+    unknown = set(config.getoption("--sides").split(",")) - set(sides.SIDES)
+    if unknown:
+        raise pytest.UsageError(f"--sides: unknown {sorted(unknown)}, expected some of {list(sides.SIDES)}")
+
+
+@pytest.fixture(scope="session")
+def confined(request):
+    """Every library held to ``--threads`` CPUs while the benchmarks run."""
+    from threadpoolctl import threadpool_limits
+
+    count = request.config.getoption("--threads")
+    sides.confine(count)
+    with threadpool_limits(count):
+        yield count
+
+
+@pytest.fixture
+def threads(confined):
+    return confined
+
+
+def pytest_benchmark_update_machine_info(config, machine_info):
+    installed = {d.name for d in importlib.metadata.distributions()}
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES if name in installed}
+    machine_info["fastvi"] = {
+        "threads": config.getoption("--threads"),
+        "cpu": cpu_model(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def cpu_model():
+    """The CPU as the system calls it."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
