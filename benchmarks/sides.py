@@ -189,7 +189,7 @@ def normals(side, threads, count):
         for tile in range(tiles):
             normal.fill(eps, eps.shape[0], tile * eps.shape[1], np.uint64(0), np.uint64(1), words)
 
-    eps = np.empty((100, 100))
+    eps = np.empty((100, 96))
     return lambda: fill(eps, count // eps.size)
 
 

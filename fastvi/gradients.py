@@ -5,7 +5,6 @@ and Blei 2014, equation 2).  The estimators differ in the baseline they subtract
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     if not math.isfinite(value.value) or (sweep.count < 2 and method != "score"):
         gradient = error = np.full(len(places), math.nan)
     else:
-        gradient, variance = FORMULAS[method](*centred(sweep))
+        gradient, variance = FORMULAS[method](*centred(sweep, method))
         gradient = gradient[places] * units
         error = np.sqrt(np.maximum(variance[places], 0.0) / sweep.count) * units
     if atol is not None:
@@ -102,56 +101,39 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     return GradientEstimate(value, gradient, error, method)
 
 
-class Leaf(NamedTuple):
-    """Score sums with f taken relative to the mean of all draws."""
-
-    s: np.ndarray
-    ss: np.ndarray
-    fs: np.ndarray
-    fss: np.ndarray
-    ffss: np.ndarray
-
-
-def centred(sweep):
-    """(moments of all draws, leaf sums) with every leaf's centre moved to the common mean of f."""
-    used = sweep.rows[:, moments.COUNT] > 0
-    shift = (sweep.rows[used, moments.CENTRE] - sweep.total[moments.MEAN_W])[:, None]
-    sums = sweep.sums[used]
-    s, ss, fs, fss, ffss = (sums[:, k] for k in (S, SS, FS, FSS, FFSS))
-    return sweep.total, Leaf(s, ss, fs + shift * s, fss + shift * ss, ffss + shift * (2.0 * fss + shift * ss))
+def centred(sweep, method):
+    """(moments of all draws, their score sums with f relative to its mean, the sums with baselines taken off)"""
+    counts = np.ascontiguousarray(sweep.rows[:, moments.COUNT])
+    shifts = sweep.rows[:, moments.CENTRE] - sweep.total[moments.MEAN_W]
+    total = np.empty(sweep.sums.shape[1:])
+    result = np.empty((2, total.shape[1] if method == "optimal_baseline" else 0))
+    with np.errstate(invalid="ignore"):
+        cpu.score_merger()(counts, shifts, sweep.sums, total, result)
+    return sweep.total, total, result
 
 
-def score(total, leaves):
+def score(total, sums, _):
     """mean of f s, and the variance of one draw's f s"""
     n, mean = total[moments.COUNT], total[moments.MEAN_W]
-    s, ss, fs, fss, ffss = (np.sum(part, axis=0) for part in leaves)
-    gradient = (fs + mean * s) / n
-    squares = ffss + mean * (2.0 * fss + mean * ss)
+    gradient = (sums[FS] + mean * sums[S]) / n
+    squares = sums[FFSS] + mean * (2.0 * sums[FSS] + mean * sums[SS])
     return gradient, (squares - n * gradient**2) / (n - 1.0) if n > 1 else np.full_like(gradient, math.nan)
 
 
-def leave_one_out(total, leaves):
+def leave_one_out(total, sums, _):
     """sum (f - mean f) s / (S - 1); S times its variance is mu22 - mu11^2 + (mu11^2 + mu20 mu02) / (S - 1) in the
     central moments of f and s"""
     n = total[moments.COUNT]
-    _, ss, fs, _, ffss = (np.sum(part, axis=0) for part in leaves)
-    gradient = fs / (n - 1.0)
+    gradient = sums[FS] / (n - 1.0)
     mu20 = total[moments.SQUARES_W] / (n - 1.0)
-    return gradient, ffss / n - gradient**2 + (gradient**2 + mu20 * ss / n) / (n - 1.0)
+    return gradient, sums[FFSS] / n - gradient**2 + (gradient**2 + mu20 * sums[SS] / n) / (n - 1.0)
 
 
-def optimal_baseline(total, leaves):
+def optimal_baseline(total, _, result):
     """mean of (f - b) s with b = sum f s^2 / sum s^2 over the other leaves"""
     n = total[moments.COUNT]
-    all_ss, all_fss = np.sum(leaves.ss, axis=0), np.sum(leaves.fss, axis=0)
-    gradient, squares = np.zeros_like(all_ss), np.zeros_like(all_ss)
-    for s, ss, fs, fss, ffss in zip(*leaves, strict=True):
-        with np.errstate(invalid="ignore"):
-            baseline = (all_fss - fss) / (all_ss - ss)
-        gradient += fs - baseline * s
-        squares += ffss + baseline * (baseline * ss - 2.0 * fss)
-    gradient /= n
-    return gradient, (squares - n * gradient**2) / (n - 1.0)
+    gradient = result[0] / n
+    return gradient, (result[1] - n * gradient**2) / (n - 1.0)
 
 
 FORMULAS = {"score": score, "leave_one_out": leave_one_out, "optimal_baseline": optimal_baseline}

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from . import full_rank, mean_field, moments, normal
+from . import full_rank, mean_field, moments, normal, score
 from .density import LANE_WIDTH
 from .jit import call_density, kernel, routine, source_stamp
 from .score import SUMS, centre_of
 
 FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
 TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
-MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**28
+MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**26
 FINISHED, STOPPED, RAISED = 0, 1, 2
 ALIGNMENT = 8  # float64s in a cache line
 
@@ -164,3 +164,18 @@ def merger():
         moments.merge_rows(rows, total)
 
     return kernel(types.void(types.float64[:, ::1], types.float64[::1]), merge)
+
+
+@functools.cache
+def score_merger():
+    """The compiled merge of the leaves' score sums; it also takes the baselines off where ``result`` has room."""
+    stamp = source_stamp()
+
+    def merge(counts, shifts, leaves, total, result):
+        stamp  # noqa: B018
+        score.merge_leaves(counts, shifts, leaves, total)
+        if result.size > 0:
+            score.subtract_baselines(counts, shifts, leaves, total, result)
+
+    vector, matrix = types.float64[::1], types.float64[:, ::1]
+    return kernel(types.void(vector, vector, types.float64[:, :, ::1], matrix, matrix), merge)

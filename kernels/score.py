@@ -40,3 +40,35 @@ def add_row(sums, k, score, f, count):
     sums[FS, k] += total_fs
     sums[FSS, k] += total_fss
     sums[FFSS, k] += total_ffss
+
+
+@routine
+def shifted(leaf, k, shift):
+    """The sums of coordinate k of a leaf, with f relative to its centre plus ``shift`` less."""
+    s, ss, fs, fss = leaf[S, k], leaf[SS, k], leaf[FS, k], leaf[FSS, k]
+    return s, ss, fs + shift * s, fss + shift * ss, leaf[FFSS, k] + shift * (2.0 * fss + shift * ss)
+
+
+@routine
+def merge_leaves(counts, shifts, leaves, total):
+    """Add the leaves in their order, each shifted to the common centre."""
+    total[:] = 0.0
+    for which in range(len(leaves)):
+        if counts[which] > 0.0:
+            for k in range(total.shape[1]):
+                parts = shifted(leaves[which], k, shifts[which])
+                for row in range(SUMS):
+                    total[row, k] += parts[row]
+
+
+@routine
+def subtract_baselines(counts, shifts, leaves, total, result):
+    """result[0] = sum (f - b) s and result[1] = sum (f - b)^2 s^2, with b = sum f s^2 / sum s^2 over other leaves."""
+    result[:] = 0.0
+    for which in range(len(leaves)):
+        if counts[which] > 0.0:
+            for k in range(total.shape[1]):
+                s, ss, fs, fss, ffss = shifted(leaves[which], k, shifts[which])
+                b = (total[FSS, k] - fss) / (total[SS, k] - ss)
+                result[0, k] += fs - b * s
+                result[1, k] += ffss + b * (b * ss - 2.0 * fss)
