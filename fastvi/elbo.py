@@ -82,7 +82,7 @@ def elbo(
     if atol is not None:
         pilot = run(max(2, num_samples), PILOT, pilot=True)
         method = choose(pilot) if estimator == "auto" else estimator
-        num_samples = enough_samples(variance(pilot, method), pilot.count, atol, limit)
+        num_samples = enough_samples(variance(pilot, method), pilot.num_samples, atol, limit)
     elif estimator == "auto":
         worthwhile = num_samples >= PILOT_WORTHWHILE
         method = choose(run(PILOT_SAMPLES, PILOT, pilot=True)) if worthwhile else "plain"
@@ -138,15 +138,15 @@ def estimate(sweep, q, method, key, atol=None) -> Estimate:
         value, error = -math.inf, math.nan
     else:
         value = mean + q.entropy() if method == "entropy" else mean
-        error = math.sqrt(spread / sweep.count) if sweep.count > 1 else math.nan
+        error = math.sqrt(spread / sweep.num_samples) if sweep.num_samples > 1 else math.nan
     converged = atol is None or error <= atol
     return Estimate(
-        value if sweep.count else math.nan,
+        value if sweep.num_samples else math.nan,
         error,
-        sweep.count,
+        sweep.num_samples,
         sweep.num_neginf,
         method,
         converged,
         key,
-        max(1.0, sweep.count - 1.0),
+        max(1.0, sweep.num_samples - 1.0),
     )

@@ -20,7 +20,7 @@ class Sweep(NamedTuple):
     sums: np.ndarray
 
     @property
-    def count(self) -> int:
+    def num_samples(self) -> int:
         return int(self.total[moments.COUNT])
 
     @property
@@ -169,7 +169,7 @@ def explain_nonfinite(result, target, q, key, stream):
         found = target.in_python(z, index)
     except Exception as error:
         cause, found = error, float("nan")
-    n = result.count
+    n = result.num_samples
     raise NonFiniteError(
         f"the log density {target.name} is not finite (nan or +inf) at {bad:,} of {n:,} draws ({bad / n:.3g}), first "
         f"{found} at draw {index}, z = {z}",

@@ -1,11 +1,11 @@
 """Variational families: Gaussians with a diagonal or a full covariance."""
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import NoReturn, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks
 from .kernels import cpu
@@ -15,10 +15,19 @@ LOG_2PI = math.log(2.0 * math.pi)
 
 
 class Gaussian:
-    """What both Gaussian families share."""
+    """What both Gaussian families share.  An instance never changes."""
 
     family: str
     loc: np.ndarray
+
+    def __setattr__(self, name, value) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is frozen: make another, or use with_parameters")
+
+    def __reduce__(self):
+        return type(self), (self.loc, self.scale)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(dim={self.dim})"
 
     @property
     def dim(self) -> int:
@@ -34,14 +43,14 @@ class Gaussian:
         """-E_q[log q] in nats: dim/2 log(2 pi e) + log det of the scale."""
         return 0.5 * self.dim * (1.0 + LOG_2PI) + self.log_det
 
-    def log_prob(self, z):
+    def log_prob(self, z: ArrayLike):
         """log q(z) for z of shape (dim,) -> float, or (n, dim) -> (n,)."""
-        z = checks.numeric("z", z).astype(np.float64)
-        if z.ndim not in (1, 2) or z.shape[-1] != self.dim:
-            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {z.shape}")
-        eps = self.standardise(np.atleast_2d(z))
+        points = checks.numeric("z", z).astype(np.float64)
+        if points.ndim not in (1, 2) or points.shape[-1] != self.dim:
+            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {points.shape}")
+        eps = self.standardise(np.atleast_2d(points))
         log_q = -0.5 * np.sum(eps * eps, axis=1) - (0.5 * self.dim * LOG_2PI + self.log_det)
-        return float(log_q[0]) if z.ndim == 1 else log_q
+        return float(log_q[0]) if points.ndim == 1 else log_q
 
     def sample(self, num_samples: int, *, rng=None) -> np.ndarray:
         """Draws of shape (num_samples, dim): the very draws that ``elbo`` uses for the same ``rng``."""
@@ -54,16 +63,15 @@ class Gaussian:
         loc, scale = self.arrays
         cpu.sampler(self.family)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
 
-    @property
-    def log_det(self) -> float:
-        raise AttributeError
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        raise AttributeError
+    # each family's own
+    scale: np.ndarray
+    scale_tril: np.ndarray
+    log_det: float
+    arrays: tuple[np.ndarray, np.ndarray]
 
     def standardise(self, z):
-        raise AttributeError
+        """eps from z (n, dim)"""
+        raise AttributeError("standardise")
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
@@ -73,7 +81,6 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
-@dataclass(frozen=True, eq=False)
 class MeanFieldGaussian(Gaussian):
     """N(loc, diag(scale^2)).
 
@@ -89,19 +96,16 @@ class MeanFieldGaussian(Gaussian):
         with the argument's name, for a wrong shape, a non-finite value or a scale that is not positive
     """
 
-    loc: np.ndarray
-    scale: np.ndarray
     family = "mean_field"
 
-    def __post_init__(self):
-        loc, scale = checks.real_array("loc", self.loc, 1), checks.real_array("scale", self.scale, 1)
+    def __init__(self, loc: ArrayLike, scale: ArrayLike):
+        loc, scale = checks.real_array("loc", loc, 1), checks.real_array("scale", scale, 1)
         if loc.shape != scale.shape:
             raise ValueError(f"scale: expected the shape of loc, {loc.shape}, got {scale.shape}")
         if not (scale > 0.0).all():
             bad = int(np.argmin(scale > 0.0))
             raise ValueError(f"scale: expected positive values, got {scale[bad]} at index {bad}")
-        object.__setattr__(self, "loc", frozen(loc))
-        object.__setattr__(self, "scale", frozen(scale))
+        self.__dict__.update(loc=frozen(loc), scale=frozen(scale))
 
     @property
     def stddev(self) -> np.ndarray:
@@ -114,18 +118,18 @@ class MeanFieldGaussian(Gaussian):
         return np.diag(self.scale**2)
 
     @cached_property
-    def log_det(self) -> float:  # type: ignore[override]
+    def log_det(self) -> float:
         """log det of the scale matrix"""
         return float(np.sum(np.log(self.scale)))
 
     @cached_property
-    def arrays(self):  # type: ignore[override]
+    def arrays(self):
         return self.loc, self.scale
 
     def standardise(self, z):
         return (z - self.loc) / self.scale
 
-    @property
+    @property  # type: ignore[override]
     def scale_tril(self) -> np.ndarray:
         """(dim, dim), the scale as a triangular matrix"""
         return np.diag(self.scale)
@@ -135,13 +139,12 @@ class MeanFieldGaussian(Gaussian):
         """(2 dim,): loc, then log scale."""
         return np.concatenate([self.loc, np.log(self.scale)])
 
-    def with_parameters(self, vector) -> Self:
+    def with_parameters(self, vector: ArrayLike) -> Self:
         """The member of the family with these ``parameters``."""
-        vector = _parameters(vector, 2 * self.dim)
-        return type(self)(vector[: self.dim], _exp("log scale", vector[self.dim :]))
+        loc, log_scale = np.split(_parameters(vector, 2 * self.dim), 2)
+        return type(self)(loc, _exp("log scale", log_scale))
 
 
-@dataclass(frozen=True, eq=False)
 class FullRankGaussian(Gaussian):
     """N(loc, L L^T) with a lower triangular L.
 
@@ -158,12 +161,10 @@ class FullRankGaussian(Gaussian):
         is not positive
     """
 
-    loc: np.ndarray
-    scale_tril: np.ndarray
     family = "full_rank"
 
-    def __post_init__(self):
-        loc, tril = checks.real_array("loc", self.loc, 1), checks.real_array("scale_tril", self.scale_tril, 2)
+    def __init__(self, loc: ArrayLike, scale_tril: ArrayLike):
+        loc, tril = checks.real_array("loc", loc, 1), checks.real_array("scale_tril", scale_tril, 2)
         if tril.shape != (len(loc), len(loc)):
             raise ValueError(f"scale_tril: expected shape ({len(loc)}, {len(loc)}) to match loc, got {tril.shape}")
         if np.triu(tril, 1).any():
@@ -175,8 +176,7 @@ class FullRankGaussian(Gaussian):
         if not (diagonal > 0.0).all():
             bad = int(np.argmin(diagonal > 0.0))
             raise ValueError(f"scale_tril: expected a positive diagonal, got {diagonal[bad]} at ({bad}, {bad})")
-        object.__setattr__(self, "loc", frozen(loc))
-        object.__setattr__(self, "scale_tril", frozen(tril))
+        self.__dict__.update(loc=frozen(loc), scale_tril=frozen(tril))
 
     @property
     def stddev(self) -> np.ndarray:
@@ -189,15 +189,15 @@ class FullRankGaussian(Gaussian):
         return self.scale_tril @ self.scale_tril.T
 
     @cached_property
-    def log_det(self) -> float:  # type: ignore[override]
+    def log_det(self) -> float:
         """log det of the scale matrix"""
         return float(np.sum(np.log(np.diag(self.scale_tril))))
 
     @cached_property
-    def arrays(self):  # type: ignore[override]
+    def arrays(self):
         return tuple(frozen(a) for a in cpu.FAMILIES[self.family].padded(self.loc, self.scale_tril))
 
-    @property
+    @property  # type: ignore[override]
     def scale(self) -> np.ndarray:
         """(dim, dim), scale_tril"""
         return self.scale_tril
@@ -215,16 +215,16 @@ class FullRankGaussian(Gaussian):
         triangle[i == j] = np.log(triangle[i == j])
         return np.concatenate([self.loc, triangle])
 
-    def with_parameters(self, vector) -> Self:
+    def with_parameters(self, vector: ArrayLike) -> Self:
         """The member of the family with these ``parameters``."""
         dim = self.dim
-        vector = _parameters(vector, dim + dim * (dim + 1) // 2)
+        loc, triangle = np.split(_parameters(vector, dim + dim * (dim + 1) // 2), [dim])
         i, j = np.tril_indices(dim)
-        triangle = vector[dim:].copy()
+        triangle = triangle.copy()
         triangle[i == j] = _exp("log of the diagonal of scale_tril", triangle[i == j])
         tril = np.zeros((dim, dim))
         tril[i, j] = triangle
-        return type(self)(vector[:dim], tril)
+        return type(self)(loc, tril)
 
 
 def _parameters(vector, size):

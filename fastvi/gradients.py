@@ -90,12 +90,12 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     """Read the gradient off a sweep."""
     places, units = cpu.FAMILIES[q.family].layout(q.scale)
     value = estimate(sweep, q, "plain", key)
-    if not math.isfinite(value.value) or (sweep.count < 2 and method != "score"):
+    if not math.isfinite(value.value) or (sweep.num_samples < 2 and method != "score"):
         gradient = error = np.full(len(places), math.nan)
     else:
         gradient, variance = FORMULAS[method](*centred(sweep, method))
         gradient = gradient[places] * units
-        error = np.sqrt(np.maximum(variance[places], 0.0) / sweep.count) * units
+        error = np.sqrt(np.maximum(variance[places], 0.0) / sweep.num_samples) * units
     if atol is not None:
         object.__setattr__(value, "converged", bool(np.max(error) <= atol))
     return GradientEstimate(value, gradient, error, method)

@@ -2,8 +2,10 @@
 
 import numbers
 import time
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks
 from .kernels import density, memo
@@ -43,7 +45,9 @@ class Target:
     data.
     """
 
-    def __init__(self, log_density, dim, data=(), *, normalized=False, name=None):
+    def __init__(
+        self, log_density: Callable, dim: int, data: tuple = (), *, normalized: bool = False, name: str | None = None
+    ) -> None:
         self.log_density = memo.plain(log_density)
         if not callable(log_density) or not hasattr(self.log_density, "__code__"):
             raise TypeError(f"log_density: expected a Python function, got {checks.describe(log_density)}")
@@ -121,15 +125,15 @@ class Target:
             )
         return float(value)
 
-    def value(self, z):
+    def value(self, z: ArrayLike):
         """log p at one point (dim,) -> float, or at many (n, dim) -> (n,), from the compiled density.
 
         An exception in the density surfaces as itself; NaN and infinities are returned as they are.
         """
-        z = checks.numeric("z", z).astype(np.float64)
-        if z.ndim not in (1, 2) or z.shape[-1] != self.dim:
-            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {z.shape}")
-        points = np.atleast_2d(z)
+        given = checks.numeric("z", z).astype(np.float64)
+        if given.ndim not in (1, 2) or given.shape[-1] != self.dim:
+            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {given.shape}")
+        points = np.atleast_2d(given)
         width = max(1, -(-len(points) // density.LANE_WIDTH)) * density.LANE_WIDTH
         tile = np.zeros((self.dim, width))
         tile[:, : len(points)] = points.T
@@ -139,7 +143,7 @@ class Target:
             for i, point in enumerate(points):
                 self.in_python(point, i)
             raise RuntimeError(f"the compiled log density {self.name} raised where Python does not")
-        return float(log_p[0]) if z.ndim == 1 else log_p[: len(points)].copy()
+        return float(log_p[0]) if given.ndim == 1 else log_p[: len(points)].copy()
 
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""

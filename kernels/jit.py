@@ -150,9 +150,10 @@ def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scrat
 
 def host_cpu() -> tuple[str, set[str]]:
     """LLVM's name for this CPU and the features that compiled code may use."""
-    if config.CPU_FEATURES is not None:
-        return config.CPU_NAME or binding.get_host_cpu_name(), {f[1:] for f in config.CPU_FEATURES.split(",")}
-    return binding.get_host_cpu_name(), {name for name, on in binding.get_host_cpu_features().items() if on}
+    name, features = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
+    if features is not None:
+        return name or binding.get_host_cpu_name(), {f[1:] for f in features.split(",")}
+    return binding.get_host_cpu_name(), {f for f, on in binding.get_host_cpu_features().items() if on}
 
 
 def cache_folder() -> str | None:

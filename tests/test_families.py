@@ -1,6 +1,5 @@
 """The families: densities against SciPy, parameters there and back, and arguments checked at the door."""
 
-import dataclasses
 import math
 import pickle
 
@@ -77,7 +76,7 @@ def test_triangular_products_in_python(size):
 
 @pytest.mark.parametrize("q", FAMILIES)
 def test_frozen_and_picklable(q):
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="frozen"):
         q.loc = LOC
     with pytest.raises(ValueError):
         q.loc[0] = 1.0

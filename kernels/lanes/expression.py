@@ -20,7 +20,7 @@ from ..jit import template
 from .sequence import is_vector, item_type, length, same_length
 from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence
 
-UNARY = [
+UNARY: list = [
     operator.neg,
     operator.pos,
     operator.invert,
@@ -54,7 +54,7 @@ UNARY = [
     functions.expit,
     functions.log1mexp,
 ]
-BINARY = [
+BINARY: list = [
     operator.add,
     operator.sub,
     operator.mul,
@@ -82,7 +82,7 @@ BINARY = [
     np.logical_or,
     functions.logaddexp,
 ]
-TERNARY = [np.where, np.clip, functions.where]
+TERNARY: list = [np.where, np.clip, functions.where]
 
 
 def expression_type(typingctx, function, args):
@@ -134,6 +134,6 @@ def register(function, count):
         lower_builtin(function, *combination)(lower)
 
 
-for count, table in [(1, UNARY), (2, BINARY), (3, TERNARY)]:
+for count, table in enumerate((UNARY, BINARY, TERNARY), start=1):
     for function in table:
         register(function, count)

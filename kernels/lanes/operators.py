@@ -91,23 +91,25 @@ def to_mask(lanes):
     return lanes.mask
 
 
-for names, method in [
+ARITHMETIC: list[tuple[tuple, str]] = [
     ((operator.add, operator.iadd, np.add), "fadd"),
     ((operator.sub, operator.isub, np.subtract), "fsub"),
     ((operator.mul, operator.imul, np.multiply), "fmul"),
     ((operator.truediv, operator.itruediv, np.divide), "fdiv"),
-]:
-    register(names, 2, instruction(method))
+]
+for spellings, method in ARITHMETIC:
+    register(spellings, 2, instruction(method))
 register([operator.neg, np.negative], 1, instruction("fneg"))
 register([operator.pos, np.positive, builtins.float], 1, lambda builder, x: x)
-for symbol, names in [
+COMPARISONS: list[tuple[str, tuple]] = [
     ("<", (operator.lt, np.less)),
     ("<=", (operator.le, np.less_equal)),
     (">", (operator.gt, np.greater)),
     (">=", (operator.ge, np.greater_equal)),
     ("==", (operator.eq, np.equal)),
-]:
-    register(names, 2, ordered(symbol), to_mask)
+]
+for symbol, spellings in COMPARISONS:
+    register(spellings, 2, ordered(symbol), to_mask)
 register([operator.ne, np.not_equal], 2, lambda b, x, y: b.fcmp_unordered("!=", x, y), to_mask)
 register([math.isnan, np.isnan], 1, trace(lambda x: x != x), to_mask)
 register([math.isinf, np.isinf], 1, trace(lambda x: absolute(x) == math.inf), to_mask)
