@@ -95,7 +95,7 @@ def negated(result: Estimate) -> Estimate:
     )
 
 
-def gaussian_kl(q: Gaussian, p: Gaussian) -> float:
+def gaussian_kl(q, p) -> float:
     """The closed form, through triangular factors: never a determinant or an inverse."""
     if isinstance(q, MeanFieldGaussian) and isinstance(p, MeanFieldGaussian):
         ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
@@ -120,7 +120,7 @@ def _relative(q, p):
     return solved[:, :-1], solved[:, -1]
 
 
-def as_target(p: Gaussian) -> Target:
+def as_target(p) -> Target:
     """A Gaussian family as a Target, for Monte Carlo."""
     if isinstance(p, MeanFieldGaussian):
         return Target(_mean_field_log_prob, p.dim, (p.loc, p.scale, p.log_det), normalized=True, name=repr(type(p)))

@@ -1,6 +1,7 @@
 """Variational families: Gaussians with a diagonal or a full covariance."""
 
 import math
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import NoReturn, Self
 
@@ -14,7 +15,7 @@ from .rng import SAMPLE, key_from
 LOG_2PI = math.log(2.0 * math.pi)
 
 
-class Gaussian:
+class Gaussian(ABC):
     """What both Gaussian families share.  An instance never changes."""
 
     family: str
@@ -22,9 +23,6 @@ class Gaussian:
 
     def __setattr__(self, name, value) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: make another, or use with_parameters")
-
-    def __reduce__(self):
-        return type(self), (self.loc, self.scale)
 
     def __repr__(self):
         return f"{type(self).__name__}(dim={self.dim})"
@@ -63,15 +61,19 @@ class Gaussian:
         loc, scale = self.arrays
         cpu.sampler(self.family)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
 
-    # each family's own
-    scale: np.ndarray
-    scale_tril: np.ndarray
-    log_det: float
-    arrays: tuple[np.ndarray, np.ndarray]
+    @property
+    @abstractmethod
+    def log_det(self) -> float:
+        """log det of the scale matrix"""
 
-    def standardise(self, z):
+    @property
+    @abstractmethod
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """loc and scale as the kernels take them"""
+
+    @abstractmethod
+    def standardise(self, z: np.ndarray) -> np.ndarray:
         """eps from z (n, dim)"""
-        raise AttributeError("standardise")
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
@@ -97,6 +99,7 @@ class MeanFieldGaussian(Gaussian):
     """
 
     family = "mean_field"
+    scale: np.ndarray
 
     def __init__(self, loc: ArrayLike, scale: ArrayLike):
         loc, scale = checks.real_array("loc", loc, 1), checks.real_array("scale", scale, 1)
@@ -106,6 +109,9 @@ class MeanFieldGaussian(Gaussian):
             bad = int(np.argmin(scale > 0.0))
             raise ValueError(f"scale: expected positive values, got {scale[bad]} at index {bad}")
         self.__dict__.update(loc=frozen(loc), scale=frozen(scale))
+
+    def __reduce__(self):
+        return type(self), (self.loc, self.scale)
 
     @property
     def stddev(self) -> np.ndarray:
@@ -129,7 +135,7 @@ class MeanFieldGaussian(Gaussian):
     def standardise(self, z):
         return (z - self.loc) / self.scale
 
-    @property  # type: ignore[override]
+    @property
     def scale_tril(self) -> np.ndarray:
         """(dim, dim), the scale as a triangular matrix"""
         return np.diag(self.scale)
@@ -162,6 +168,7 @@ class FullRankGaussian(Gaussian):
     """
 
     family = "full_rank"
+    scale_tril: np.ndarray
 
     def __init__(self, loc: ArrayLike, scale_tril: ArrayLike):
         loc, tril = checks.real_array("loc", loc, 1), checks.real_array("scale_tril", scale_tril, 2)
@@ -177,6 +184,9 @@ class FullRankGaussian(Gaussian):
             bad = int(np.argmin(diagonal > 0.0))
             raise ValueError(f"scale_tril: expected a positive diagonal, got {diagonal[bad]} at ({bad}, {bad})")
         self.__dict__.update(loc=frozen(loc), scale_tril=frozen(tril))
+
+    def __reduce__(self):
+        return type(self), (self.loc, self.scale_tril)
 
     @property
     def stddev(self) -> np.ndarray:
@@ -197,7 +207,7 @@ class FullRankGaussian(Gaussian):
     def arrays(self):
         return tuple(frozen(a) for a in cpu.FAMILIES[self.family].padded(self.loc, self.scale_tril))
 
-    @property  # type: ignore[override]
+    @property
     def scale(self) -> np.ndarray:
         """(dim, dim), scale_tril"""
         return self.scale_tril
