@@ -1,6 +1,5 @@
 """One sweep over the draws: hands the family, the target and the draws' address to the kernels, and reads the sums."""
 
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,10 @@ from .errors import NonFiniteError
 from .families import Gaussian
 from .kernels import cpu, density, moments, pool
 from .target import Target
+
+# To enter a compiled sweep and leave it, and to draw one normal at the very least: where work runs depends on these,
+# its result does not.
+CALL_SECONDS, NORMAL_SECONDS = 8e-6, 1e-9
 
 
 class Sweep(NamedTuple):
@@ -83,11 +86,11 @@ def sweep(
     plan = cpu.plan(q.family, q.dim, num_samples, gradient)
     kernel = cpu.sweep(q.family, gradient)
     loc, scale = q.arrays
-    rows = moments.empty_rows(plan.leaves)
+    rows = np.zeros((plan.leaves, moments.COLUMNS))
     sums = np.zeros((plan.leaves if gradient else 0, cpu.SUMS, plan.coordinates))
     stop = np.zeros(1, dtype=np.int64)
     lane_width = density.LANE_WIDTH if compiled.vectorised else 1
-    word, words = np.uint64(key.word), target.words.ctypes.data
+    word, words = np.uint64(key.word), target.words_address
 
     def call(first, last):
         status = kernel(
@@ -113,18 +116,18 @@ def sweep(
     report, close = reporter(progress, num_samples, plan.leaf)
     num_threads = threads(num_threads)
     rate = target.seconds_per_draw
-    start = time.perf_counter()
     try:
-        pool.run(plan.leaves, call, stop, num_threads, None if rate is None else rate * num_samples, report)
+        seconds = pool.run(plan.leaves, call, stop, num_threads, None if rate is None else rate * num_samples, report)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = merged(rows, sums)  # type: ignore[attr-defined]
         raise
     finally:
         close()
-    target.seconds_per_draw = (time.perf_counter() - start) * min(num_threads, plan.leaves) / num_samples
+    seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
+    target.seconds_per_draw = seconds if rate is None else min(rate, seconds)
     result = merged(rows, sums)
-    if result.total[moments.RAISED] != moments.NOWHERE:
-        raise_again(target, q, key, stream, int(result.total[moments.RAISED]), plan.tile)
+    if result.total[moments.RAISED]:
+        raise_again(target, q, key, stream, int(result.total[moments.RAISED]) - 1, plan.tile)
     if pilot:
         return result
     if result.total[moments.BAD] or result.total[moments.NEGATIVE_INFINITE]:
@@ -134,6 +137,8 @@ def sweep(
 
 def merged(rows, sums) -> Sweep:
     """The leaves of a sweep, finished or not, merged in order."""
+    if len(rows) == 1:
+        return Sweep(rows[0], rows, sums)
     total = np.empty(moments.COLUMNS)
     cpu.merger()(rows, total)
     return Sweep(total, rows, sums)
@@ -159,7 +164,7 @@ def raise_again(target, q, key, stream, first, tile):
 def explain_nonfinite(result, target, q, key, stream):
     """Raise for NaN and +inf.  -inf is a legal value, unless it stands where Python would have raised."""
     bad = int(result.total[moments.BAD])
-    index = int(result.total[moments.FIRST_BAD if bad else moments.FIRST_NEGATIVE])
+    index = int(result.total[moments.FIRST_BAD if bad else moments.FIRST_NEGATIVE]) - 1
     z = draw_of(q, key, stream, index)
     if not bad:
         target.in_python(z, index)

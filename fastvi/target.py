@@ -66,6 +66,7 @@ class Target:
         self.normalized = bool(normalized)
         self.name = str(name) if name is not None else self.log_density.__name__
         self.words = density.pack(self.data)
+        self.words_address = self.words.ctypes.data
         self.seconds_per_draw: float | None = None
         self._glance: tuple = ()
         self._compiled: density.Compiled | None = None

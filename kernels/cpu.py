@@ -116,7 +116,7 @@ def sweep(family_name: str, gradient: bool):
                 family.transform(loc, scale, e, x, half_square)
                 status = call_density(density, x, dim, width, data, log_p, 0, 0, 0)
                 if status != 0:
-                    rows[which, moments.RAISED] = float(first)
+                    rows[which, moments.RAISED] = first + 1.0
                     return RAISED
                 for j in range(width):
                     log_w[j] = log_p[j] + (half_square[j] + normaliser)

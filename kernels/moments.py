@@ -5,24 +5,13 @@ A row of moments holds what a stretch of draws tells about log w = log p - log q
 
 import math
 
-import numpy as np
-
 from .jit import reduction, routine
 
-# the columns of a row of moments
-COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P, NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE = range(
-    11
-)
+# The columns of a row of moments.  A place (FIRST_NEGATIVE, FIRST_BAD, RAISED) is the index of a draw plus one, 0 for
+# none, so a row of zeros knows of no draws.
+COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P = range(5)
+NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE = range(5, 11)
 COLUMNS = 11
-NOWHERE = -1.0
-
-
-@routine
-def clear(row):
-    """No draws yet."""
-    for k in range(COLUMNS):
-        row[k] = 0.0
-    row[FIRST_NEGATIVE] = row[FIRST_BAD] = row[RAISED] = NOWHERE
 
 
 @reduction
@@ -65,21 +54,21 @@ def count_nonfinite(row, log_p, count, first):
     for j in range(count):
         if log_p[j] == -math.inf:
             row[NEGATIVE_INFINITE] += 1.0
-            if row[FIRST_NEGATIVE] == NOWHERE:
-                row[FIRST_NEGATIVE] = float(first + j)
+            if row[FIRST_NEGATIVE] == 0.0:
+                row[FIRST_NEGATIVE] = first + j + 1.0
         elif not math.isfinite(log_p[j]):
             row[BAD] += 1.0
-            if row[FIRST_BAD] == NOWHERE:
-                row[FIRST_BAD] = float(first + j)
+            if row[FIRST_BAD] == 0.0:
+                row[FIRST_BAD] = first + j + 1.0
 
 
 @routine
 def merge_rows(rows, total):
     """Merge rows in their order into ``total``: the same bits whoever computed them."""
-    clear(total)
+    total[:] = 0.0
     for k in range(rows.shape[0]):
         row = rows[k]
-        if row[RAISED] != NOWHERE and total[RAISED] == NOWHERE:
+        if total[RAISED] == 0.0:
             total[RAISED] = row[RAISED]
         n, more = total[COUNT], row[COUNT]
         if more == 0.0:
@@ -89,12 +78,5 @@ def merge_rows(rows, total):
         total[COUNT] = n + more
         for number, place in ((NEGATIVE_INFINITE, FIRST_NEGATIVE), (BAD, FIRST_BAD)):
             total[number] += row[number]
-            if total[place] == NOWHERE:
+            if total[place] == 0.0:
                 total[place] = row[place]
-
-
-def empty_rows(leaves):
-    """Rows for ``leaves`` stretches of draws, cleared."""
-    rows = np.zeros((leaves, COLUMNS))
-    rows[:, [FIRST_NEGATIVE, FIRST_BAD, RAISED]] = NOWHERE
-    return rows

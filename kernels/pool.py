@@ -7,17 +7,18 @@ abort under concurrent callers and never spin on a busy machine.  The pool is re
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
 _size = 0
 
-# Handing work to threads costs about 50 microseconds; a job of less than four times that stays where it is, and so
-# does one for a single thread that leaves Ctrl-C waiting unnoticeably.
-SERIAL_SECONDS, ALONE_SECONDS = 200e-6, 50e-3
+SERIAL_SECONDS = 400e-6  # a shorter job is not worth waking a thread, which takes some 50 microseconds
 TURN_SECONDS = 2e-3  # what a thread takes from the queue at a time
+LEAST_TURN_SECONDS = 60e-6  # a shorter turn would be spent waiting for the interpreter's lock
+HERE_SECONDS = 0.1  # a longer turn would keep Ctrl-C waiting, so the calling thread takes none of them
 
 
 def _forget():
@@ -54,42 +55,51 @@ def run(
     num_threads: int,
     seconds: float | None,
     report: Callable[[int], None] | None,
-) -> None:
+) -> float:
     """Call ``call(first, last)`` over all leaves, each once; a true result means that no later leaf is wanted.
 
-    ``seconds`` is what the whole job is expected to take, None if unknown; it decides where the work runs and nothing
-    else.  ``report`` is told the number of finished leaves.  On KeyboardInterrupt the threads are stopped through
-    ``stop[0]`` before it goes on.
+    ``seconds`` is what the whole job is expected to take on one thread, None if unknown; it decides where the work
+    runs and nothing else.  The calling thread works too where its turns are short, and waits otherwise, so that Ctrl-C
+    reaches it.  ``report`` is told the number of finished leaves.  On KeyboardInterrupt the threads are stopped
+    through ``stop[0]`` before it goes on.  Returns the seconds that all threads together spent in ``call``.
     """
-    num_threads = min(num_threads, leaves)
-    here = ALONE_SECONDS if num_threads == 1 else SERIAL_SECONDS
-    if seconds is not None and seconds < here and report is None:
+    start = time.perf_counter()
+    if seconds is not None and seconds < SERIAL_SECONDS and report is None:
         call(0, leaves)
-        return
-    turn = 1 if not seconds else max(1, min(leaves // num_threads, int(leaves * TURN_SECONDS / seconds)))
+        return time.perf_counter() - start
+    num_threads = min(num_threads, leaves)
+    here = seconds is not None and seconds < HERE_SECONDS * leaves
+    turn = 1
+    if seconds:
+        longest = min(leaves / (16 * num_threads), leaves * TURN_SECONDS / seconds)
+        turn = max(1, int(longest), round(leaves * LEAST_TURN_SECONDS / seconds))
     turns = itertools.count()  # next() on it is atomic
-    finished = [0] * num_threads
+    finished, busy = [0] * num_threads, [0.0] * num_threads
     changed, enough = threading.Event(), threading.Event()
 
-    def work(which):
+    def work(which, report=None):
         for k in turns:
             first = k * turn
             if first >= leaves or stop[0] or enough.is_set():
                 return
             last = min(first + turn, leaves)
+            start = time.perf_counter()
             if call(first, last):
                 enough.set()
+            busy[which] += time.perf_counter() - start
             finished[which] += last - first
             changed.set()
+            if report is not None:
+                report(sum(finished))
 
+    futures: list[Future] = []
     try:
-        executor = _threads(num_threads)
-        futures = [executor.submit(work, which) for which in range(num_threads)]
-    except RuntimeError:  # no threads can be started, as when the interpreter is shutting down
-        call(0, leaves)
-        return
-    try:
-        if report is not None:
+        if not (here and num_threads == 1):
+            executor = _threads(num_threads)
+            futures = [executor.submit(work, which) for which in range(int(here), num_threads)]
+        if here:
+            work(0, report)
+        elif report is not None:
             while not all(f.done() for f in futures):
                 if changed.wait(0.1):
                     changed.clear()
@@ -103,3 +113,4 @@ def run(
         future.result()
     if report is not None:
         report(sum(finished))
+    return sum(busy)

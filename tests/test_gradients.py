@@ -63,7 +63,7 @@ def test_the_fixed_draw_case():
     log_p = -0.5 * np.einsum("si,ij,sj->s", delta, np.array(case["target_precision"]), delta)
     q = vi.MeanFieldGaussian(case["mu"], scale)
     f = log_p - q.log_prob(z)
-    rows, sums = moments.empty_rows(1), np.zeros((1, score.SUMS, 6))
+    rows, sums = np.zeros((1, moments.COLUMNS)), np.zeros((1, score.SUMS, 6))
     moments.add_tile(rows[0], f, log_p, 7, 0)
     rows[0, moments.CENTRE] = score.centre_of(f, 7)
     cpu.mean_field.add_scores(q.loc, scale, np.ascontiguousarray(eps.T), f - rows[0, moments.CENTRE], 7, None, sums[0])
