@@ -78,15 +78,14 @@ def elbo(
     def run(count, stream, **options):
         return engine.sweep(target, q, count, key, stream, num_threads=num_threads, **options)
 
-    method = estimator
-    if atol is not None:
-        pilot = run(max(2, num_samples), PILOT, pilot=True)
-        method = choose(pilot) if estimator == "auto" else estimator
-        num_samples = enough_samples(variance(pilot, method), pilot.num_samples, atol, limit)
-    elif estimator == "auto":
-        worthwhile = num_samples >= PILOT_WORTHWHILE
-        method = choose(run(PILOT_SAMPLES, PILOT, pilot=True)) if worthwhile else "plain"
+    method = "plain" if estimator == "auto" else estimator
     try:
+        if atol is not None:
+            pilot = run(max(2, num_samples), PILOT, pilot=True)
+            method = choose(pilot) if estimator == "auto" else estimator
+            num_samples = enough_samples(variance(pilot, method), pilot.num_samples, atol, limit)
+        elif estimator == "auto" and num_samples >= PILOT_WORTHWHILE:
+            method = choose(run(PILOT_SAMPLES, PILOT, pilot=True))
         result = run(num_samples, SAMPLE, progress=progress)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = estimate(interrupt.partial, q, method, key, atol)  # type: ignore[attr-defined]

@@ -85,33 +85,15 @@ def sweep(
     compiled = target.trusted(q, key)
     plan = cpu.plan(q.family, q.dim, num_samples, gradient)
     kernel = cpu.sweep(q.family, gradient)
-    loc, scale = q.arrays
     rows = np.zeros((plan.leaves, moments.COLUMNS))
     sums = np.zeros((plan.leaves if gradient else 0, cpu.SUMS, plan.coordinates))
     stop = np.zeros(1, dtype=np.int64)
     lane_width = density.LANE_WIDTH if compiled.vectorised else 1
-    word, words = np.uint64(key.word), target.words_address
+    what = (*q.arrays, q.dim, np.uint64(key.word), stream, num_samples, plan.tile, plan.leaf, lane_width)
+    where = (compiled.address, target.words_address, stop, rows, sums)
 
     def call(first, last):
-        status = kernel(
-            loc,
-            scale,
-            q.dim,
-            word,
-            stream,
-            num_samples,
-            plan.tile,
-            plan.leaf,
-            lane_width,
-            first,
-            last,
-            compiled.address,
-            words,
-            stop,
-            rows,
-            sums,
-        )
-        return status == cpu.RAISED
+        return kernel(*what, first, last, *where) == cpu.RAISED
 
     report, close = reporter(progress, num_samples, plan.leaf)
     num_threads = threads(num_threads)

@@ -74,11 +74,11 @@ def elbo_gradient(
     def run(count, stream, **options):
         return engine.sweep(target, q, count, key, stream, gradient=True, num_threads=num_threads, **options)
 
-    if atol is not None:
-        pilot = gradient_estimate(run(max(2, num_samples), PILOT, pilot=True), q, method, key)
-        largest = float(np.max(pilot.standard_error))
-        num_samples = enough_samples(largest**2 * pilot.num_samples, pilot.num_samples, atol, limit)
     try:
+        if atol is not None:
+            pilot = gradient_estimate(run(max(2, num_samples), PILOT, pilot=True), q, method, key)
+            largest = float(np.max(pilot.standard_error))
+            num_samples = enough_samples(largest**2 * pilot.num_samples, pilot.num_samples, atol, limit)
         result = run(num_samples, SAMPLE, progress=progress)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = gradient_estimate(interrupt.partial, q, method, key, atol)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ Statistical checks have fixed seeds and allow 5 standard errors: a false alarm i
 """
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -210,3 +211,21 @@ def test_progress_counts_to_the_end():
     seen = []
     vi.elbo(TARGET, WIDE, 200_000, rng=0, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (200_000, 200_000) and seen == sorted(seen)
+
+
+def test_a_progress_bar_goes_to_stderr(capsys):
+    vi.elbo(TARGET, WIDE, 200_000, rng=0, progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "200k/200k" in err
+
+
+def test_a_missing_bar_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastvi\[progress\]'"):
+        vi.elbo(TARGET, WIDE, 100, rng=0, progress=True)
+
+
+def test_nothing_prints(capsys):
+    vi.elbo(TARGET, WIDE, 100_000, rng=0)
+    vi.elbo_gradient(TARGET, FULL, 10_000, rng=0)
+    assert capsys.readouterr() == ("", "")

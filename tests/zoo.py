@@ -351,6 +351,12 @@ def looping(z):
     return x
 
 
+def zeros_like(z):
+    t = np.zeros_like(z)
+    t[0] = z[1]
+    return t[0] + t[1]
+
+
 @njit
 def signed(x):
     if x > 0:
@@ -380,4 +386,10 @@ DRAW_BY_DRAW = {
     "not": (lambda z: 1.0 * (not (z[0] > 0)), ()),
     "chained comparison": (lambda z: 1.0 * (0 < z[0] < 1), ()),
     "outer": (lambda z: np.outer(z, z)[0, 1], ()),
+    "zeros_like": (zeros_like, ()),
+    "copy": (lambda z: z.copy()[0] + z.T[1], ()),
+    "variance": (lambda z: np.var(z) + np.std(z), ()),
+    "axis": (lambda z: 1.0 * np.sum(z**2, axis=0), ()),
+    "any, all": (lambda z: 1.0 * np.any(z > 0) + np.all(z > -3), ()),
+    "sorting": (lambda z: np.sort(z)[0] * z[np.argmax(z)], ()),
 }
