@@ -65,3 +65,11 @@ def numeric(name, value) -> np.ndarray:
     if array.dtype.itemsize > 8:
         raise TypeError(f"{name}: {array.dtype} would be rounded to float64; convert it yourself")
     return array
+
+
+def points(z, dim) -> tuple[np.ndarray, bool]:
+    """Points (n, dim) as float64, and whether it was one point (dim,)."""
+    given = numeric("z", z).astype(np.float64)
+    if given.ndim not in (1, 2) or given.shape[-1] != dim:
+        raise ValueError(f"z: expected shape ({dim},) or (n, {dim}), got {given.shape}")
+    return np.atleast_2d(given), given.ndim == 1

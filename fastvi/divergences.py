@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import checks
-from .elbo import elbo
+from .elbo import common, elbo, sample_limit
 from .estimates import Estimate
 from .families import LOG_2PI, Gaussian, MeanFieldGaussian
 from .rng import key_from
@@ -53,7 +53,9 @@ def kl_divergence(
     if p.dim != q.dim:
         raise ValueError(f"p: expected {q.dim} dimensions, as q has, got {p.dim}")
     checks.choice("method", method, METHODS)
-    checks.count("num_samples", num_samples)
+    common(draws="iid", dtype=dtype, backend=backend)
+    sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
+    key = key_from(rng)
     if isinstance(p, Gaussian) and method != "monte_carlo":
         return Estimate(gaussian_kl(q, p), 0.0, 0, method="exact", key=None)
     if method == "exact":
@@ -69,14 +71,15 @@ def kl_divergence(
             estimator="auto",
             atol=atol,
             max_samples=max_samples,
-            rng=key_from(rng),
+            rng=key,
             dtype=dtype,
             backend=backend,
             num_threads=num_threads,
             progress=progress,
         )
     except KeyboardInterrupt as interrupt:
-        interrupt.partial = negated(interrupt.partial)  # type: ignore[attr-defined]
+        if hasattr(interrupt, "partial"):
+            interrupt.partial = negated(interrupt.partial)
         raise
     return negated(result)
 
@@ -99,14 +102,19 @@ def gaussian_kl(q, p) -> float:
     """The closed form, through triangular factors: never a determinant or an inverse."""
     if isinstance(q, MeanFieldGaussian) and isinstance(p, MeanFieldGaussian):
         ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
-        # r^2/2 - 1/2 - log r for each dimension, which keeps its digits when q is close to p
-        excess = (ratio - 1.0) * (ratio + 1.0)
-        return float(np.sum(0.5 * (excess - np.log1p(excess)) + 0.5 * shift**2))
+        return float(np.sum(_scale_part(ratio) + 0.5 * shift**2))
     factor, shift = _relative(q, p)
-    diagonal = np.abs(np.diag(factor))
-    excess = (diagonal - 1.0) * (diagonal + 1.0)
     strict = np.sum(np.tril(factor, -1) ** 2)
-    return float(0.5 * (np.sum(excess - np.log1p(excess)) + strict + np.sum(shift**2)))
+    return float(np.sum(_scale_part(np.diag(factor))) + 0.5 * (strict + np.sum(shift**2)))
+
+
+def _scale_part(ratio):
+    """(r^2 - 1)/2 - log r for ratios of scales; near 1 through log1p, where the terms cancel"""
+    with np.errstate(over="ignore"):
+        excess = (ratio - 1.0) * (ratio + 1.0)
+    near = np.abs(excess) < 0.5
+    log_square = np.where(near, np.log1p(np.where(near, excess, 0.0)), 2.0 * np.log(ratio))
+    return 0.5 * (excess - log_square)
 
 
 def _relative(q, p):
@@ -123,11 +131,11 @@ def _relative(q, p):
 def as_target(p) -> Target:
     """A Gaussian family as a Target, for Monte Carlo."""
     if isinstance(p, MeanFieldGaussian):
-        return Target(_mean_field_log_prob, p.dim, (p.loc, p.scale, p.log_det), normalized=True, name=repr(type(p)))
+        return Target(_mean_field_log_prob, p.dim, (p.loc, p.scale, p.log_det), normalized=True, name=type(p).__name__)
     from scipy.linalg import solve_triangular
 
     whiten = solve_triangular(p.scale_tril, np.eye(p.dim), lower=True)
-    return Target(_full_rank_log_prob, p.dim, (p.loc, whiten, p.log_det), normalized=True, name=repr(type(p)))
+    return Target(_full_rank_log_prob, p.dim, (p.loc, whiten, p.log_det), normalized=True, name=type(p).__name__)
 
 
 def _mean_field_log_prob(z, loc, scale, log_det):

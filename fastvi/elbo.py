@@ -47,7 +47,8 @@ def elbo(
         the standard error to reach, in nats: a pilot of ``num_samples`` draws fixes the draw count, and only fresh
         draws are reported, so the estimate stays unbiased.  There is no relative tolerance: an ELBO's zero is arbitrary
     max_samples : int, optional
-        a limit for ``atol``, 10^9 by default; where it is reached short of ``atol``, ``converged`` is False
+        a limit for ``atol``, 10^9 by default.  Where it, or a heavy tail that the pilot did not see, keeps the error
+        above ``atol``, ``converged`` is False
     rng : int, sequence, SeedSequence, Generator, BitGenerator, Key or None
         where the draws come from (SPEC 7)
     dtype, backend : {"float64"}, {"cpu"}

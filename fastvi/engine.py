@@ -82,31 +82,31 @@ def sweep(
     Exception
         whatever the log density raises
     """
-    compiled = target.trusted(q, key)
     plan = cpu.plan(q.family, q.dim, num_samples, gradient)
-    kernel = cpu.sweep(q.family, gradient)
     rows = np.zeros((plan.leaves, moments.COLUMNS))
     sums = np.zeros((plan.leaves if gradient else 0, cpu.SUMS, plan.coordinates))
     stop = np.zeros(1, dtype=np.int64)
-    lane_width = density.LANE_WIDTH if compiled.vectorised else 1
-    what = (*q.arrays, q.dim, np.uint64(key.word), stream, num_samples, plan.tile, plan.leaf, lane_width)
-    where = (compiled.address, target.words_address, stop, rows, sums)
-
-    def call(first, last):
-        return kernel(*what, first, last, *where) == cpu.RAISED
-
     report, close = reporter(progress, num_samples, plan.leaf)
-    num_threads = threads(num_threads)
-    rate = target.seconds_per_draw
     try:
-        seconds = pool.run(plan.leaves, call, stop, num_threads, None if rate is None else rate * num_samples, report)
+        compiled = target.trusted(lambda: q.sample(2, rng=key))
+        kernel = cpu.sweep(q.family, gradient)
+        lane_width = density.LANE_WIDTH if compiled.vectorised else 1
+        what = (*q.arrays, q.dim, np.uint64(key.word), stream, num_samples, plan.tile, plan.leaf, lane_width)
+        where = (compiled.address, target.words_address, stop, rows, sums)
+
+        def call(first, last):
+            return kernel(*what, first, last, *where) == cpu.RAISED
+
+        rate = target.rates.get((q.family, gradient))
+        expected = None if rate is None else rate * num_samples
+        seconds = pool.run(plan.leaves, call, stop, threads(num_threads), expected, report)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = merged(rows, sums)  # type: ignore[attr-defined]
         raise
     finally:
         close()
     seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
-    target.seconds_per_draw = seconds if rate is None else min(rate, seconds)
+    target.rates[q.family, gradient] = seconds if rate is None else min(rate, seconds)
     result = merged(rows, sums)
     if result.total[moments.RAISED]:
         raise_again(target, q, key, stream, int(result.total[moments.RAISED]) - 1, plan.tile)

@@ -23,7 +23,7 @@ class Estimate:
     method : str
         the estimator that was used
     converged : bool
-        False where ``max_samples`` was reached before ``atol``
+        False where ``atol`` was asked for and not reached
     key : Key
         ``rng=estimate.key`` repeats it
     degrees_of_freedom : float
@@ -110,8 +110,13 @@ class GradientEstimate:
         )
 
     def norm(self) -> tuple[float, float]:
-        """The Euclidean norm of the gradient and its standard error (delta method, coordinates as independent)."""
-        norm = float(np.linalg.norm(self.gradient))
-        if not norm > 0.0:
-            return norm, float(np.linalg.norm(self.standard_error))
-        return norm, float(np.linalg.norm(self.gradient * self.standard_error) / norm)
+        """The Euclidean norm of the true gradient and its standard error.
+
+        |gradient|^2 exceeds the true square by the sum of the squared errors, which is taken off; where less than
+        nothing is left, the norm is not distinguishable from 0.
+        """
+        variance = self.standard_error**2
+        square = float(np.sum(self.gradient**2) - np.sum(variance))
+        error = math.sqrt(float(np.sum(4.0 * self.gradient**2 * variance + 2.0 * variance**2)))
+        norm = math.sqrt(max(0.0, square)) if square == square else math.nan
+        return norm, error / (2.0 * max(norm, 0.5 * math.sqrt(error))) if error > 0.0 else 0.0 * norm

@@ -43,12 +43,10 @@ class Gaussian(ABC):
 
     def log_prob(self, z: ArrayLike):
         """log q(z) for z of shape (dim,) -> float, or (n, dim) -> (n,)."""
-        points = checks.numeric("z", z).astype(np.float64)
-        if points.ndim not in (1, 2) or points.shape[-1] != self.dim:
-            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {points.shape}")
-        eps = self.standardise(np.atleast_2d(points))
+        points, single = checks.points(z, self.dim)
+        eps = self.standardise(points)
         log_q = -0.5 * np.sum(eps * eps, axis=1) - (0.5 * self.dim * LOG_2PI + self.log_det)
-        return float(log_q[0]) if points.ndim == 1 else log_q
+        return float(log_q[0]) if single else log_q
 
     def sample(self, num_samples: int, *, rng=None) -> np.ndarray:
         """Draws of shape (num_samples, dim): the very draws that ``elbo`` uses for the same ``rng``."""

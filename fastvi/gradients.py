@@ -4,6 +4,7 @@ With f = log p - log q and the score s = d log q / d parameter, E[s] = 0 and the
 and Blei 2014, equation 2).  The estimators differ in the baseline they subtract from f.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -79,6 +80,8 @@ def elbo_gradient(
             pilot = gradient_estimate(run(max(2, num_samples), PILOT, pilot=True), q, method, key)
             largest = float(np.max(pilot.standard_error))
             num_samples = enough_samples(largest**2 * pilot.num_samples, pilot.num_samples, atol, limit)
+            if estimator == "auto" and num_samples >= BASELINE_WORTHWHILE:
+                method = "optimal_baseline"  # whose errors are no larger than the pilot's
         result = run(num_samples, SAMPLE, progress=progress)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = gradient_estimate(interrupt.partial, q, method, key, atol)  # type: ignore[attr-defined]
@@ -88,6 +91,8 @@ def elbo_gradient(
 
 def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     """Read the gradient off a sweep."""
+    if method == "optimal_baseline" and np.count_nonzero(sweep.rows[:, moments.COUNT]) < 2:
+        method = "leave_one_out"  # an interrupted sweep of a single leaf
     places, units = cpu.FAMILIES[q.family].layout(q.scale)
     value = estimate(sweep, q, "plain", key)
     if not math.isfinite(value.value) or (sweep.num_samples < 2 and method != "score"):
@@ -97,7 +102,7 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
         gradient = gradient[places] * units
         error = np.sqrt(np.maximum(variance[places], 0.0) / sweep.num_samples) * units
     if atol is not None:
-        object.__setattr__(value, "converged", bool(np.max(error) <= atol))
+        value = dataclasses.replace(value, converged=bool(np.max(error) <= atol))
     return GradientEstimate(value, gradient, error, method)
 
 

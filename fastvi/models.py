@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .families import FullRankGaussian, MeanFieldGaussian
+from .families import LOG_2PI, FullRankGaussian, MeanFieldGaussian
 from .gradients import elbo_gradient
 from .rng import key_from
 from .target import Target
-
-LOG_2PI = math.log(2.0 * math.pi)
 
 # Rubin (1981), "Estimation in parallel randomized experiments", J. Educ. Stat. 6(4), table 1: estimated effects of
 # coaching on SAT-V scores in eight schools, and their standard errors, in points

@@ -7,8 +7,9 @@ import numpy as np
 
 from .checks import describe
 
-# A stream is a word of every draw's address, so draws that play different parts are never the same.
-SAMPLE, FIT, FIT_ELBO, DIAGNOSE, PILOT = range(5)
+# A stream is a word of every draw's address, so draws that play different parts are never the same.  1 to 3 are kept
+# for fitting, for judging a fit and for diagnosis.
+SAMPLE, PILOT = 0, 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,18 @@
 
 import numbers
 import time
+import types
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
-from .kernels import density, memo
+from .kernels import density, helpers, memo
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
 AGREE = 1e-6
+NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
 
 
 class Target:
@@ -25,8 +27,8 @@ class Target:
     dim : int
         length of z
     data : tuple
-        arrays and numbers passed after z.  Floats become C-contiguous float64, integers and bools int64; what is
-        already right is not copied.  New data never recompiles.
+        arrays and numbers passed after z.  Floats become C-contiguous float64, integers int64, bools stay bools; what
+        is already right is not copied.  New data never recompiles.
     normalized : bool
         whether exp(log_density) integrates to one, which ``kl_divergence`` needs
     name : str, optional
@@ -48,15 +50,15 @@ class Target:
     def __init__(
         self, log_density: Callable, dim: int, data: tuple = (), *, normalized: bool = False, name: str | None = None
     ) -> None:
-        self.log_density = memo.plain(log_density)
-        if not callable(log_density) or not hasattr(self.log_density, "__code__"):
+        self.log_density = helpers.plain(log_density)
+        if not isinstance(self.log_density, types.FunctionType):
             raise TypeError(f"log_density: expected a Python function, got {checks.describe(log_density)}")
         self.dim = checks.count("dim", dim)
         if not isinstance(data, tuple | list):
             raise TypeError(f"data: expected a tuple of arrays and numbers, got {checks.describe(data)}")
         if not isinstance(normalized, bool | np.bool_):
             raise TypeError(f"normalized: expected a bool, got {checks.describe(normalized)}")
-        helper = memo.parallel_helper(log_density)
+        helper = helpers.parallel_helper(log_density)
         if helper:
             raise ValueError(
                 f"log_density: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
@@ -67,8 +69,10 @@ class Target:
         self.name = str(name) if name is not None else self.log_density.__name__
         self.words = density.pack(self.data)
         self.words_address = self.words.ctypes.data
-        self.seconds_per_draw: float | None = None
-        self._glance: tuple = ()
+        self.rates: dict[tuple, float] = {}  # seconds a draw, for deciding where work runs
+        # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
+        self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
+        self._watch: memo.Watch | None = None
         self._compiled: density.Compiled | None = None
         self._trusted = False
 
@@ -81,32 +85,48 @@ class Target:
     @property
     def compiled(self) -> density.Compiled:
         """The compiled density; compiles when the function, or something it refers to, is new."""
-        glance = memo.glance(self.log_density)
-        if self._compiled is None or glance != self._glance:
-            kinds = density.data_types(self.data)
-            self._compiled = memo.compiled(self.log_density, kinds, memo.meaning(self.log_density))
-            self._glance, self._trusted = glance, False
+        if self._compiled is None or self._watch is None or not self._watch.unchanged():
+            self._watch = memo.Watch(self.log_density)
+            self._compiled = memo.compiled(self.log_density, density.data_types(self.data))
+            self._trusted = False
         return self._compiled
 
-    def trusted(self, q, key) -> density.Compiled:
-        """``compiled``, after it has once agreed with Python at the first draws of q."""
-        if self._trusted and memo.glance(self.log_density) == self._glance:
-            return self._compiled  # type: ignore[return-value]
-        draws = q.sample(2, rng=key)
+    def trusted(self, draws: Callable[[], np.ndarray]) -> density.Compiled:
+        """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
+        compiled = self._compiled
+        if self._trusted and compiled is not None and self._watch is not None and self._watch.unchanged():
+            return compiled
+        points = draws()[:2]
         start = time.perf_counter()
-        expected = [self.in_python(draws[0], 0)]
-        if time.perf_counter() - start < LOOK_SECONDS:
-            expected.append(self.in_python(draws[1], 1))
+        expected = [self.in_python(points[0], 0)]
+        if len(points) > 1 and time.perf_counter() - start < LOOK_SECONDS:
+            expected.append(self.in_python(points[1], 1))
         compiled = self.compiled
-        for z, value, found in zip(draws, expected, self.value(draws), strict=False):
-            same = value == found or (value != value and found != found)
-            if not same and not abs(value - found) <= AGREE * max(1.0, abs(value), abs(found)):
+        found = self._evaluate(compiled, points)
+        if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
+            # lanes spread no arrays of length one, and what else they miss the slow way must not
+            compiled = memo.compiled(self.log_density, density.data_types(self.data), NOT_AS_PYTHON)
+            found = self._evaluate(compiled, points)
+        if found is None:
+            raise RuntimeError(f"log_density: {self.name} raises when compiled, at z = {points[0]}, and not in Python")
+        for z, value, other in zip(points, expected, found, strict=False):
+            if not agree(value, other):
                 raise ValueError(
-                    f"log_density: {self.name} gives {value!r} in Python and {found!r} compiled, at z = {z}; compiled "
-                    "integers wrap at 64 bits, indices are not checked, and compiled code sees globals as they were"
+                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}; "
+                    "compiled integers wrap at 64 bits and are divided by zero without an error"
                 )
-        self._trusted = True
+        self._compiled, self._trusted = compiled, True
         return compiled
+
+    def _evaluate(self, compiled, points):
+        """The compiled density at some points (n, dim), or None where it raised."""
+        width = max(1, -(-len(points) // density.LANE_WIDTH)) * density.LANE_WIDTH
+        tile = np.empty((self.dim, width))
+        tile[:, : len(points)] = points.T
+        tile[:, len(points) :] = points[:1].T
+        log_p = np.empty(width)
+        status = density.call(compiled.address, tile, self.words, log_p)
+        return None if status != 0 else log_p[: len(points)].copy()
 
     def in_python(self, z, draw) -> float:
         """The log density at z as Python computes it: raises what the function raises."""
@@ -114,7 +134,7 @@ class Target:
         z.flags.writeable = False  # a density that writes into its draw would change it for everyone
         try:
             with np.errstate(all="ignore"):
-                value = self.log_density(z, *self.data)
+                value = self.log_density(z, *self.python_data)
         except Exception as error:
             error.add_note(f"raised by the log density {self.name} at draw {draw}, z = {z}")
             raise
@@ -131,20 +151,15 @@ class Target:
 
         An exception in the density surfaces as itself; NaN and infinities are returned as they are.
         """
-        given = checks.numeric("z", z).astype(np.float64)
-        if given.ndim not in (1, 2) or given.shape[-1] != self.dim:
-            raise ValueError(f"z: expected shape ({self.dim},) or (n, {self.dim}), got {given.shape}")
-        points = np.atleast_2d(given)
-        width = max(1, -(-len(points) // density.LANE_WIDTH)) * density.LANE_WIDTH
-        tile = np.zeros((self.dim, width))
-        tile[:, : len(points)] = points.T
-        tile[:, len(points) :] = points[:1].T if len(points) else 0.0
-        log_p = np.empty(width)
-        if density.call(self.compiled.address, tile, self.words, log_p) != 0:
+        points, single = checks.points(z, self.dim)
+        if len(points) == 0:
+            return np.empty(0)
+        log_p = self._evaluate(self.trusted(lambda: points), points)
+        if log_p is None:
             for i, point in enumerate(points):
                 self.in_python(point, i)
-            raise RuntimeError(f"the compiled log density {self.name} raised where Python does not")
-        return float(log_p[0]) if given.ndim == 1 else log_p[: len(points)].copy()
+            raise RuntimeError(f"log_density: {self.name} raises when compiled and not in Python")
+        return float(log_p[0]) if single else log_p
 
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""
@@ -159,11 +174,25 @@ def _rebuild(log_density, dim, data, normalized, name):
 
 
 def convert(name, value):
-    """One data item as compiled code takes it: C-contiguous float64 or int64, or a NumPy scalar of these."""
+    """One data item as compiled code takes it: C-contiguous float64, int64 or bool, or a NumPy scalar of these."""
     array = checks.numeric(name, value)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and (array > np.iinfo(np.int64).max).any():
         raise ValueError(f"{name}: expected integers below 2^63, got {array.max()}")
-    dtype = np.float64 if array.dtype.kind == "f" else np.int64
+    dtype = {"f": np.float64, "b": np.bool_}.get(array.dtype.kind, np.int64)
     if array.ndim == 0:
         return dtype(array)
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def read_only(array):
+    """The same memory, not to be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def agree(value, other) -> bool:
+    """Whether Python and the compiled density say the same."""
+    if value == other or (value != value and other != other):
+        return True
+    return abs(value - other) <= AGREE * max(1.0, abs(value), abs(other))

@@ -36,7 +36,8 @@ def plan(family: str, dim: int, num_samples: int, gradient: bool) -> Plan:
     """Cut ``num_samples`` draws.  A function of the problem only, never of the machine.
 
     Tiles are an odd number of lane groups wide: at a power of two the rows of a tile share a few cache sets and a
-    logistic regression takes 1.4 times as long.  Few draws are cut finer, so that eight leaves can judge each other.
+    logistic regression takes 1.4 times as long.  From 256 draws on there are about eight leaves at least, so that
+    each can be judged by the others.
     """
     widest = WIDE_TILE if dim > 1024 else TILE[family]
     tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_LEAVES * LANE_WIDTH)) * LANE_WIDTH))
@@ -123,11 +124,10 @@ def sweep(family_name: str, gradient: bool):
                 moments.add_tile(rows[which], log_w, log_p, count, first)
                 if gradient:
                     if first == which * leaf:
-                        centre = centre_of(log_w, count)
+                        centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
                     for j in range(count):
                         log_w[j] -= centre
                     family.add_scores(loc, scale, e, log_w, count, work, sums[which])
-            rows[which, moments.CENTRE] = centre
         return FINISHED
 
     return kernel(_signature(family), sweep_leaves)

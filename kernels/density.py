@@ -4,11 +4,13 @@
             void* scratch, int64 scratch_bytes)
 
 z is (dim, width), C-contiguous, one draw a column; log_p has ``width`` places.  It returns 0, or 1 when the density
-raised, or 2 when the scratch is too small.  Kernels call it by address and never specialise on it, so they stay in
-the disk cache; and data comes through one pointer, so new data never recompiles.
+raised; 2, a scratch that is too small, and the gradient are for callbacks that need them.  Kernels call it by address
+and never specialise on it, so they stay in the disk cache; and data comes through one pointer, so new data never
+recompiles.
 """
 
 import ctypes
+import os
 import re
 import warnings
 from typing import Any, NamedTuple
@@ -21,6 +23,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from .helpers import assigns_items, with_helpers
 from .jit import DENSITY_FASTMATH
 from .lanes import Lanes, LaneVector
 from .lanes.sequence import store, struct
@@ -29,6 +32,8 @@ LANE_WIDTH = 32
 REAL = types.CPointer(types.float64)
 SIGNATURE = types.int64(REAL, types.int64, types.int64, types.int64, REAL, REAL, types.int64, types.int64)
 OPTIONS: dict[str, Any] = dict(error_model="numpy", fastmath=DENSITY_FASTMATH)
+# Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
+USERS: dict[str, Any] = dict(boundscheck=True, **OPTIONS)
 
 
 class Compiled(NamedTuple):
@@ -44,8 +49,11 @@ class DensityError(TypeError):
     """The log density cannot be compiled at all; ``details`` is Numba's whole report."""
 
     def __init__(self, message, details):
-        super().__init__(message)
+        super().__init__(message, details)
         self.details = details
+
+    def __str__(self):
+        return self.args[0]
 
 
 def pack(data):
@@ -55,16 +63,16 @@ def pack(data):
         if isinstance(value, np.ndarray):
             words += [value.ctypes.data, *value.shape]
         else:
-            words.append(int(np.asarray(value).view(np.int64)))
+            words.append(int(value) if value.dtype == bool else int(value.view(np.int64)))
     return np.array(words or [0], dtype=np.int64)
 
 
 def data_types(data):
-    """The Numba type of each packed value: a C-contiguous array or a scalar, float64 or int64."""
+    """The Numba type of each packed value: a C-contiguous array or a scalar of float64, int64 or bool."""
     kinds = []
     for value in data:
-        dtype = types.float64 if value.dtype == np.float64 else types.int64
-        kinds.append(types.Array(dtype, value.ndim, "C") if isinstance(value, np.ndarray) else dtype)
+        dtype = {"f": types.float64, "i": types.int64, "b": types.boolean}[value.dtype.kind]
+        kinds.append(types.Array(dtype, value.ndim, "C", readonly=True) if isinstance(value, np.ndarray) else dtype)
     return tuple(kinds)
 
 
@@ -90,15 +98,17 @@ def unpacker(kinds):
             values = []
             for kind in kinds:
                 if not isinstance(kind, types.Array):
-                    values.append(builder.bitcast(next_word(), context.get_value_type(kind)))
+                    read = builder.trunc if kind == types.boolean else builder.bitcast
+                    values.append(read(next_word(), context.get_value_type(kind)))
                     continue
+                size = 1 if kind.dtype == types.boolean else 8
                 array = context.make_array(kind)(context, builder)
                 data = builder.inttoptr(next_word(), array.data.type)
                 shape = [next_word() for _ in range(kind.ndim)]
-                strides = [ir.IntType(64)(8)]
+                strides = [ir.IntType(64)(size)]
                 for extent in shape[:0:-1]:
                     strides.insert(0, builder.mul(strides[0], extent))
-                arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=8, meminfo=None)
+                arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
                 values.append(array._getvalue())
             return context.make_tuple(builder, result, values)
 
@@ -159,7 +169,9 @@ def get_one(typingctx, z, place):
 
 def in_lanes(function, kinds):
     """A tile function that computes 32 draws at a time."""
-    density, unpack = njit(**OPTIONS)(function), unpacker(kinds)
+    if assigns_items(function):
+        raise errors.NumbaTypeError("an assignment to an item, which a lazy expression of draws may still have to read")
+    density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
 
     @njit(**OPTIONS)
     def tile(z, dim, width, data, log_p):
@@ -170,8 +182,8 @@ def in_lanes(function, kinds):
 
 
 def draw_by_draw(function, kinds):
-    """A tile function that computes one draw at a time, with indices checked."""
-    density, unpack = njit(boundscheck=True, **OPTIONS)(function), unpacker(kinds)
+    """A tile function that computes one draw at a time."""
+    density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
 
     @njit(**OPTIONS)
     def tile(z, dim, width, data, log_p):
@@ -196,20 +208,27 @@ def c_function(tile):
     return density
 
 
-def compile_density(function, kinds) -> Compiled:
+def compile_density(function, kinds, lanes_refused=None) -> Compiled:
     """Compile a plain Python function to lanes, or draw by draw where lanes cannot follow it."""
-    reason = None
-    for build in (in_lanes, draw_by_draw):
+    reason = lanes_refused
+    if reason is None:
         try:
-            with warnings.catch_warnings():  # Numba's advice on contiguous arrays is not ours to pass on
-                warnings.simplefilter("ignore", errors.NumbaWarning)
-                compiled = c_function(build(function, kinds))
-            return Compiled(compiled.address, build is in_lanes, reason, (compiled, function))
+            compiled = quietly(in_lanes, function, kinds)
+            return Compiled(compiled.address, True, None, (compiled, function))
         except Exception as error:  # lowering can raise anything; the second attempt decides what the user sees
-            if build is draw_by_draw:
-                raise DensityError(f"log_density: {explain_error(error, function)}", str(error)) from None
-            reason = explain_error(error, function)
-    raise AssertionError("unreachable")
+            reason = explain_error(error, function, " for a vector of draws")
+    try:
+        compiled = quietly(draw_by_draw, function, kinds)
+    except Exception as error:
+        raise DensityError(f"log_density: {explain_error(error, function)}", str(error)) from None
+    return Compiled(compiled.address, False, reason, (compiled, function))
+
+
+def quietly(build, function, kinds):
+    """Compile without Numba's advice on contiguous arrays, which is not ours to pass on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.NumbaWarning)
+        return c_function(build(function, kinds))
 
 
 _CALL = ctypes.CFUNCTYPE(
@@ -223,23 +242,24 @@ def call(address, tile, words, log_p) -> int:
     return _CALL(address)(tile.ctypes.data, dim, width, words.ctypes.data, log_p.ctypes.data, None, None, 0)
 
 
-def explain_error(error, function) -> str:
+def explain_error(error, function, of_what="") -> str:
     """One line out of Numba's nested report: what was refused, with file and line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     found = re.findall(
         r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
-        r"|the log density returned .*|Untyped global name .*|[Ii]nvalid use of .*|Cannot determine .*"
-        r"|cannot assign .*|Unsupported .*",
+        r"|the log density returned .*|an assignment to an item.*|Untyped global name .*|[Ii]nvalid use of .*"
+        r"|Cannot determine .*|cannot assign .*|Unsupported .*",
         text,
     )
     what = next((w for w in found if w.startswith("this `if`")), found[-1] if found else None)
     if what is None:
-        lines = [line for line in text.strip().splitlines() if line.strip()]
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Failed in nopython mode")]
         what = lines[0] if lines else type(error).__name__
     call = re.findall(r">>> (.*)", text)
     if "No implementation" in what and call:
-        what = f"{call[-1].strip()} is not available for a vector of draws"
-    places = [p for p in re.findall(r'File "([^"]+)", line (\d+)', text) if not p[0].endswith("density.py")]
+        what = f"{call[-1].strip()} is not available{of_what}"
+    places = re.findall(r'File "([^"]+)", line (\d+)', text)
+    places = [p for p in places if os.path.realpath(p[0]) != os.path.realpath(__file__)]
     code = function.__code__
     file, line = places[-1] if places else (code.co_filename, code.co_firstlineno)
     readable = re.sub(r"Lane\w+\((?:[^()]|\([^()]*\))*\)", "<draws>", what)

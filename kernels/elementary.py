@@ -98,13 +98,6 @@ def exp(x):
 
 
 @routine
-def exp_negative(x):
-    """e^x for x <= 0, cut off at e^-708"""
-    n, r = nearest_power(select(x < -708.0, -708.0, x))
-    return from_bits(bits(horner(r, EXP)) + (n << 52))
-
-
-@routine
 def expm1(x):
     """e^x - 1 without cancellation near 0"""
     n, r = nearest_power(clamp(x, -50.0, 710.0))
@@ -163,22 +156,48 @@ def log1p_unit(t):
 
 @routine
 def larger(x, y):
-    """Python's max(x, y)"""
+    """Python's max(x, y), which keeps x unless y is greater"""
     return select(y > x, y, x)
+
+
+@routine
+def smaller(x, y):
+    """Python's min(x, y)"""
+    return select(y < x, y, x)
+
+
+@routine
+def maximum(x, y):
+    """NumPy's maximum: a NaN wins"""
+    return select(x != x, x, select(y <= x, x, y))
+
+
+@routine
+def minimum(x, y):
+    """NumPy's minimum: a NaN wins"""
+    return select(x != x, x, select(y >= x, x, y))
 
 
 @routine
 def softplus(x):
     """log(1 + e^x)"""
-    return select(x < 0.0, 0.0, x) + log1p_unit(exp_negative(-absolute(x)))
+    return select(x < 0.0, 0.0, x) + log1p_unit(exp(-absolute(x)))
+
+
+@routine
+def logaddexp_parts(x, y):
+    """(m, t) with log(e^x + e^y) = m + log(1 + t), 0 <= t <= 1"""
+    difference = select(x == y, 0.0, x - y)  # also inf and inf, whose difference is NaN
+    m = select(difference == difference, larger(x, y), difference)
+    distance = absolute(difference)
+    return m, exp(-distance)
 
 
 @routine
 def logaddexp(x, y):
     """log(e^x + e^y)"""
-    difference = select(x == y, 0.0, x - y)  # also inf and inf, whose difference is NaN
-    largest = select(difference == difference, larger(x, y), difference)
-    return select(absolute(difference) > 700.0, largest, largest + log1p_unit(exp_negative(-absolute(difference))))
+    m, t = logaddexp_parts(x, y)
+    return m + log1p_unit(t)
 
 
 @routine
@@ -191,7 +210,7 @@ def log1mexp(x):
 @routine
 def expit(x):
     """1 / (1 + e^-x)"""
-    t = exp_negative(-absolute(x))
+    t = exp(-absolute(x))
     y = 1.0 / (1.0 + t)
     return select(x < 0.0, t * y, y)
 

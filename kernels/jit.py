@@ -15,9 +15,9 @@ from numba.core import config
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, register_jitable
 
-# What a user's log density may assume of floating point: multiply-adds may be fused and a division by a repeated
-# divisor may become a product.  Never nnan or ninf: the checks for non-finite values must survive.
-DENSITY_FASTMATH = {"contract", "nsz", "arcp"}
+# What a user's log density may assume of floating point: multiply-adds may be fused.  Never nnan or ninf, as the checks
+# for non-finite values must survive, and never arcp, which makes 0 / 1e-310 a NaN.
+DENSITY_FASTMATH = {"contract"}
 REDUCTION_FASTMATH = {"contract", "nsz", "reassoc"}
 
 
@@ -125,7 +125,7 @@ primitive(widest_vectors, types.none, _emit_widest, ())
 
 @intrinsic
 def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
-    """Call a log density by its address: see ``target.DENSITY_SIGNATURE`` for the contract."""
+    """Call a log density by its address: see ``density.SIGNATURE`` for the contract."""
 
     def codegen(context, builder, sig, args):
         word, real = ir.IntType(64), ir.DoubleType().as_pointer()

@@ -94,3 +94,18 @@ def test_what_is_refused():
         vi.kl_divergence(q, vi.MeanFieldGaussian([0.0, 1.0], [1.0, 1.0]))
     with pytest.raises(TypeError, match="p: expected"):
         vi.kl_divergence(q, laplace)
+
+
+@pytest.mark.parametrize("ratio", [1e-3, 1e-6, 1e-9, 1e-150, 1e3, 1e150])
+@pytest.mark.parametrize("family", [vi.MeanFieldGaussian, lambda loc, s: vi.FullRankGaussian(loc, np.diag(s))])
+def test_very_different_scales(ratio, family):
+    """(r^2 - 1)/2 - log r"""
+    found = vi.kl_divergence(family([0.0], [ratio]), family([0.0], [1.0]))
+    assert found.value == pytest.approx(0.5 * (ratio**2 - 1.0) - math.log(ratio), rel=1e-14)
+
+
+def test_the_exact_path_checks_its_arguments_too():
+    q = vi.MeanFieldGaussian([0.0], [1.0])
+    for options in (dict(rng="abc"), dict(atol=-3.0), dict(backend="tpu"), dict(num_samples=0)):
+        with pytest.raises((TypeError, ValueError), match=next(iter(options))):
+            vi.kl_divergence(q, q, **options)

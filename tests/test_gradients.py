@@ -175,3 +175,19 @@ def test_minus_infinity_leaves_no_gradient():
     target = vi.Target(lambda z: vi.where(z[0] > 0.0, -z[0], -np.inf), 1)
     found = vi.elbo_gradient(target, vi.MeanFieldGaussian([0.0], [1.0]), 1000, rng=0)
     assert found.elbo.value == -math.inf and np.isnan(found.gradient).all() and np.isnan(found.standard_error).all()
+
+
+def test_the_norm_at_an_optimum_covers_zero():
+    """At the best q the true norm is 0: over 200 seeds it is within 5 of its errors, and 0 in about half of them."""
+    target = gaussian_target(np.zeros(20), 2.0 * np.eye(20) - np.diag(np.ones(20)))
+    q = vi.MeanFieldGaussian(np.zeros(20), np.full(20, 1.1))
+    best = vi.MeanFieldGaussian(np.zeros(20), np.ones(20))
+    norms = [vi.elbo_gradient(TARGET_20, best, 300, estimator="score", rng=seed).norm() for seed in range(200)]
+    assert all(norm <= 5 * error for norm, error in norms)
+    assert 0.3 < np.mean([norm == 0.0 for norm, _ in norms]) < 0.7
+    far = vi.elbo_gradient(target, q, 20_000, rng=0)
+    exact = np.linalg.norm(20 * [1 - 1.1**2])
+    assert abs(far.norm()[0] - exact) < 5 * far.norm()[1]
+
+
+TARGET_20 = gaussian_target(np.zeros(20), np.eye(20), log_z=-3.0)

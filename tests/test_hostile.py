@@ -179,3 +179,22 @@ def test_extreme_scales():
         else:
             raise SystemExit("an overflow passed")
     """)
+
+
+def test_ctrl_c_while_python_looks_at_the_density():
+    """The check before the first use takes time too: out at once, with an empty partial result."""
+    out = succeed("""
+        import _thread, threading
+        def slow(z):
+            end = time.time() + 30.0
+            while time.time() < end:
+                pass
+            return -0.5 * z[0] * z[0]
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        start = time.time()
+        try:
+            vi.elbo(vi.Target(slow, 4), Q, 1000, rng=0)
+        except KeyboardInterrupt as interrupt:
+            print(interrupt.partial.num_samples, math.isnan(interrupt.partial.value), time.time() - start < 10.0)
+    """)
+    assert out.split() == ["0", "True", "True"]

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import types
 
 import numpy as np
 import pytest
@@ -312,3 +313,158 @@ def test_targets_pickle_as_recipes():
     target = vi.Target(weighted, 3, (X, 1.0), name="mine")
     again = pickle.loads(pickle.dumps(target))
     assert again.value(np.ones(3)) == target.value(np.ones(3)) and repr(again) == "Target(mine, dim=3, data=2 items)"
+
+
+# ---- what a hostile reader found once
+def outer_helper(x):
+    return inner_helper(x)
+
+
+def inner_helper(x):
+    return x * RATE
+
+
+RATE = 1.0
+
+
+def through_helpers(z):
+    return outer_helper(1.0) + 0.0 * z[0]
+
+
+def test_rebinding_is_seen_through_plain_helpers(monkeypatch):
+    target = vi.Target(through_helpers, 1)
+    assert target.value([0.0]) == 1.0
+    monkeypatch.setitem(globals(), "RATE", 4.0)
+    assert target.value([0.0]) == 4.0
+    monkeypatch.setitem(globals(), "inner_helper", lambda x: 7.0 * x)
+    assert target.value([0.0]) == 7.0 and vi.Target(through_helpers, 1).value([0.0]) == 7.0
+
+
+def test_module_attributes_are_seen(monkeypatch):
+    settings = types.ModuleType("settings")
+    settings.scale = 1.0
+    monkeypatch.setitem(globals(), "settings", settings)
+    target = vi.Target(lambda z: settings.scale * z[0], 1)
+    values = []
+    for settings.scale in (1.0, 2.0, 3.0):
+        values.append(target.value([1.0]))
+    assert values == [1.0, 2.0, 3.0]
+
+
+def test_helpers_of_a_module_compile(monkeypatch):
+    module = types.ModuleType("mymodels")
+    exec("def helper(x):\n    return 3.0 * x\n", module.__dict__)
+    monkeypatch.setitem(globals(), "mymodels", module)
+    target = vi.Target(lambda z: mymodels.helper(z[0]), 1)  # noqa: F821
+    assert target.compiled.vectorised and target.value([2.0]) == 6.0
+
+
+def test_helpers_may_call_themselves():
+    target = vi.Target(lambda z: power(z[0], 3), 1)
+    assert target.value([2.0]) == 8.0
+
+
+def power(x, n):
+    if n == 0:
+        return 1.0
+    return x * power(x, n - 1)
+
+
+def lookup(table, x):
+    return table[int(x)]
+
+
+def test_indices_are_checked_in_helpers_too():
+    def density(z, table):
+        return -0.5 * z[0] ** 2 + (lookup(table, 1e6 * abs(z[0])) if abs(z[0]) > 2.5 else 0.0)
+
+    with pytest.raises(IndexError):
+        vi.elbo(vi.Target(density, 1, (np.arange(4.0),)), vi.MeanFieldGaussian([0.0], [1.0]), 100_000, rng=0)
+
+
+def test_data_changed_in_place_cannot_reach_beyond_its_array():
+    index = np.array([0, 1, 2])
+    target = vi.Target(lambda z, index, y: np.sum(y[index[0]] * z[index]), 3, (index, X))
+    assert target.compiled.vectorised
+    assert target.value(np.ones(3)) == 3.0
+    index[1] = 10**9
+    with pytest.raises(IndexError):
+        target.value(np.ones(3))
+    index[:] = 10**9, 0, 0
+    with pytest.raises(IndexError):
+        vi.elbo(target, Q, 1000, rng=0)
+
+
+def test_booleans_mask_as_in_numpy():
+    flags = np.array([True, False, True])
+    points = np.array([[1.0, 2.0, 4.0], [-1.0, 0.5, 0.25]])
+    for function in (lambda z, b: np.sum(z[b] ** 2), lambda z, b: np.sum(np.where(~b, z, 0.0)),
+                     lambda z, b: np.sum(z[b]) if b[0] else 0.0):  # fmt: skip
+        target = vi.Target(function, 3, (flags,))
+        np.testing.assert_allclose(target.value(points), [function(z, flags) for z in points])
+    assert vi.Target(lambda z, b: np.sum(np.where(b, z, 0.0)), 3, (flags,)).compiled.vectorised
+
+
+def test_sums_of_comparisons_are_numpys():
+    target = vi.Target(lambda z: 1.0 * ((z[0] > 0) + (z[1] > 0)) + np.sum((z > -1) + (z < 1)), 3)
+    points = np.array([[1.0, 2.0, 4.0], [-1.0, 0.5, -3.0]])
+    np.testing.assert_allclose(target.value(points), [target.log_density(z) for z in points])
+
+
+def test_integer_data_that_overflows_is_refused():
+    with pytest.raises(ValueError, match="Python and .* compiled"):
+        elbo(lambda z, n: z[0] + float(n**10), (100,))
+
+
+def test_arrays_of_length_one_spread_draw_by_draw():
+    target = vi.Target(lambda z, y: np.sum(z * y[:1]) + np.sum(z * np.array([2.0])), 3, (X,))
+    assert target.value(np.ones(3)) == 9.0
+    elbo(lambda z, y: np.sum(z * y[:1]), (X,))
+
+
+def test_an_array_written_after_an_expression_was_made_of_it():
+    def density(z):
+        t = np.arange(3.0)
+        e = t * z
+        t[0] = 99.0
+        return e.sum()
+
+    target = vi.Target(density, 3)
+    assert not target.compiled.vectorised and "assignment" in target.explain()
+    assert target.value(np.ones(3)) == 3.0
+
+
+def test_a_density_cannot_write_into_its_data():
+    def writing(z, y):
+        y[0] += 1.0
+        return z[0]
+
+    with pytest.raises(ValueError, match="read-only"):
+        elbo(writing, (X.copy(),))
+
+
+def test_far_tails_keep_their_slope():
+    """log expit(-720) is -720, and no plateau where exp leaves the normal range."""
+    target = vi.Target(
+        lambda z: np.log(vi.expit(z[0])) + np.log(vi.softplus(z[0])) + np.log(np.logaddexp(0.0, z[0])), 1
+    )
+    assert target.value([-720.0]) == pytest.approx(-2160.0, rel=1e-10)
+    assert target.value([-1000.0]) == -math.inf
+
+
+def test_errors_pickle():
+    with pytest.raises(vi.NonFiniteError) as caught:
+        elbo(lambda z: z[0] * math.nan)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) and again.count == 500
+    error = pickle.loads(pickle.dumps(density.DensityError("one line", "many")))
+    assert (str(error), error.details) == ("one line", "many")
+
+
+def test_methods_are_refused_at_the_door():
+    class Model:
+        def log_density(self, z):
+            return z[0]
+
+    with pytest.raises(TypeError, match="log_density: expected a Python function"):
+        vi.Target(Model().log_density, 1)

@@ -70,7 +70,7 @@ def register(names, count, emit, result=lambda lanes: lanes):
         class Template(AbstractTemplate):
             def generic(self, args, kws):
                 lanes = common_lanes(args) if len(args) == count and not kws else None
-                if lanes is not None:
+                if lanes is not None and not all(isinstance(a, LaneMask | types.Boolean) for a in args):
                     return signature(result(lanes), *([lanes] * count))
 
         @lower_builtin(function, *([Lanes] * count))
@@ -132,25 +132,21 @@ register([math.ceil, np.ceil], 1, lambda b, x: intrinsic_call(b, "ceil", x))
 register([np.sign], 1, trace(lambda x: select(x > 0.0, 1.0, select(x < 0.0, -1.0, x * 0.0))))
 register([math.hypot, np.hypot], 2, trace(lambda x, y: scaled_hypot(absolute(x), absolute(y))))
 register([math.copysign, np.copysign], 2, lambda b, x, y: intrinsic_call(b, "copysign", x, y))
-# Python's max and min keep their first argument unless the second is strictly better; NumPy's let NaN through
-register([builtins.max], 2, trace(lambda x, y: select(y > x, y, x)))
-register([builtins.min], 2, trace(lambda x, y: select(y < x, y, x)))
+register([builtins.max], 2, trace(elementary.larger))
+register([builtins.min], 2, trace(elementary.smaller))
 register([builtins.max], 3, trace(lambda x, y, z: elementary.larger(elementary.larger(x, y), z)))
-register([builtins.min], 3, trace(lambda x, y, z: smaller(smaller(x, y), z)))
-register([np.maximum], 2, trace(lambda x, y: select(x != x, x, select(y <= x, x, y))))
-register([np.minimum], 2, trace(lambda x, y: select(x != x, x, select(y >= x, x, y))))
-register([np.clip], 3, trace(lambda x, low, high: smaller(elementary.larger(x, low), high)))
-
-
-def smaller(x, y):
-    return select(y < x, y, x)
+register([builtins.min], 3, trace(lambda x, y, z: elementary.smaller(elementary.smaller(x, y), z)))
+register([np.maximum], 2, trace(elementary.maximum))
+register([np.minimum], 2, trace(elementary.minimum))
+register([np.clip], 3, trace(lambda x, low, high: elementary.minimum(elementary.maximum(x, low), high)))
 
 
 def scaled_hypot(x, y):
     """sqrt(x^2 + y^2) for x, y >= 0 without overflow"""
     big, small = select(y > x, y, x), select(y > x, x, y)
     ratio = select(small == big, select(big == 0.0, 0.0, 1.0), small / big)
-    return select(big == math.inf, math.inf, big * sqrt(ratio * ratio + 1.0))
+    infinite = select(x == math.inf, x, select(y == math.inf, y, 0.0))
+    return select(infinite > 0.0, math.inf, big * sqrt(ratio * ratio + 1.0))
 
 
 def register_each_lane(names, scalar, count=1):
@@ -192,7 +188,7 @@ register_each_lane([math.atan2, np.arctan2], math.atan2, 2)
 register_each_lane([math.pow], math.pow, 2)
 
 
-# ---- powers: a literal integer exponent is repeated squaring, one half is a square root
+# ---- powers: a literal integer exponent is repeated squaring
 class PowerTemplate(AbstractTemplate):
     prefer_literal = True
 
@@ -258,8 +254,9 @@ def register_mask(names, emit, count=2):
             return emit(builder, *args)
 
 
-register_mask([operator.and_, operator.iand, np.logical_and], instruction("and_"))
-register_mask([operator.or_, operator.ior, np.logical_or], instruction("or_"))
+# NumPy's sum of two booleans is their "or", their product their "and"
+register_mask([operator.and_, operator.iand, np.logical_and, operator.mul, np.multiply], instruction("and_"))
+register_mask([operator.or_, operator.ior, np.logical_or, operator.add, np.add], instruction("or_"))
 register_mask([operator.xor, operator.ixor, np.logical_xor], instruction("xor"))
 register_mask([operator.invert, np.logical_not], instruction("not_"), 1)
 

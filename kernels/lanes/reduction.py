@@ -14,7 +14,7 @@ from numba.np import arrayobj
 
 from .. import elementary, functions
 from ..jit import host_cpu, template
-from ..primitive import Traced, absolute, constant, emit_fma, select, trace
+from ..primitive import Traced, constant, emit_fma, trace
 from .sequence import INTP, is_vector, item, item_type, length, same_length, store, struct
 from .types import LaneArray, LaneExpression, LaneMask, LaneSequence
 
@@ -55,15 +55,6 @@ def is_mask_type(kind):
     return isinstance(kind, LaneSequence) and is_mask(kind)
 
 
-def nan_larger(x, y):
-    """NumPy's maximum: a NaN wins"""
-    return select(x != x, x, select(y <= x, x, y))
-
-
-def nan_smaller(x, y):
-    return select(x != x, x, select(y >= x, x, y))
-
-
 sum_items = fold(ZERO, lambda builder, total, x: builder.fadd(total, x))
 
 
@@ -90,14 +81,6 @@ def is_logaddexp(kind):
     return isinstance(kind, LaneExpression) and kind.function in LOGADDEXP
 
 
-def logaddexp_parts(x, y):
-    """(m, t) with logaddexp(x, y) = m + log(1 + t), 0 <= t <= 1"""
-    difference = select(x == y, 0.0, x - y)
-    return select(difference == difference, elementary.larger(x, y), difference), elementary.exp_negative(
-        -absolute(difference)
-    )
-
-
 def lower_sum(context, builder, sig, args):
     """sum_i of an expression; log(1 + e^x) terms go through sum log(1 + t) = log prod (1 + t).
 
@@ -120,7 +103,7 @@ def lower_sum(context, builder, sig, args):
                 lazy = struct(k)(context, builder, v)
                 parts = [lanes_item(a, getattr(lazy, f"operand{n}"), i) for n, a in enumerate(k.operands)]
                 pair = [constant(vector, ZERO), *parts] if len(parts) == 1 else parts
-                m, t = logaddexp_parts(*(Traced(builder, x) for x in pair))
+                m, t = elementary.logaddexp_parts(*(Traced(builder, x) for x in pair))
                 product = positive if sign > 0 else negative
                 builder.store(emit_fma(builder, builder.load(product), t.value, builder.load(product)), product)
                 add(sign, m.value)
@@ -157,8 +140,8 @@ def lower_mean(context, builder, sig, args):
 REDUCTIONS = [
     (np.sum, "lanes.sum", lower_sum),
     (np.mean, "lanes.mean", lower_mean),
-    (np.max, "lanes.max", fold(-math.inf, trace(nan_larger))),
-    (np.min, "lanes.min", fold(math.inf, trace(nan_smaller))),
+    (np.max, "lanes.max", fold(-math.inf, trace(elementary.maximum))),
+    (np.min, "lanes.min", fold(math.inf, trace(elementary.minimum))),
     (np.prod, "lanes.prod", fold(1.0, lambda builder, total, x: builder.fmul(total, x))),
 ]
 for function, method, lower in REDUCTIONS:

@@ -52,7 +52,7 @@ def item(context, builder, kind, value, i):
         gather = struct(kind)(context, builder, value)
         j = array_item(context, builder, kind.indices, gather.indices, i)
         j = context.cast(builder, j, kind.indices.dtype, types.intp)
-        j = from_end(builder, j, length(context, builder, kind.sequence, gather.sequence))
+        j = checked_index(context, builder, j, length(context, builder, kind.sequence, gather.sequence))
         return item(context, builder, kind.sequence, gather.sequence, j)
     if isinstance(kind, LaneExpression):
         lazy = struct(kind)(context, builder, value)
@@ -68,9 +68,12 @@ def array_item(context, builder, kind, value, i):
     return arrayobj.load_item(context, builder, kind, cgutils.get_item_pointer(context, builder, kind, array, [i]))
 
 
-def from_end(builder, i, size):
-    """Python's meaning of a negative index."""
-    return builder.select(builder.icmp_signed("<", i, INTP(0)), builder.add(i, size), i)
+def checked_index(context, builder, i, size):
+    """Python's meaning of an index: negative ones count from the end, and one out of range raises."""
+    i = builder.select(builder.icmp_signed("<", i, INTP(0)), builder.add(i, size), i)
+    with builder.if_then(builder.icmp_unsigned(">=", i, size), likely=False):
+        context.call_conv.return_user_exc(builder, IndexError, ("index out of range",))
+    return i
 
 
 def length(context, builder, kind, value):
@@ -115,7 +118,9 @@ class GetItem(AbstractTemplate):
 @lower_builtin(operator.getitem, LaneSequence, types.Integer)
 def get_item(context, builder, sig, args):
     kind, (value, i) = sig.args[0], args
-    return item(context, builder, kind, value, from_end(builder, i, length(context, builder, kind, value)))
+    return item(
+        context, builder, kind, value, checked_index(context, builder, i, length(context, builder, kind, value))
+    )
 
 
 @lower_builtin(operator.getitem, LaneVector, types.SliceType)
