@@ -49,19 +49,25 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(
         prog="fastvi", description="ELBO, KL and score gradients of Gaussian approximations to two real posteriors."
     )
-    parser.add_argument("command", nargs="?", choices=["run", "info"], default="run")
-    parser.add_argument("--num-samples", type=int, default=1_000_000, help="draws for each estimate")
-    parser.add_argument("--rng", type=int, default=0, help="seed")
+    parser.add_argument(
+        "command", nargs="?", choices=["run", "info"], default="run", help="run the job (default), or print versions"
+    )
+    parser.add_argument("--num-samples", type=int, default=1_000_000, help="draws for each estimate (default 1000000)")
+    parser.add_argument("--rng", type=int, default=0, help="seed (default 0)")
     parser.add_argument("--num-threads", type=int, default=None, help="threads; all CPUs by default")
     options = parser.parse_args(arguments)
     if options.command == "info":
         show_versions()
         return 0
-    try:
-        print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads)]))
-    except ValueError as error:
-        parser.error(str(error))
-    print(f"\n{options.num_samples:,} draws for each number: the same bits on any number of threads.")
+    if options.num_samples < 1024:
+        parser.error(f"--num-samples: expected at least 1024, got {options.num_samples}")
+    if options.num_threads is not None and options.num_threads < 1:
+        parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
+    print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads)]))
+    print(
+        f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; the same bits on any threads."
+    )
+    print("q is near its best: some hundred steps up the score gradient. In lanes: 32 draws a CPU step.")
     return 0
 
 

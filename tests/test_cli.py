@@ -34,7 +34,7 @@ def test_info():
 
 def test_bad_arguments():
     done = call("--num-samples", "0")
-    assert done.returncode == 2 and "num_samples: expected an int >= 1" in done.stderr
+    assert done.returncode == 2 and "--num-samples: expected at least 1024, got 0" in done.stderr
 
 
 def test_in_process(capsys):
