@@ -98,6 +98,13 @@ def exp(x):
 
 
 @routine
+def exp_cut(x):
+    """e^x for x <= 0, but not below e^-708: for where the result is added to 1"""
+    n, r = nearest_power(select(x < -708.0, -708.0, x))
+    return from_bits(bits(horner(r, EXP)) + (n << 52))
+
+
+@routine
 def expm1(x):
     """e^x - 1 without cancellation near 0"""
     n, r = nearest_power(clamp(x, -50.0, 710.0))
@@ -186,18 +193,16 @@ def softplus(x):
 
 @routine
 def logaddexp_parts(x, y):
-    """(m, t) with log(e^x + e^y) = m + log(1 + t), 0 <= t <= 1"""
+    """(m, d) with log(e^x + e^y) = m + log(1 + e^d), d <= 0"""
     difference = select(x == y, 0.0, x - y)  # also inf and inf, whose difference is NaN
-    m = select(difference == difference, larger(x, y), difference)
-    distance = absolute(difference)
-    return m, exp(-distance)
+    return select(difference == difference, larger(x, y), difference), -absolute(difference)
 
 
 @routine
 def logaddexp(x, y):
     """log(e^x + e^y)"""
-    m, t = logaddexp_parts(x, y)
-    return m + log1p_unit(t)
+    m, d = logaddexp_parts(x, y)
+    return m + log1p_unit(exp(d))
 
 
 @routine

@@ -205,3 +205,16 @@ def test_the_tile_contract():
     bad = vi.Target(raising, 5, (DATA,))
     assert density.call(bad.compiled.address, tile, bad.words, log_p) == 1
     assert ctypes.sizeof(ctypes.c_void_p) == 8
+
+
+def test_division_by_a_shared_number_is_exact():
+    """x / s through the reciprocal of s and one correction: IEEE division to the last bit, special values included."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=500) * np.exp(rng.normal(size=500) * 30), [0.0, -0.0, 1e308, 5e-324]])
+    x = np.concatenate([x, [math.inf, -math.inf, math.nan]])
+    for s in [3.0, 7.0, 0.1, -5.0, 1e-10, 1e149, 1e-149, 1e-310, 1e300, *np.exp(rng.normal(size=30) * 20)]:
+        with np.errstate(all="ignore"):
+            expected = x / s
+        assert np.array_equal(
+            vi.Target(lambda z, s: z[0] / s, 1, (float(s),)).value(x[:, None]), expected, equal_nan=True
+        )

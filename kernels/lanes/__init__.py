@@ -2,6 +2,7 @@
 
 ``types``        what the values are: Lanes (a register of draws), LaneMask, and the one-dimensional sequences of Lanes
 ``operators``    arithmetic, comparisons and elementary functions of Lanes
+``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, dot products, matrix times z
@@ -9,7 +10,7 @@
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import expression, operators, reduction, sequence
+from . import expression, operators, powers, reduction, sequence
 from .types import LaneMask, Lanes, LaneVector
 
-__all__ = ["Lanes", "LaneMask", "LaneVector", "expression", "operators", "reduction", "sequence"]
+__all__ = ["Lanes", "LaneMask", "LaneVector", "expression", "operators", "powers", "reduction", "sequence"]

@@ -95,7 +95,6 @@ ARITHMETIC: list[tuple[tuple, str]] = [
     ((operator.add, operator.iadd, np.add), "fadd"),
     ((operator.sub, operator.isub, np.subtract), "fsub"),
     ((operator.mul, operator.imul, np.multiply), "fmul"),
-    ((operator.truediv, operator.itruediv, np.divide), "fdiv"),
 ]
 for spellings, method in ARITHMETIC:
     register(spellings, 2, instruction(method))
@@ -186,56 +185,6 @@ for name in "lgamma gamma erf erfc".split():
     register_each_lane([getattr(math, name)], getattr(math, name))
 register_each_lane([math.atan2, np.arctan2], math.atan2, 2)
 register_each_lane([math.pow], math.pow, 2)
-
-
-# ---- powers: a literal integer exponent is repeated squaring
-class PowerTemplate(AbstractTemplate):
-    prefer_literal = True
-
-    def generic(self, args, kws):
-        lanes = common_lanes(args) if len(args) == 2 and not kws else None
-        if lanes is not None:
-            literal = isinstance(args[0], Lanes) and isinstance(args[1], types.IntegerLiteral)
-            return signature(lanes, lanes, args[1] if literal else lanes)
-
-
-def integer_power(builder, x, n):
-    if n == 0:
-        return constant(x.type, 1.0)
-    power, base, k = None, x, abs(n)
-    while k:
-        if k & 1:
-            power = base if power is None else builder.fmul(power, base)
-        k >>= 1
-        if k:
-            base = builder.fmul(base, base)
-    return builder.fdiv(constant(x.type, 1.0), power) if n < 0 else power
-
-
-def splat_value(vector):
-    """The number that every element of a constant vector holds, or None."""
-    if isinstance(vector, ir.Constant) and isinstance(vector.constant, list):
-        values = {float(getattr(k, "constant", k)) for k in vector.constant}
-        if len(values) == 1:
-            return values.pop()
-    return None
-
-
-def lower_integer_power(context, builder, sig, args):
-    return integer_power(builder, args[0], sig.args[1].literal_value)
-
-
-def lower_power(context, builder, sig, args):
-    exponent = splat_value(args[1])
-    if exponent is not None and exponent == int(exponent) and abs(exponent) <= 64:
-        return integer_power(builder, args[0], int(exponent))
-    return call(context, builder, math.pow, sig.args, args)
-
-
-for power in (operator.pow, operator.ipow, builtins.pow, np.power):
-    template(power)(PowerTemplate)
-    lower_builtin(power, Lanes, types.IntegerLiteral)(lower_integer_power)
-    lower_builtin(power, Lanes, Lanes)(lower_power)
 
 
 # ---- masks

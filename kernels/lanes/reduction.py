@@ -103,7 +103,8 @@ def lower_sum(context, builder, sig, args):
                 lazy = struct(k)(context, builder, v)
                 parts = [lanes_item(a, getattr(lazy, f"operand{n}"), i) for n, a in enumerate(k.operands)]
                 pair = [constant(vector, ZERO), *parts] if len(parts) == 1 else parts
-                m, t = elementary.logaddexp_parts(*(Traced(builder, x) for x in pair))
+                m, d = elementary.logaddexp_parts(*(Traced(builder, x) for x in pair))
+                t = elementary.exp_cut(d)
                 product = positive if sign > 0 else negative
                 builder.store(emit_fma(builder, builder.load(product), t.value, builder.load(product)), product)
                 add(sign, m.value)
