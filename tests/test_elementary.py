@@ -94,7 +94,7 @@ def fit(function, low, high, terms):
     with warnings.catch_warnings():  # newer mpmath announces another order of the result
         warnings.simplefilter("ignore", DeprecationWarning)
         fitted = mpmath.chebyfit(function, [low, high], terms)
-    lowest_first = abs(mpmath.polyval(fitted[::-1], high) - function(high)) < 1e-6
+    lowest_first = abs(sum(c * high**k for k, c in enumerate(fitted)) - function(high)) < 1e-6
     return [float(c) for c in (fitted if lowest_first else fitted[::-1])]
 
 
