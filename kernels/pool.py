@@ -4,7 +4,6 @@ Not ``prange``: own threads give the same bits, compile in half the time, let ex
 abort under concurrent callers and never spin on a busy machine.  The pool is rebuilt in a forked child.
 """
 
-import itertools
 import os
 import threading
 import time
@@ -16,7 +15,7 @@ _executor: ThreadPoolExecutor | None = None
 _size = 0
 
 SERIAL_SECONDS = 400e-6  # a shorter job is not worth waking a thread, which takes some 50 microseconds
-TURN_SECONDS = 2e-3  # what a thread takes from the queue at a time
+TURN_SECONDS = 50e-3  # what a thread takes from the queue at a time, at most
 LEAST_TURN_SECONDS = 60e-6  # a shorter turn would be spent waiting for the interpreter's lock
 HERE_SECONDS = 0.1  # a longer turn would keep Ctrl-C waiting, so the calling thread takes none of them
 
@@ -69,20 +68,28 @@ def run(
         return time.perf_counter() - start
     num_threads = min(num_threads, leaves)
     here = seconds is not None and seconds < HERE_SECONDS * leaves
-    turn = 1
+    least = longest = 1
     if seconds:
-        longest = min(leaves / (16 * num_threads), leaves * TURN_SECONDS / seconds)
-        turn = max(1, int(longest), round(leaves * LEAST_TURN_SECONDS / seconds))
-    turns = itertools.count()  # next() on it is atomic
+        least = max(1, round(leaves * LEAST_TURN_SECONDS / seconds))
+        longest = max(least, int(leaves * TURN_SECONDS / seconds))
+    taken, taking = 0, threading.Lock()
+
+    def next_turn():
+        # half of a thread's share of what is left: few turns, and small ones at the end, where threads finish together
+        nonlocal taken
+        with taking:
+            first = taken
+            taken += min(max((leaves - first) // (2 * num_threads), least), longest)
+        return first, min(taken, leaves)
+
     finished, busy = [0] * num_threads, [0.0] * num_threads
     changed, enough = threading.Event(), threading.Event()
 
     def work(which, report=None):
-        for k in turns:
-            first = k * turn
+        while True:
+            first, last = next_turn()
             if first >= leaves or stop[0] or enough.is_set():
                 return
-            last = min(first + turn, leaves)
             start = time.perf_counter()
             if call(first, last):
                 enough.set()
