@@ -6,6 +6,7 @@ of dimensions, on the tile it was computed in or on the thread.  Box and Muller 
 
 import numpy as np
 
+from . import elementary
 from .elementary import LN2, SQRT_HALF_BITS, horner
 from .jit import routine, widest_vectors
 from .philox import HALF, LOW_WORD, philox4x32
@@ -30,15 +31,7 @@ COS = (
     -26.42425703488269,
     7.810290968144191,
 )
-LOG = (
-    1.0000000000000002,
-    0.3333333333327646,
-    0.20000000030870807,
-    0.14285708010553835,
-    0.11111717273758953,
-    0.09060967215607607,
-    0.08418829985340244,
-)
+LOG = (1.0000000000000002, *elementary.LOG)
 ONE_BITS = np.uint64(0x3FF0000000000000)
 TWELVE, TWO, ONE, TOP = np.uint64(12), np.uint64(2), np.uint64(1), np.uint64(63)
 
