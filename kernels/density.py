@@ -168,7 +168,7 @@ def get_one(typingctx, z, place):
 
 
 def in_lanes(function, kinds):
-    """A tile function that computes 32 draws at a time."""
+    """A C function that computes 32 draws at a time."""
     if assigns_items(function):
         raise errors.NumbaTypeError("an assignment to an item, which a lazy expression of draws may still have to read")
     density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
@@ -178,11 +178,11 @@ def in_lanes(function, kinds):
         for first in range(0, width, LANE_WIDTH):
             put(log_p, first, density(lane_view(z, dim, width, first), *unpack(data)))
 
-    return tile
+    return c_function(tile)
 
 
 def draw_by_draw(function, kinds):
-    """A tile function that computes one draw at a time."""
+    """A C function that computes one draw at a time."""
     density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
 
     @njit(**OPTIONS)
@@ -193,7 +193,7 @@ def draw_by_draw(function, kinds):
                 draw[i] = get_one(z, i * width + j)
             put_one(log_p, j, density(draw, *unpack(data)))
 
-    return tile
+    return c_function(tile)
 
 
 def c_function(tile):
@@ -228,7 +228,7 @@ def quietly(build, function, kinds):
     """Compile without Numba's advice on contiguous arrays, which is not ours to pass on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.NumbaWarning)
-        return c_function(build(function, kinds))
+        return build(function, kinds)
 
 
 _CALL = ctypes.CFUNCTYPE(

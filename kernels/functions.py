@@ -4,9 +4,11 @@ Numba's ``np.where`` of scalars is a zero-dimensional array and CUDA has none; `
 In Python they take scalars or arrays and return what NumPy would.
 """
 
+import math
+
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from . import elementary
 from .primitive import select
@@ -46,6 +48,25 @@ def log1mexp(x):
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         y = np.where(x > -elementary.LN2, np.log(-np.expm1(np.minimum(x, 0.0))), np.log1p(-np.exp(np.minimum(x, 0.0))))
     return np.where(x <= 0.0, y, np.nan)[()]
+
+
+def digamma(x):
+    """The derivative of log Gamma(x); NaN at 0, -1, -2, … (Abramowitz and Stegun 1964, 6.3.5, 6.3.7 and 6.3.18)."""
+    value = 0.0
+    if x <= 0.0:
+        if x == math.floor(x):
+            return math.nan
+        value = -math.pi / math.tan(math.pi * x)
+        x = 1.0 - x
+    while x < 10.0:
+        value -= 1.0 / x
+        x += 1.0
+    t = 1.0 / (x * x)
+    series = 1 / 12 - t * (1 / 120 - t * (1 / 252 - t * (1 / 240 - t * (1 / 132 - t * (691 / 32760 - t / 12)))))
+    return value + math.log(x) - 0.5 / x - t * series
+
+
+register_jitable(error_model="numpy")(digamma)
 
 
 def _scalars(*kinds):

@@ -10,7 +10,7 @@ import pathlib
 import warnings
 
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import cfunc, njit, types
 from numba.core import config
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, register_jitable
@@ -57,26 +57,34 @@ def kernel(signature_, function):
 
     No place to keep a cache is no error, and a damaged cache file is replaced with a warning.
     """
-    options = dict(nogil=True, error_model="numpy")
+    return _cached(lambda **options: njit(signature_, nogil=True, error_model="numpy", **options), function)
+
+
+def c_kernel(signature_, function):
+    """The same as a C function, to be called by its address."""
+    return _cached(lambda **options: cfunc(signature_, error_model="numpy", **options), function)
+
+
+def _cached(decorator, function):
     try:
-        return njit(signature_, cache=True, **options)(function)
+        return decorator(cache=True)(function)
     except RuntimeError as error:
         if "no locator" not in str(error):
             raise
-        return njit(signature_, **options)(function)
+        return decorator()(function)
     except Exception as error:  # a truncated file may surface as almost anything
         try:
-            njit(cache=True, **options)(function)._cache.flush()
-            dispatcher = njit(signature_, cache=True, **options)(function)
+            njit(cache=True)(function)._cache.flush()
+            compiled = decorator(cache=True)(function)
         except Exception:
-            dispatcher = njit(signature_, **options)(function)
+            compiled = decorator()(function)
         warnings.warn(
             f"fastvi could not read a compiled kernel from the disk cache ({type(error).__name__}: {error}); it was "
             "compiled again",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-        return dispatcher
+        return compiled
 
 
 def template(function):

@@ -50,11 +50,11 @@ class Traced:
 
     FLAGS = ("contract",)
 
-    def __init__(self, builder, value):
-        self.builder, self.value = builder, value
+    def __init__(self, builder, value, context=None):
+        self.builder, self.value, self.context = builder, value, context
 
     def _new(self, value):
-        return Traced(self.builder, value)
+        return Traced(self.builder, value, self.context)
 
     def _lift(self, other):
         if isinstance(other, Traced):
@@ -106,6 +106,9 @@ class Traced:
 
     def __or__(self, other):
         return self._new(self.builder.or_(self.value, self._lift(other)))
+
+    def __invert__(self):
+        return self._new(self.builder.not_(self.value))
 
     def _compare(self, symbol, other):
         other = self._lift(other)
@@ -176,7 +179,7 @@ def emit_to_float(builder, n):
 def _traced(emit, *values):
     first = next(v for v in values if isinstance(v, Traced))
     model = next((v for v in values if isinstance(v, Traced) and _element(v.value.type) != ir.IntType(1)), first)
-    return Traced(first.builder, emit(first.builder, *(model._lift(v) for v in values)))
+    return Traced(first.builder, emit(first.builder, *(model._lift(v) for v in values)), first.context)
 
 
 # ---- the primitives, as Python functions
@@ -242,7 +245,7 @@ def select(condition, a, b):
             kind = like(condition.value.type, DOUBLE)
             model = Traced(condition.builder, constant(kind, 0.0))
         value = condition.builder.select(condition.value, model._lift(a), model._lift(b))
-        return Traced(condition.builder, value)
+        return Traced(condition.builder, value, condition.context)
     return a if condition else b
 
 

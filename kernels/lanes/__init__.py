@@ -10,7 +10,7 @@
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import expression, operators, powers, reduction, sequence
+from . import expression, operators, powers, record, reduction, sequence
 from .types import LaneMask, Lanes, LaneVector
 
 __all__ = ["Lanes", "LaneMask", "LaneVector", "expression", "operators", "powers", "reduction", "sequence"]

@@ -10,15 +10,15 @@ import operator
 
 import numpy as np
 from numba import types
-from numba.core import cgutils
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from .. import functions
 from ..jit import template
+from .recorded import Number
 from .sequence import is_vector, item_type, length, same_length
-from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence
+from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, pack
 
 UNARY: list = [
     operator.neg,
@@ -87,8 +87,8 @@ TERNARY: list = [np.where, np.clip, functions.where]
 
 def expression_type(typingctx, function, args):
     sequence = any(isinstance(a, LaneSequence) for a in args)
-    spread = any(isinstance(a, Lanes | LaneMask) for a in args) and any(is_vector(a) for a in args)
-    fits = all(isinstance(a, (LaneSequence, Lanes, LaneMask, *SCALARS)) or is_vector(a) for a in args)
+    spread = any(isinstance(a, Number | Lanes | LaneMask) for a in args) and any(is_vector(a) for a in args)
+    fits = all(isinstance(a, (LaneSequence, Number, Lanes, LaneMask, *SCALARS)) or is_vector(a) for a in args)
     if not fits or not (sequence or spread):
         return None
     known = typingctx.resolve_value_type(function)
@@ -103,9 +103,9 @@ def expression_type(typingctx, function, args):
 
 def operand_kinds(count):
     """Combinations of argument kinds with a sequence among them, or an array beside lanes."""
-    kinds = (LaneSequence, types.Array, Lanes, LaneMask, types.Number, types.Boolean)
+    kinds = (LaneSequence, types.Array, Number, Lanes, LaneMask, types.Number, types.Boolean)
     for combination in itertools.product(kinds, repeat=count):
-        lanes = Lanes in combination or LaneMask in combination
+        lanes = Number in combination or Lanes in combination or LaneMask in combination
         if LaneSequence in combination or (types.Array in combination and lanes):
             yield combination
 
@@ -123,12 +123,10 @@ def register(function, count):
 
     def lower(context, builder, sig, args):
         kind = sig.return_type
-        lazy = cgutils.create_struct_proxy(kind)(context, builder)
         sizes = [length(context, builder, a, v) for a, v in zip(kind.operands, args, strict=True)]
-        lazy.size = same_length(context, builder, sizes)
-        for k, value in enumerate(args):
-            setattr(lazy, f"operand{k}", value)
-        return impl_ret_borrowed(context, builder, kind, lazy._getvalue())
+        operands = {f"operand{k}": value for k, value in enumerate(args)}
+        lazy = pack(context, builder, kind, size=same_length(context, builder, sizes), **operands)
+        return impl_ret_borrowed(context, builder, kind, lazy)
 
     for combination in operand_kinds(count):
         lower_builtin(function, *combination)(lower)

@@ -1,6 +1,7 @@
-"""What can be done with Lanes: one line for each operator or function, its SIMD code traced from ``elementary``.
+"""What can be done with Lanes: one entry for each operator or function, with its SIMD code and its derivative.
 
 Typing templates and direct lowering, no overloads: nothing goes through the Numba compiler a second time.
+``partials`` are one function for each operand: (y, *x) -> dy/dx_k, in traced values, which ``record`` multiplies up.
 """
 
 import builtins
@@ -16,8 +17,10 @@ from numba.extending import lower_builtin, lower_cast
 
 from .. import elementary, functions
 from ..jit import template
-from ..primitive import absolute, constant, intrinsic_call, select, sqrt, trace
+from ..primitive import Traced, absolute, constant, copysign, intrinsic_call, select, sqrt, trace
 from .types import BIT, SCALARS, LaneMask, Lanes
+
+LOG2_E, LOG10_E, TWO_OVER_ROOT_PI = 1.0 / math.log(2.0), 1.0 / math.log(10.0), 2.0 / math.sqrt(math.pi)
 
 
 def splat(builder, scalar, vector):
@@ -62,9 +65,20 @@ def common_lanes(args):
     return found
 
 
-def register(names, count, emit, result=lambda lanes: lanes):
+PARTIALS: dict[tuple, tuple] = {}  # by function and number of operands; () where the derivative is 0
+
+
+class Only:
+    """A partial that is 1 where the condition holds and nothing elsewhere: not even a NaN passes."""
+
+    def __init__(self, condition):
+        self.condition = condition
+
+
+def register(names, count, emit, partials=(), result=lambda lanes: lanes):
     """``emit(builder, *vectors)`` becomes ``function(*Lanes)`` for each function in ``names``."""
     for function in names:
+        PARTIALS[function, count] = partials
 
         @template(function)
         class Template(AbstractTemplate):
@@ -91,15 +105,15 @@ def to_mask(lanes):
     return lanes.mask
 
 
-ARITHMETIC: list[tuple[tuple, str]] = [
-    ((operator.add, operator.iadd, np.add), "fadd"),
-    ((operator.sub, operator.isub, np.subtract), "fsub"),
-    ((operator.mul, operator.imul, np.multiply), "fmul"),
+ARITHMETIC: list[tuple] = [
+    ((operator.add, operator.iadd, np.add), "fadd", (lambda v, x, y: 1.0, lambda v, x, y: 1.0)),
+    ((operator.sub, operator.isub, np.subtract), "fsub", (lambda v, x, y: 1.0, lambda v, x, y: -1.0)),
+    ((operator.mul, operator.imul, np.multiply), "fmul", (lambda v, x, y: y, lambda v, x, y: x)),
 ]
-for spellings, method in ARITHMETIC:
-    register(spellings, 2, instruction(method))
-register([operator.neg, np.negative], 1, instruction("fneg"))
-register([operator.pos, np.positive, builtins.float], 1, lambda builder, x: x)
+for spellings, method, partials in ARITHMETIC:
+    register(spellings, 2, instruction(method), partials)
+register([operator.neg, np.negative], 1, instruction("fneg"), (lambda v, x: -1.0,))
+register([operator.pos, np.positive, builtins.float], 1, lambda builder, x: x, (lambda v, x: 1.0,))
 COMPARISONS: list[tuple[str, tuple]] = [
     ("<", (operator.lt, np.less)),
     ("<=", (operator.le, np.less_equal)),
@@ -108,36 +122,90 @@ COMPARISONS: list[tuple[str, tuple]] = [
     ("==", (operator.eq, np.equal)),
 ]
 for symbol, spellings in COMPARISONS:
-    register(spellings, 2, ordered(symbol), to_mask)
-register([operator.ne, np.not_equal], 2, lambda b, x, y: b.fcmp_unordered("!=", x, y), to_mask)
-register([math.isnan, np.isnan], 1, trace(lambda x: x != x), to_mask)
-register([math.isinf, np.isinf], 1, trace(lambda x: absolute(x) == math.inf), to_mask)
-register([math.isfinite, np.isfinite], 1, trace(lambda x: absolute(x) < math.inf), to_mask)
+    register(spellings, 2, ordered(symbol), result=to_mask)
+register([operator.ne, np.not_equal], 2, lambda b, x, y: b.fcmp_unordered("!=", x, y), result=to_mask)
+register([math.isnan, np.isnan], 1, trace(lambda x: x != x), result=to_mask)
+register([math.isinf, np.isinf], 1, trace(lambda x: absolute(x) == math.inf), result=to_mask)
+register([math.isfinite, np.isfinite], 1, trace(lambda x: absolute(x) < math.inf), result=to_mask)
 
-register([math.exp, np.exp], 1, trace(elementary.exp))
-register([math.expm1, np.expm1], 1, trace(elementary.expm1))
-register([math.log, np.log], 1, trace(elementary.log))
-register([math.log1p, np.log1p], 1, trace(elementary.log1p))
-register([math.sqrt, np.sqrt], 1, trace(sqrt))
-register([math.tanh, np.tanh], 1, trace(elementary.tanh))
-register([np.logaddexp, functions.logaddexp], 2, trace(elementary.logaddexp))
-register([functions.softplus], 1, trace(elementary.softplus))
-register([functions.expit], 1, trace(elementary.expit))
-register([functions.log1mexp], 1, trace(elementary.log1mexp))
-register([builtins.abs, math.fabs, np.abs, np.fabs], 1, trace(absolute))
-register([np.square], 1, lambda b, x: b.fmul(x, x))
+register([math.exp, np.exp], 1, trace(elementary.exp), (lambda v, x: v,))
+register([math.expm1, np.expm1], 1, trace(elementary.expm1), (lambda v, x: v + 1.0,))
+register([math.log, np.log], 1, trace(elementary.log), (lambda v, x: 1.0 / x,))
+register([math.log1p, np.log1p], 1, trace(elementary.log1p), (lambda v, x: 1.0 / (1.0 + x),))
+register([math.sqrt, np.sqrt], 1, trace(sqrt), (lambda v, x: 0.5 / v,))
+register([math.tanh, np.tanh], 1, trace(elementary.tanh), (lambda v, x: 1.0 - v * v,))
+register(
+    [np.logaddexp, functions.logaddexp],
+    2,
+    trace(elementary.logaddexp),
+    (lambda v, x, y: elementary.expit(apart(x, y)), lambda v, x, y: elementary.expit(apart(y, x))),
+)
+register([functions.softplus], 1, trace(elementary.softplus), (lambda v, x: elementary.expit(x),))
+register([functions.expit], 1, trace(elementary.expit), (lambda v, x: v * elementary.expit(-x),))
+register([functions.log1mexp], 1, trace(elementary.log1mexp), (lambda v, x: -1.0 / elementary.expm1(-x),))
+register([builtins.abs, math.fabs, np.abs, np.fabs], 1, trace(absolute), (lambda v, x: sign(x),))
+register([np.square], 1, lambda b, x: b.fmul(x, x), (lambda v, x: 2.0 * x,))
 register([math.floor, np.floor], 1, lambda b, x: intrinsic_call(b, "floor", x))
 register([math.ceil, np.ceil], 1, lambda b, x: intrinsic_call(b, "ceil", x))
-register([np.sign], 1, trace(lambda x: select(x > 0.0, 1.0, select(x < 0.0, -1.0, x * 0.0))))
-register([math.hypot, np.hypot], 2, trace(lambda x, y: scaled_hypot(absolute(x), absolute(y))))
-register([math.copysign, np.copysign], 2, lambda b, x, y: intrinsic_call(b, "copysign", x, y))
-register([builtins.max], 2, trace(elementary.larger))
-register([builtins.min], 2, trace(elementary.smaller))
-register([builtins.max], 3, trace(lambda x, y, z: elementary.larger(elementary.larger(x, y), z)))
-register([builtins.min], 3, trace(lambda x, y, z: elementary.smaller(elementary.smaller(x, y), z)))
-register([np.maximum], 2, trace(elementary.maximum))
-register([np.minimum], 2, trace(elementary.minimum))
-register([np.clip], 3, trace(lambda x, low, high: elementary.minimum(elementary.maximum(x, low), high)))
+register([np.sign], 1, trace(lambda x: sign(x)))
+register(
+    [math.hypot, np.hypot],
+    2,
+    trace(lambda x, y: scaled_hypot(absolute(x), absolute(y))),
+    (lambda v, x, y: select(v > 0.0, x / v, 0.0), lambda v, x, y: select(v > 0.0, y / v, 0.0)),
+)
+register(
+    [math.copysign, np.copysign],
+    2,
+    trace(copysign),
+    (lambda v, x, y: copysign(1.0, x) * copysign(1.0, y), lambda v, x, y: 0.0),
+)
+LARGER = (lambda v, x, y: Only(~(y > x)), lambda v, x, y: Only(y > x))
+SMALLER = (lambda v, x, y: Only(~(y < x)), lambda v, x, y: Only(y < x))
+register([builtins.max], 2, trace(elementary.larger), LARGER)
+register([builtins.min], 2, trace(elementary.smaller), SMALLER)
+register([np.maximum], 2, trace(elementary.maximum), LARGER)
+register([np.minimum], 2, trace(elementary.minimum), SMALLER)
+register(
+    [builtins.max],
+    3,
+    trace(lambda x, y, z: elementary.larger(elementary.larger(x, y), z)),
+    (
+        lambda v, x, y, z: Only(~(y > x) & ~(z > elementary.larger(x, y))),
+        lambda v, x, y, z: Only((y > x) & ~(z > elementary.larger(x, y))),
+        lambda v, x, y, z: Only(z > elementary.larger(x, y)),
+    ),
+)
+register(
+    [builtins.min],
+    3,
+    trace(lambda x, y, z: elementary.smaller(elementary.smaller(x, y), z)),
+    (
+        lambda v, x, y, z: Only(~(y < x) & ~(z < elementary.smaller(x, y))),
+        lambda v, x, y, z: Only((y < x) & ~(z < elementary.smaller(x, y))),
+        lambda v, x, y, z: Only(z < elementary.smaller(x, y)),
+    ),
+)
+register(
+    [np.clip],
+    3,
+    trace(lambda x, low, high: elementary.minimum(elementary.maximum(x, low), high)),
+    (
+        lambda v, x, low, high: Only((x >= low) & (x <= high)),
+        lambda v, x, low, high: Only((x < low) & (low <= high)),
+        lambda v, x, low, high: Only(elementary.maximum(x, low) > high),
+    ),
+)
+
+
+def sign(x):
+    """1, -1, or 0 at 0; NaN stays NaN"""
+    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, x * 0.0))
+
+
+def apart(x, y):
+    """x - y, and 0 for equal infinities"""
+    return select(x == y, 0.0, x - y)
 
 
 def scaled_hypot(x, y):
@@ -148,9 +216,27 @@ def scaled_hypot(x, y):
     return select(infinite > 0.0, math.inf, big * sqrt(ratio * ratio + 1.0))
 
 
-def register_each_lane(names, scalar, count=1):
-    """The rest of ``math``: a scalar call for each lane.  Correct, not fast."""
+def each_lane(context, builder, function, vectors):
+    """A scalar call for each lane.  Correct, not fast."""
+    out = ir.Constant(vectors[0].type, ir.Undefined)
+    for i in range(vectors[0].type.count):
+        k = ir.IntType(32)(i)
+        values = [builder.extract_element(v, k) for v in vectors]
+        y = call(context, builder, function, [types.float64] * len(values), values)
+        out = builder.insert_element(out, y, k)
+    return out
+
+
+def traced_each_lane(function):
+    """``function`` of traced lanes."""
+    return lambda *x: Traced(x[0].builder, each_lane(x[0].context, x[0].builder, function, [v.value for v in x]))
+
+
+def register_each_lane(names, scalar, partials):
+    """The rest of ``math``."""
+    count = len(partials)
     for function in names:
+        PARTIALS[function, count] = partials
 
         @template(function)
         class Template(AbstractTemplate):
@@ -161,13 +247,7 @@ def register_each_lane(names, scalar, count=1):
 
         @lower_builtin(function, *([Lanes] * count))
         def lower(context, builder, sig, args):
-            out = ir.Constant(args[0].type, ir.Undefined)
-            for i in range(sig.return_type.width):
-                k = ir.IntType(32)(i)
-                values = [builder.extract_element(a, k) for a in args]
-                y = call(context, builder, scalar, [types.float64] * count, values)
-                out = builder.insert_element(out, y, k)
-            return out
+            return each_lane(context, builder, scalar, args)
 
 
 def call(context, builder, function, kinds, values):
@@ -178,13 +258,39 @@ def call(context, builder, function, kinds, values):
     return context.get_function(known, sig)(builder, values)
 
 
-for name in "sin cos tan sinh cosh asin acos atan asinh acosh atanh log2 log10".split():
+sin, cos, sinh, cosh, log, pow_, digamma = (
+    traced_each_lane(f) for f in (math.sin, math.cos, math.sinh, math.cosh, math.log, math.pow, functions.digamma)
+)
+EACH_LANE: list[tuple] = [
+    ("sin", lambda v, x: cos(x)),
+    ("cos", lambda v, x: -sin(x)),
+    ("tan", lambda v, x: 1.0 + v * v),
+    ("sinh", lambda v, x: cosh(x)),
+    ("cosh", lambda v, x: sinh(x)),
+    ("asin", lambda v, x: 1.0 / sqrt(1.0 - x * x)),
+    ("acos", lambda v, x: -1.0 / sqrt(1.0 - x * x)),
+    ("atan", lambda v, x: 1.0 / (1.0 + x * x)),
+    ("asinh", lambda v, x: 1.0 / sqrt(1.0 + x * x)),
+    ("acosh", lambda v, x: 1.0 / sqrt(x * x - 1.0)),
+    ("atanh", lambda v, x: 1.0 / (1.0 - x * x)),
+    ("log2", lambda v, x: LOG2_E / x),
+    ("log10", lambda v, x: LOG10_E / x),
+]
+for name, partial in EACH_LANE:
     numpy_name = name.replace("a", "arc", 1) if name.startswith("a") else name
-    register_each_lane([getattr(math, name), getattr(np, numpy_name)], getattr(math, name))
-for name in "lgamma gamma erf erfc".split():
-    register_each_lane([getattr(math, name)], getattr(math, name))
-register_each_lane([math.atan2, np.arctan2], math.atan2, 2)
-register_each_lane([math.pow], math.pow, 2)
+    register_each_lane([getattr(math, name), getattr(np, numpy_name)], getattr(math, name), (partial,))
+register_each_lane([math.lgamma], math.lgamma, (lambda v, x: digamma(x),))
+register_each_lane([math.gamma], math.gamma, (lambda v, x: v * digamma(x),))
+register_each_lane([math.erf], math.erf, (lambda v, x: TWO_OVER_ROOT_PI * elementary.exp(-(x * x)),))
+register_each_lane([math.erfc], math.erfc, (lambda v, x: -TWO_OVER_ROOT_PI * elementary.exp(-(x * x)),))
+register_each_lane(
+    [math.atan2, np.arctan2], math.atan2, (lambda v, y, x: x / (x * x + y * y), lambda v, y, x: -y / (x * x + y * y))
+)
+POWER_PARTIALS = (
+    lambda v, x, n: n * pow_(x, select(n == 0.0, 1.0, n - 1.0)),
+    lambda v, x, n: select(x == 0.0, 0.0, v * log(x)),
+)
+register_each_lane([math.pow], math.pow, POWER_PARTIALS)
 
 
 # ---- masks
@@ -225,8 +331,9 @@ def lower_where(context, builder, sig, args):
     return builder.select(*args)
 
 
-lower_builtin(np.where, LaneMask, Lanes, Lanes)(lower_where)
-lower_builtin(functions.where, LaneMask, Lanes, Lanes)(lower_where)
+for function in (np.where, functions.where):
+    lower_builtin(function, LaneMask, Lanes, Lanes)(lower_where)
+    PARTIALS[function, 3] = (None, lambda v, c, x, y: Only(c), lambda v, c, x, y: Only(~c))
 
 BRANCH = (
     "this `if`, `while`, `and`, `or` or conditional expression depends on a value of z, so the draws of one SIMD "
@@ -234,11 +341,24 @@ BRANCH = (
 )
 
 
-class NoBranch(AbstractTemplate):
+class Branch(AbstractTemplate):
+    """Many draws cannot take one branch; a single one can."""
+
     def generic(self, args, kws):
+        if len(args) == 1 and isinstance(args[0], LaneMask) and args[0].lanes.width == 1:
+            return signature(types.boolean, *args)
         if len(args) == 1 and isinstance(args[0], Lanes | LaneMask):
             raise errors.NumbaTypeError(BRANCH)
 
 
+def lower_truth(context, builder, sig, args):
+    return builder.extract_element(args[0], ir.IntType(32)(0))
+
+
 for truth in (bool, operator.truth, operator.not_):
-    template(truth)(NoBranch)
+    template(truth)(Branch)
+lower_builtin(bool, LaneMask)(lower_truth)
+lower_builtin(operator.truth, LaneMask)(lower_truth)
+lower_builtin(operator.not_, LaneMask)(
+    lambda context, builder, sig, args: builder.not_(lower_truth(context, builder, sig, args))
+)

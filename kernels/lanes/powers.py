@@ -12,8 +12,8 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from ..jit import template
-from ..primitive import absolute, constant, fma, intrinsic_call, select, trace
-from .operators import call, common_lanes, splat
+from ..primitive import Traced, absolute, constant, fma, intrinsic_call, select, trace
+from .operators import PARTIALS, POWER_PARTIALS, call, common_lanes, splat
 from .types import SCALARS, Lanes
 
 
@@ -57,6 +57,7 @@ def lower_shared_division(context, builder, sig, args):
 
 
 for division in (operator.truediv, operator.itruediv, np.divide):
+    PARTIALS[division, 2] = (lambda v, x, y: 1.0 / y, lambda v, x, y: -v / y)
     template(division)(DivisionTemplate)
     lower_builtin(division, Lanes, types.Float)(lower_shared_division)
     lower_builtin(division, Lanes, Lanes)(lower_division)
@@ -86,6 +87,11 @@ def integer_power(builder, x, n):
     return builder.fdiv(constant(x.type, 1.0), power) if n < 0 else power
 
 
+def integer_power_partial(n):
+    """d x^n / dx for a literal n"""
+    return lambda v, x, _: 0.0 if n == 0 else Traced(x.builder, integer_power(x.builder, x.value, n - 1)) * float(n)
+
+
 def splat_value(vector):
     """The number that every element of a constant vector holds, or None."""
     if isinstance(vector, ir.Constant) and isinstance(vector.constant, list):
@@ -107,6 +113,7 @@ def lower_power(context, builder, sig, args):
 
 
 for power in (operator.pow, operator.ipow, builtins.pow, np.power):
+    PARTIALS[power, 2] = POWER_PARTIALS
     template(power)(PowerTemplate)
     lower_builtin(power, Lanes, types.IntegerLiteral)(lower_integer_power)
     lower_builtin(power, Lanes, Lanes)(lower_power)

@@ -15,8 +15,17 @@ from numba.np import arrayobj
 from .. import elementary, functions
 from ..jit import host_cpu, template
 from ..primitive import Traced, constant, emit_fma, trace
-from .sequence import INTP, is_vector, item, item_type, length, same_length, store, struct
-from .types import LaneArray, LaneExpression, LaneMask, LaneSequence
+from .products import (
+    is_recorded,
+    product_type,
+    record_matrix_times,
+    recorded_dot,
+    recorded_fold,
+    recorded_mean,
+    recorded_sum,
+)
+from .sequence import INTP, is_vector, item, item_type, length, same_length, store, struct, total_type
+from .types import LaneArray, LaneExpression, LaneMask, LaneSequence, pack, part
 
 ZERO = 0.0
 FACTORS = 512  # (1 + t) <= 2, so that a product of these cannot overflow
@@ -31,11 +40,13 @@ def accumulate(context, builder, lanes, start, size, step):
     return builder.load(total)
 
 
-def fold(start, combine):
+def fold(start, combine, function):
     """Lowering of a reduction that combines the items one by one."""
 
     def lower(context, builder, sig, args):
         kind, value = sig.args[0], args[0]
+        if kind.recorded:
+            return recorded_fold(context, builder, kind, value, function, start)
 
         def step(i, total):
             x = item(context, builder, kind, value, i)
@@ -55,14 +66,13 @@ def is_mask_type(kind):
     return isinstance(kind, LaneSequence) and is_mask(kind)
 
 
-sum_items = fold(ZERO, lambda builder, total, x: builder.fadd(total, x))
+sum_items = fold(ZERO, lambda builder, total, x: builder.fadd(total, x), operator.add)
 
 
 def terms_of(context, builder, kind, value, sign=1):
     """An expression as (sign, kind, value) terms that add up to it: a + b, a - b and -a taken apart."""
     if isinstance(kind, LaneExpression):
-        lazy = struct(kind)(context, builder, value)
-        operands = [(a, getattr(lazy, f"operand{k}")) for k, a in enumerate(kind.operands)]
+        operands = [(a, part(context, builder, kind, value, f"operand{k}")) for k, a in enumerate(kind.operands)]
         signs = SIGNS.get(kind.function)
         if signs is not None and not any(isinstance(a, LaneMask) or is_mask_type(a) for a, _ in operands):
             return [
@@ -88,6 +98,8 @@ def lower_sum(context, builder, sig, args):
     a term loses at most 1e-16 nat.
     """
     kind, value = sig.args[0], args[0]
+    if kind.recorded:
+        return recorded_sum(context, builder, kind, value)
     terms = terms_of(context, builder, kind, value)
     if not any(is_logaddexp(k) for _, k, _ in terms):
         return sum_items(context, builder, sig, args)
@@ -100,8 +112,8 @@ def lower_sum(context, builder, sig, args):
     def one_item(i):
         for sign, k, v in terms:
             if is_logaddexp(k):
-                lazy = struct(k)(context, builder, v)
-                parts = [lanes_item(a, getattr(lazy, f"operand{n}"), i) for n, a in enumerate(k.operands)]
+                operands = [part(context, builder, k, v, f"operand{n}") for n in range(len(k.operands))]
+                parts = [lanes_item(a, x, i) for a, x in zip(k.operands, operands, strict=True)]
                 pair = [constant(vector, ZERO), *parts] if len(parts) == 1 else parts
                 m, d = elementary.logaddexp_parts(*(Traced(builder, x) for x in pair))
                 t = elementary.exp_cut(d)
@@ -133,6 +145,8 @@ def lower_sum(context, builder, sig, args):
 
 
 def lower_mean(context, builder, sig, args):
+    if sig.args[0].recorded:
+        return recorded_mean(context, builder, sig.args[0], args[0])
     size = builder.sitofp(length(context, builder, sig.args[0], args[0]), ir.DoubleType())
     total = lower_sum(context, builder, sig, args)
     return builder.fdiv(total, context.cast(builder, size, types.float64, sig.args[0].lanes))
@@ -141,9 +155,9 @@ def lower_mean(context, builder, sig, args):
 REDUCTIONS = [
     (np.sum, "lanes.sum", lower_sum),
     (np.mean, "lanes.mean", lower_mean),
-    (np.max, "lanes.max", fold(-math.inf, trace(elementary.maximum))),
-    (np.min, "lanes.min", fold(math.inf, trace(elementary.minimum))),
-    (np.prod, "lanes.prod", fold(1.0, lambda builder, total, x: builder.fmul(total, x))),
+    (np.max, "lanes.max", fold(-math.inf, trace(elementary.maximum), np.maximum)),
+    (np.min, "lanes.min", fold(math.inf, trace(elementary.minimum), np.minimum)),
+    (np.prod, "lanes.prod", fold(1.0, lambda builder, total, x: builder.fmul(total, x), operator.mul)),
 ]
 for function, method, lower in REDUCTIONS:
 
@@ -151,7 +165,7 @@ for function, method, lower in REDUCTIONS:
     class Reduction(AbstractTemplate):
         def generic(self, args, kws):
             if len(args) == 1 and not kws and isinstance(args[0], LaneSequence):
-                return signature(args[0].lanes, *args)
+                return signature(total_type(args[0]), *args)
 
     lower_builtin(function, LaneSequence)(lower)
     lower_builtin(method, LaneSequence)(lower)
@@ -159,6 +173,8 @@ for function, method, lower in REDUCTIONS:
 
 def dot_vectors(context, builder, sig, args):
     """sum_i a[i] b[i] for two sequences, or a sequence and an array"""
+    if is_recorded(*sig.args):
+        return recorded_dot(context, builder, sig, args, plain_dot(context, builder))
     (ka, kb), (a, b), lanes = sig.args, args, sig.return_type
     size = same_length(context, builder, [length(context, builder, ka, a), length(context, builder, kb, b)])
 
@@ -187,6 +203,8 @@ def prefetch(builder, pointer):
 
 def matrix_times(context, builder, sig, args):
     """X @ z, a few rows of X at a time so that each z[k] is loaded once for all of them"""
+    if is_recorded(*sig.args):
+        return record_matrix_times(context, builder, sig, args, plain_matrix_times(context, builder))
     (kx, kz), (x, z), lanes = sig.args, args, sig.return_type.lanes
     matrix = struct(kx)(context, builder, x)
     rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
@@ -219,9 +237,22 @@ def matrix_times(context, builder, sig, args):
         block(i, step)
     with cgutils.for_range_slice(builder, whole, rows, INTP(1), intp=INTP) as (i, _):
         block(i, 1)
-    result = struct(sig.return_type)(context, builder)
-    result.size, result.array = rows, out._getvalue()
-    return impl_ret_new_ref(context, builder, sig.return_type, result._getvalue())
+    result = pack(context, builder, sig.return_type, size=rows, array=out._getvalue())
+    return impl_ret_new_ref(context, builder, sig.return_type, result)
+
+
+def plain_dot(context, builder):
+    def dot(kinds, values):
+        return dot_vectors(context, builder, signature(kinds[1].lanes, *kinds), values)
+
+    return dot
+
+
+def plain_matrix_times(context, builder):
+    def times(kinds, values):
+        return matrix_times(context, builder, signature(LaneArray(kinds[1].lanes), *kinds), values)
+
+    return times
 
 
 def lower_array_first(context, builder, sig, args):
@@ -236,6 +267,10 @@ for function in (operator.matmul, np.dot):
             if len(args) != 2 or kws or not any(isinstance(a, LaneSequence) for a in args):
                 return None
             a, b = args
+            if is_recorded(a, b):
+                fits = isinstance(a, types.Array) and a.ndim == 2
+                fits = fits or all(isinstance(t, LaneSequence) or is_vector(t) for t in args)
+                return signature(product_type(a, b), a, b) if fits else None
             if all(isinstance(t, LaneSequence) or is_vector(t) for t in args):
                 return signature((a if isinstance(a, LaneSequence) else b).lanes, a, b)
             if isinstance(a, types.Array) and a.ndim == 2:

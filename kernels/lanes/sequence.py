@@ -22,6 +22,8 @@ from .types import (
     LaneIterator,
     LaneSequence,
     LaneVector,
+    pack,
+    part,
 )
 
 struct = cgutils.create_struct_proxy
@@ -33,6 +35,11 @@ def is_vector(kind):
     return isinstance(kind, types.Array) and kind.ndim == 1 and isinstance(kind.dtype, SCALARS)
 
 
+def total_type(sequence):
+    """The type of a sum of items."""
+    return sequence.item.recorded if sequence.recorded else sequence.lanes
+
+
 def item_type(kind):
     """The type of one item of something that can take part in an element-wise expression."""
     if isinstance(kind, LaneSequence):
@@ -42,25 +49,41 @@ def item_type(kind):
 
 def item(context, builder, kind, value, i):
     """Item number i, of type ``item_type(kind)``; a scalar is its own every item."""
-    if isinstance(kind, LaneVector):
-        view = struct(kind)(context, builder, value)
-        return load(builder, kind.lanes, builder.gep(view.data, [builder.mul(i, view.stride)]))
-    if isinstance(kind, LaneArray):
-        owned = struct(kind.array)(context, builder, struct(kind)(context, builder, value).array)
-        return load(builder, kind.lanes, builder.gep(owned.data, [builder.mul(i, INTP(kind.lanes.width))]))
+
+    def get(name):
+        return part(context, builder, kind, value, name)
+
+    if isinstance(kind, LaneVector | LaneArray):
+        data, stride = rows_of(context, builder, kind, value)
+        lanes = load(builder, kind.lanes, builder.gep(data, [builder.mul(i, stride)]))
+        if not kind.recorded:
+            return lanes
+        adjoint = builder.add(get("adjoint"), builder.mul(i, get("spacing")))
+        return pack(context, builder, kind.item, value=lanes, adjoint=adjoint, tape=get("tape"))
     if isinstance(kind, LaneGather):
-        gather = struct(kind)(context, builder, value)
-        j = array_item(context, builder, kind.indices, gather.indices, i)
+        j = array_item(context, builder, kind.indices, get("indices"), i)
         j = context.cast(builder, j, kind.indices.dtype, types.intp)
-        j = checked_index(context, builder, j, length(context, builder, kind.sequence, gather.sequence))
-        return item(context, builder, kind.sequence, gather.sequence, j)
+        j = checked_index(context, builder, j, length(context, builder, kind.sequence, get("sequence")))
+        return item(context, builder, kind.sequence, get("sequence"), j)
     if isinstance(kind, LaneExpression):
-        lazy = struct(kind)(context, builder, value)
-        values = [item(context, builder, a, getattr(lazy, f"operand{k}"), i) for k, a in enumerate(kind.operands)]
+        known, values = {}, []
+        for k, a in enumerate(kind.operands):
+            operand = get(f"operand{k}")
+            if id(operand) not in known:  # z * z has one item, not two
+                known[id(operand)] = operand, item(context, builder, a, operand, i)
+            values.append(known[id(operand)][1])
         return call(context, builder, kind.function, [item_type(a) for a in kind.operands], values)
     if is_vector(kind):
         return array_item(context, builder, kind, value, i)
     return value
+
+
+def rows_of(context, builder, kind, value):
+    """Where the items of a LaneVector or LaneArray lie: the first, and the float64s from one to the next."""
+    if isinstance(kind, LaneVector):
+        return part(context, builder, kind, value, "data"), part(context, builder, kind, value, "stride")
+    owned = part(context, builder, kind.array, part(context, builder, kind, value, "array"), "data")
+    return owned, INTP(kind.lanes.width)
 
 
 def array_item(context, builder, kind, value, i):
@@ -79,7 +102,7 @@ def checked_index(context, builder, i, size):
 def length(context, builder, kind, value):
     """The length of a sequence or vector, None for a scalar."""
     if isinstance(kind, LaneSequence):
-        return struct(kind)(context, builder, value).size
+        return part(context, builder, kind, value, "size")
     if is_vector(kind):
         return cgutils.unpack_tuple(builder, struct(kind)(context, builder, value).shape)[0]
     return None
@@ -126,22 +149,29 @@ def get_item(context, builder, sig, args):
 @lower_builtin(operator.getitem, LaneVector, types.SliceType)
 def get_slice(context, builder, sig, args):
     view = struct(sig.args[0])(context, builder, args[0])
-    part = context.make_helper(builder, sig.args[1], args[1])
-    slicing.guard_invalid_slice(context, builder, sig.args[1], part)
-    slicing.fix_slice(builder, part, view.size)
-    out = struct(sig.args[0])(context, builder)
-    out.data = builder.gep(view.data, [builder.mul(part.start, view.stride)])
-    out.stride = builder.mul(view.stride, part.step)
-    out.size = slicing.get_slice_length(builder, part)
-    return out._getvalue()
+    cut = context.make_helper(builder, sig.args[1], args[1])
+    slicing.guard_invalid_slice(context, builder, sig.args[1], cut)
+    slicing.fix_slice(builder, cut, view.size)
+    kind = sig.args[0]
+    members = dict(
+        data=builder.gep(view.data, [builder.mul(cut.start, view.stride)]),
+        stride=builder.mul(view.stride, cut.step),
+        size=slicing.get_slice_length(builder, cut),
+    )
+    if kind.recorded:
+        members.update(
+            adjoint=builder.add(view.adjoint, builder.mul(cut.start, view.spacing)),
+            spacing=builder.mul(view.spacing, cut.step),
+            tape=view.tape,
+        )
+    return pack(context, builder, kind, **members)
 
 
 @lower_builtin(operator.getitem, LaneSequence, types.Array)
 def get_gather(context, builder, sig, args):
-    out = struct(sig.return_type)(context, builder)
-    out.size = length(context, builder, sig.args[1], args[1])
-    out.sequence, out.indices = args
-    return impl_ret_borrowed(context, builder, sig.return_type, out._getvalue())
+    size = length(context, builder, sig.args[1], args[1])
+    out = pack(context, builder, sig.return_type, size=size, sequence=args[0], indices=args[1])
+    return impl_ret_borrowed(context, builder, sig.return_type, out)
 
 
 @template(builtins.len)
@@ -188,12 +218,16 @@ class SequenceAttributes(AttributeTemplate):
     @bound_function("lanes.dot")
     def resolve_dot(self, sequence, args, kws):
         if len(args) == 1 and not kws and (isinstance(args[0], LaneSequence) or is_vector(args[0])):
-            return signature(sequence.lanes, args[0], recvr=sequence)
+            from .products import is_recorded, product_type
+
+            recorded = is_recorded(sequence, args[0])
+            result = product_type(sequence, args[0]) if recorded else sequence.lanes
+            return signature(result, args[0], recvr=sequence)
 
 
 def _method(sequence, args, kws):
     if not args and not kws:
-        return signature(sequence.lanes, recvr=sequence)
+        return signature(total_type(sequence), recvr=sequence)
 
 
 lower_getattr(LaneSequence, "size")(lambda context, builder, kind, value: length(context, builder, kind, value))

@@ -53,11 +53,15 @@ class LaneMask(types.Type):
 
 
 class LaneSequence(types.IterableType):
-    """Anything one-dimensional whose items are Lanes."""
+    """Anything one-dimensional whose items are Lanes, or recorded numbers of them."""
 
-    def __init__(self, lanes, name):
-        self.lanes = self.item = lanes
+    def __init__(self, item, name):
+        self.item, self.lanes = item, getattr(item, "lanes", item)
         super().__init__(name)
+
+    @property
+    def recorded(self):
+        return hasattr(self.item, "recorded")
 
     @property
     def iterator_type(self):
@@ -67,16 +71,16 @@ class LaneSequence(types.IterableType):
 class LaneVector(LaneSequence):
     """z itself or a slice of it: rows of a tile, seen through one group of columns."""
 
-    def __init__(self, lanes):
-        super().__init__(lanes, f"LaneVector({lanes})")
+    def __init__(self, item):
+        super().__init__(item, f"LaneVector({item})")
 
 
 class LaneArray(LaneSequence):
     """An owned temporary of Lanes: the result of ``X @ z``."""
 
-    def __init__(self, lanes):
-        self.array = types.Array(lanes.dtype, 2, "C")
-        super().__init__(lanes, f"LaneArray({lanes})")
+    def __init__(self, item):
+        self.array = types.Array(types.float64, 2, "C")
+        super().__init__(item, f"LaneArray({item})")
 
 
 class LaneGather(LaneSequence):
@@ -84,7 +88,7 @@ class LaneGather(LaneSequence):
 
     def __init__(self, sequence, indices):
         self.sequence, self.indices = sequence, indices
-        super().__init__(sequence.lanes, f"LaneGather({sequence}, {indices})")
+        super().__init__(sequence.item, f"LaneGather({sequence}, {indices})")
 
 
 class LaneExpression(LaneSequence):
@@ -92,14 +96,8 @@ class LaneExpression(LaneSequence):
 
     def __init__(self, function, operands, item):
         self.function, self.operands = function, tuple(operands)
-        lanes = next(
-            a.lanes if isinstance(a, LaneSequence | LaneMask) else a
-            for a in operands
-            if isinstance(a, LaneSequence | Lanes | LaneMask)
-        )
         home = getattr(function, "__module__", "") or ""
-        super().__init__(lanes, f"LaneExpression({home}.{function.__name__}, {self.operands})")
-        self.item = item
+        super().__init__(item, f"LaneExpression({home}.{function.__name__}, {self.operands})")
 
 
 class LaneIterator(types.IteratorType):
@@ -162,6 +160,10 @@ class LaneMaskModel(VectorModel):
         super().__init__(manager, kind, ir.VectorType(BIT, kind.lanes.width))
 
 
+# of recorded vectors: the address of the first adjoint, bytes to the next, the tape
+RECORDED_MEMBERS = [("adjoint", types.int64), ("spacing", types.int64), ("tape", types.int64)]
+
+
 @register_model(LaneVector)
 class LaneVectorModel(models.StructModel):
     def __init__(self, manager, kind):
@@ -172,6 +174,7 @@ class LaneVectorModel(models.StructModel):
                 ("data", types.CPointer(kind.lanes.dtype)),  # row 0 of this group of columns
                 ("stride", types.intp),  # float64s from row to row
                 ("size", types.intp),
+                *(RECORDED_MEMBERS if kind.recorded else ()),
             ],
         )
 
@@ -179,7 +182,8 @@ class LaneVectorModel(models.StructModel):
 @register_model(LaneArray)
 class LaneArrayModel(models.StructModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, [("size", types.intp), ("array", kind.array)])
+        members = [("size", types.intp), ("array", kind.array), *(RECORDED_MEMBERS if kind.recorded else ())]
+        super().__init__(manager, kind, members)
 
 
 @register_model(LaneGather)
@@ -199,3 +203,25 @@ class LaneExpressionModel(models.StructModel):
 class LaneIteratorModel(models.StructModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, [("index", types.EphemeralPointer(types.intp)), ("sequence", kind.sequence)])
+
+
+def part(context, builder, kind, value, name):
+    """A member of a struct value: the very LLVM value that was put in where that is known.
+
+    So one z[j] used twice in an expression is seen to be one leaf, and less code is left to optimise.
+    """
+    place = context.data_model_manager[kind].get_field_position(name)
+    while isinstance(value, ir.instructions.InsertValue) and len(value.indices) == 1:
+        if value.indices[0] == place:
+            return value.operands[1]
+        value = value.operands[0]
+    return builder.extract_value(value, place)
+
+
+def pack(context, builder, kind, **members):
+    """A struct value from its members."""
+    model = context.data_model_manager[kind]
+    value = ir.Constant(context.get_value_type(kind), ir.Undefined)
+    for name, member in members.items():
+        value = builder.insert_value(value, member, model.get_field_position(name))
+    return value

@@ -1,0 +1,224 @@
+"""Sums, extremes and products of recorded sequences: few statements on the tape for many operations."""
+
+import operator
+from contextlib import nullcontext
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_new_ref
+from numba.np import arrayobj
+
+from ..primitive import constant
+from . import tape as tapes
+from .operators import call
+from .record import edges_of, value_of
+from .recorded import Number, Recorded
+from .sequence import INTP, item, item_type, length, rows_of, same_length, store, struct, total_type
+from .tape import number
+from .types import LaneArray, LaneExpression, LaneGather, LaneSequence, LaneVector, pack, part
+
+
+def tape_of(context, builder, kind, value):
+    """(tape, whether it is certainly there) of a recorded sequence or number."""
+    if isinstance(kind, LaneVector | LaneArray):
+        return part(context, builder, kind, value, "tape"), True
+    if isinstance(kind, LaneGather):
+        return tape_of(context, builder, kind.sequence, part(context, builder, kind, value, "sequence"))
+    if isinstance(kind, Number):
+        edges = edges_of(context, builder, kind, value)
+        return edges.tape, edges.certain
+    found = [
+        tape_of(context, builder, a, part(context, builder, kind, value, f"operand{k}"))
+        for k, a in enumerate(kind.operands)
+        if isinstance(a, Number) or isinstance(a, LaneSequence) and a.recorded
+    ]
+    for tape, certain in found:
+        if certain:
+            return tape, True
+    tape = found[0][0]
+    for other, _ in found[1:]:
+        tape = builder.or_(tape, other)
+    return tape, False
+
+
+def where(builder, tape, certain):
+    """``with where(…):`` code that runs where there is a tape."""
+    return nullcontext() if certain else builder.if_then(builder.icmp_signed("!=", tape, number(0)))
+
+
+def recorded_sum(context, builder, kind, value):
+    """sum_i of the items: one variable, all terms in one run where nothing else is recorded between them."""
+    lanes = kind.lanes
+    tape, certain = tape_of(context, builder, kind, value)
+    adjoint = cgutils.alloca_once_value(builder, number(0))
+    with where(builder, tape, certain):
+        builder.store(tapes.new_adjoint(context, builder, lanes, tape), adjoint)
+    total = cgutils.alloca_once(builder, lanes.vector)
+    builder.store(constant(lanes.vector, 0.0), total)
+    with cgutils.for_range(builder, length(context, builder, kind, value)) as loop:
+        x = item(context, builder, kind, value, loop.index)
+        _, lane = value_of(context, builder, kind.item, x)
+        builder.store(builder.fadd(builder.load(total), lane), total)
+        edges = edges_of(context, builder, kind.item, x)
+        edges.tape = tape
+        with where(builder, tape, certain):
+            edges.push(builder.load(adjoint), fresh=False)
+    return pack(
+        context,
+        builder,
+        total_type(kind),
+        value=builder.load(total),
+        adjoint=builder.load(adjoint),
+        tape=tape,
+        version=number(0),
+    )
+
+
+def recorded_mean(context, builder, kind, value):
+    """recorded_sum / n, as a variable"""
+    variable = total_type(kind)
+    size = builder.sitofp(length(context, builder, kind, value), ir.DoubleType())
+    pair = [recorded_sum(context, builder, kind, value), size]
+    known = context.typing_context.resolve_value_type(operator.truediv)
+    result = known.get_call_type(context.typing_context, (variable, types.float64), {}).return_type
+    mean = call(context, builder, operator.truediv, (variable, types.float64), pair)
+    return context.cast(builder, mean, result, variable)
+
+
+def recorded_fold(context, builder, kind, value, function, start):
+    """function(… function(function(start, item 0), item 1) …)"""
+    variable = total_type(kind)
+    first = context.cast(builder, ir.Constant(ir.DoubleType(), start), types.float64, variable)
+    total = cgutils.alloca_once_value(builder, first)
+    known = context.typing_context.resolve_value_type(function)
+    with cgutils.for_range(builder, length(context, builder, kind, value)) as loop:
+        pair = [builder.load(total), item(context, builder, kind, value, loop.index)]
+        kinds = (variable, kind.item)
+        result = known.get_call_type(context.typing_context, kinds, {}).return_type
+        combined = call(context, builder, function, kinds, pair)
+        builder.store(context.cast(builder, combined, result, variable), total)
+    return builder.load(total)
+
+
+def kept(kind):
+    """Whether an array's numbers will still be there on the way back: data are, temporaries are not."""
+    return isinstance(kind, types.Array) and not kind.mutable and kind.dtype == types.float64
+
+
+def product_type(a, b):
+    """The type of ``a @ b`` with a recorded sequence among them."""
+    sequence = b if isinstance(b, LaneSequence) and b.recorded else a
+    if isinstance(a, types.Array) and a.ndim == 2:
+        return LaneArray(sequence.item.leaf)
+    settled = [isinstance(t, LaneVector | LaneArray) for t in (a, b)]
+    if any(settled) and any(kept(t) for t in (a, b)):
+        return sequence.item.leaf
+    return sequence.item.recorded
+
+
+def recorded_dot(context, builder, sig, args, plain):
+    """sum_i a[i] b[i]; ``plain(kinds, values)`` is the same for lanes that are not recorded."""
+    if isinstance(sig.return_type, Recorded):
+        items = [item_type(k) for k in sig.args]
+        known = context.typing_context.resolve_value_type(operator.mul)
+        result = known.get_call_type(context.typing_context, tuple(items), {}).return_type
+        kind = LaneExpression(operator.mul, sig.args, result)
+        sizes = [length(context, builder, k, v) for k, v in zip(sig.args, args, strict=True)]
+        size = same_length(context, builder, sizes)
+        lazy = pack(context, builder, kind, size=size, operand0=args[0], operand1=args[1])
+        return recorded_sum(context, builder, kind, lazy)
+    (ka, kv), (a, v) = sig.args, args
+    if isinstance(ka, LaneSequence):
+        ka, kv, a, v = kv, ka, v, a
+    value = plain((ka, LaneVector(kv.lanes)), (a, unrecorded(context, builder, kv, v)))
+    array = struct(ka)(context, builder, a)
+    stride = cgutils.unpack_tuple(builder, array.strides, 1)[0]
+    tape = part(context, builder, kv, v, "tape")
+    adjoint = tapes.new_adjoints(context, builder, kv.lanes, tape, number(1))
+    data = builder.ptrtoint(array.data, tapes.I64)
+    push(context, builder, kv, v, adjoint, number(1), data, number(0), stride, array_size(builder, array))
+    return pack(context, builder, sig.return_type, value=value, adjoint=adjoint, tape=tape)
+
+
+def array_size(builder, array):
+    return cgutils.unpack_tuple(builder, array.shape)[-1]
+
+
+def push(context, builder, kind, vector, adjoint, rows, data, row_stride, column_stride, columns):
+    """Record the product of a matrix at ``data`` with a recorded vector."""
+    to, spacing, tape = (part(context, builder, kind, vector, name) for name in ("adjoint", "spacing", "tape"))
+    tapes.push_product(context, builder, tape, adjoint, rows, data, row_stride, column_stride, columns, to, spacing)
+
+
+def unrecorded(context, builder, kind, value):
+    """The values of a recorded LaneVector or LaneArray, as a LaneVector that is not recorded."""
+    data, stride = rows_of(context, builder, kind, value)
+    size = part(context, builder, kind, value, "size")
+    return pack(context, builder, LaneVector(kind.lanes), data=data, stride=stride, size=size)
+
+
+def settled(context, builder, kind, value):
+    """(kind, value, whether it is new) of a recorded sequence whose items have adjoints: computed once, not lazily."""
+    if isinstance(kind, LaneVector | LaneArray):
+        return kind, value, False
+    lanes, result = kind.lanes, LaneArray(kind.item.leaf)
+    size = length(context, builder, kind, value)
+    owned = arrayobj._empty_nd_impl(context, builder, result.array, [size, INTP(lanes.width)])
+    tape, _ = tape_of(context, builder, kind, value)
+    spacing = tapes.lane_bytes(lanes)
+    adjoints = tapes.new_adjoints(context, builder, lanes, tape, size)
+    with cgutils.for_range(builder, size) as loop:
+        x = item(context, builder, kind, value, loop.index)
+        store(builder, lanes, value_of(context, builder, kind.item, x)[1], row_of(builder, owned, lanes, loop.index))
+        edges = edges_of(context, builder, kind.item, x)
+        edges.push(builder.add(adjoints, builder.mul(loop.index, number(spacing))), fresh=True)
+    members = dict(size=size, array=owned._getvalue(), adjoint=adjoints, spacing=number(spacing), tape=tape)
+    return result, pack(context, builder, result, **members), True
+
+
+def row_of(builder, owned, lanes, i):
+    return builder.gep(owned.data, [builder.mul(i, INTP(lanes.width))])
+
+
+def record_matrix_times(context, builder, sig, args, plain):
+    """X @ z as one record; ``plain(kinds, values)`` computes its values."""
+    kx, x = sig.args[0], args[0]
+    kz, z, new = settled(context, builder, sig.args[1], args[1])
+    values = plain((kx, LaneVector(kz.lanes)), (x, unrecorded(context, builder, kz, z)))
+    value_kind = LaneArray(kz.lanes)
+    size, owned = (part(context, builder, value_kind, values, name) for name in ("size", "array"))
+    tape = part(context, builder, kz, z, "tape")
+    adjoint = tapes.new_adjoints(context, builder, kz.lanes, tape, size)
+    data, row, column, columns = address_of(context, builder, kx, x, tape)
+    push(context, builder, kz, z, adjoint, size, data, row, column, columns)
+    if new:
+        context.nrt.decref(builder, kz, z)
+    spacing = number(tapes.lane_bytes(kz.lanes))
+    members = dict(size=size, array=owned, adjoint=adjoint, spacing=spacing, tape=tape)
+    return impl_ret_new_ref(context, builder, sig.return_type, pack(context, builder, sig.return_type, **members))
+
+
+def address_of(context, builder, kind, value, tape):
+    """(data, row stride, column stride, columns) of a matrix; of a temporary one, a copy on the tape."""
+    matrix = struct(kind)(context, builder, value)
+    rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
+    if kept(kind):
+        row, column = cgutils.unpack_tuple(builder, matrix.strides, 2)
+        return builder.ptrtoint(matrix.data, tapes.I64), row, column, columns
+    size = builder.mul(builder.mul(rows, columns), number(8))
+    top, _ = tapes.reserve(context, builder, tape, size, number(0))
+    place = cgutils.alloca_once_value(builder, top)
+    with cgutils.for_range(builder, rows) as i, cgutils.for_range(builder, columns) as j:
+        where = cgutils.get_item_pointer(context, builder, kind, matrix, [i.index, j.index])
+        entry = context.cast(builder, arrayobj.load_item(context, builder, kind, where), kind.dtype, types.float64)
+        tapes.write(builder, entry, builder.load(place))
+        builder.store(builder.add(builder.load(place), number(8)), place)
+    line = number(tapes.LINE - 1)
+    end = builder.and_(builder.add(builder.load(place), line), builder.not_(line))
+    tapes.write(builder, end, tape, tapes.TOP)
+    return top, builder.mul(columns, number(8)), number(8), columns
+
+
+def is_recorded(*kinds):
+    return any(isinstance(k, LaneSequence) and k.recorded for k in kinds)
