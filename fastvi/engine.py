@@ -7,7 +7,7 @@ import numpy as np
 from . import checks
 from .errors import NonFiniteError
 from .families import Gaussian
-from .kernels import cpu, density, moments, pool
+from .kernels import cpu, density, moments, path, pool, score, scratch
 from .target import Target
 
 # To enter a compiled sweep and leave it, and to draw one normal at the very least: where work runs depends on these,
@@ -69,9 +69,11 @@ def reporter(progress, num_samples, leaf):
 
 
 def sweep(
-    target, q, num_samples, key, stream, *, gradient=False, num_threads=None, progress=False, pilot=False
+    target, q, num_samples, key, stream, *, gradient=None, num_threads=None, progress=False, pilot=False
 ) -> Sweep:
     """Sweep the draws 0 … num_samples - 1 of a stream.  A ``pilot`` is not judged: NaN is left to the real sweep.
+
+    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.
 
     Raises
     ------
@@ -82,20 +84,35 @@ def sweep(
     Exception
         whatever the log density raises
     """
-    plan = cpu.plan(q.family, q.dim, num_samples, gradient)
+    each = {None: 0, "score": score.SUMS}.get(gradient, path.SUMS)
+    paths = each == path.SUMS
+    plan = cpu.plan(q.family, q.dim, num_samples, each)
     rows = np.zeros((plan.leaves, moments.COLUMNS))
-    sums = np.zeros((plan.leaves if gradient else 0, cpu.SUMS, plan.coordinates))
+    sums = np.zeros((plan.leaves if gradient else 0, each, plan.coordinates))
     stop = np.zeros(1, dtype=np.int64)
     report, close = reporter(progress, num_samples, plan.leaf)
     try:
-        compiled = target.trusted(lambda: q.sample(2, rng=key))
-        kernel = cpu.sweep(q.family, gradient)
+        trusted = target.derivative.trusted if paths else target.trusted
+        compiled = trusted(lambda: q.sample(2, rng=key))
+        kernel = cpu.path_sweep(q.family) if paths else cpu.sweep(q.family, gradient is not None)
         lane_width = density.LANE_WIDTH if compiled.vectorised else 1
         what = (*q.arrays, q.dim, np.uint64(key.word), stream, num_samples, plan.tile, plan.leaf, lane_width)
         where = (compiled.address, target.words_address, stop, rows, sums)
 
+        careless = []
+
         def call(first, last):
-            return kernel(*what, first, last, *where) == cpu.RAISED
+            if not paths:
+                return kernel(*what, first, last, *where) == cpu.RAISED
+            memory = scratch.buffer()
+            while True:
+                status, first = kernel(*what, first, last, *where, gradient == "sticking_the_landing", memory)
+                if status != cpu.NEEDS_SCRATCH:
+                    break
+                memory = scratch.grow()
+            if status == cpu.NEEDS_CARE:
+                careless.append(first)
+            return status in (cpu.RAISED, cpu.NEEDS_CARE)
 
         rate = target.rates.get((q.family, gradient))
         expected = None if rate is None else rate * num_samples
@@ -105,6 +122,10 @@ def sweep(
         raise
     finally:
         close()
+    if careless:
+        target.derivative.take_care()
+        options = dict(gradient=gradient, num_threads=num_threads, progress=progress, pilot=pilot)
+        return sweep(target, q, num_samples, key, stream, **options)
     seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
     target.rates[q.family, gradient] = seconds if rate is None else min(rate, seconds)
     result = merged(rows, sums)
@@ -114,6 +135,8 @@ def sweep(
         return result
     if result.total[moments.BAD] or result.total[moments.NEGATIVE_INFINITE]:
         explain_nonfinite(result, target, q, key, stream)
+    if result.total[moments.BAD_GRADIENT] and not result.total[moments.NEGATIVE_INFINITE]:
+        explain_gradient(result, target, q, key, stream)
     return result
 
 
@@ -140,6 +163,21 @@ def raise_again(target, q, key, stream, first, tile):
     raise RuntimeError(
         f"the compiled log density {target.name} raised between the draws {first} and {first + tile - 1}, "
         "where Python does not"
+    )
+
+
+def explain_gradient(result, target, q, key, stream):
+    """Raise for a log p that is finite and its gradient not."""
+    bad, n = int(result.total[moments.BAD_GRADIENT]), result.num_samples
+    index = int(result.total[moments.FIRST_BAD_GRADIENT]) - 1
+    z = draw_of(q, key, stream, index)
+    raise NonFiniteError(
+        f"the gradient of the log density {target.name} is not finite at {bad:,} of {n:,} draws ({bad / n:.3g}), first "
+        f"{target.gradient(z, num_threads=1)} at draw {index}, z = {z}",
+        count=bad,
+        num_samples=n,
+        draw=index,
+        z=z,
     )
 
 

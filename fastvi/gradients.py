@@ -1,4 +1,4 @@
-"""Score-function gradients of the ELBO: no gradient of the log density is needed.
+"""Gradients of the ELBO in the parameters of q; the score-function estimators here, the pathwise ones in ``pathwise``.
 
 With f = log p - log q and the score s = d log q / d parameter, E[s] = 0 and the gradient is E[f s] (Ranganath, Gerrish
 and Blei 2014, equation 2).  The estimators differ in the baseline they subtract from f.
@@ -10,14 +10,19 @@ import math
 import numpy as np
 
 from . import checks, engine
-from .elbo import common, enough_samples, estimate, sample_limit
+from .elbo import PILOT_SAMPLES, PILOT_WORTHWHILE, common, enough_samples, estimate, sample_limit
 from .estimates import GradientEstimate
 from .kernels import cpu, moments
 from .kernels.score import FFSS, FS, FSS, SS, S
+from .pathwise import path_estimate
 from .rng import PILOT, SAMPLE, key_from
 
-ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline")
+PATHS = ("pathwise", "sticking_the_landing")
+ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", *PATHS)
 BASELINE_WORTHWHILE, BASELINE_LEAST = 1024, 64
+# What a draw costs when log p comes with its gradient, against log p alone: the median over the models of
+# benchmarks/test_gradients.py, committed so that a choice is a function of its arguments
+PATH_COST = 3.0
 
 
 def elbo_gradient(
@@ -39,7 +44,7 @@ def elbo_gradient(
 
     Parameters
     ----------
-    estimator : {"auto", "score", "leave_one_out", "optimal_baseline"}
+    estimator : {"auto", "score", "leave_one_out", "optimal_baseline", "pathwise", "sticking_the_landing"}
         ``"score"``: the mean of f s.
         ``"leave_one_out"``: each draw's baseline is the mean of f over the others, which makes
         sum (f - mean f) s / (S - 1); a constant in log p has no effect (Kool, van Hoof and Welling 2019, equation 8;
@@ -48,7 +53,14 @@ def elbo_gradient(
         ``"optimal_baseline"``: for each coordinate the baseline E[f s^2] / E[s^2] (Greensmith, Bartlett and Baxter
         2004, theorem 13), from other leaves of draws than it is used on, so the estimate stays unbiased; needs 64
         draws.
-        ``"auto"``: ``"optimal_baseline"`` from 1024 draws on, ``"leave_one_out"`` below.
+        ``"pathwise"``: through z = loc + scale eps and the gradient of log p, with q's entropy in closed form (Kingma
+        and Welling 2014, equation 10).  It needs a log p that is continuous in z.
+        ``"sticking_the_landing"``: the same with the gradient of log p - log q and without the score of log q (Roeder,
+        Wu and Duvenaud 2017, equation 8): no variance at all where q is the target.
+        ``"auto"``: ``"optimal_baseline"`` from 1024 draws on, ``"leave_one_out"`` below.  From 4096 draws on a pilot of
+        256 draws compares it with the two pathwise ones, their cost counted three times, where the target has a
+        gradient and no step: a log p with comparisons, branches or ``floor`` on z stays with score gradients.  The
+        result's ``method`` says which it was.
     atol : float, optional
         the standard error that the largest coordinate's is to reach
 
@@ -67,20 +79,27 @@ def elbo_gradient(
     method = estimator
     if estimator == "auto":
         method = "optimal_baseline" if num_samples >= BASELINE_WORTHWHILE else "leave_one_out"
-    least = {"score": 1, "leave_one_out": 2, "optimal_baseline": BASELINE_LEAST}[method]
+    least = {"leave_one_out": 2, "optimal_baseline": BASELINE_LEAST}.get(method, 1)
     if num_samples < least:
         raise ValueError(f"num_samples: expected at least {least} for estimator={method!r}, got {num_samples}")
     key = key_from(rng)
 
     def run(count, stream, **options):
-        return engine.sweep(target, q, count, key, stream, gradient=True, num_threads=num_threads, **options)
+        kind = method if method in PATHS else "score"
+        return engine.sweep(target, q, count, key, stream, gradient=kind, num_threads=num_threads, **options)
 
     try:
+        if estimator == "auto" and num_samples >= PILOT_WORTHWHILE and continuous(target, q, key):
+            variances = {}
+            for method in (*PATHS, "optimal_baseline"):
+                pilot = gradient_estimate(run(PILOT_SAMPLES, PILOT, pilot=True), q, method, key)
+                variances[method] = float(np.sum(pilot.standard_error**2)) * (PATH_COST if method in PATHS else 1.0)
+            method = min(variances, key=lambda m: variances[m] if variances[m] == variances[m] else math.inf)
         if atol is not None:
             pilot = gradient_estimate(run(max(2, num_samples), PILOT, pilot=True), q, method, key)
             largest = float(np.max(pilot.standard_error))
             num_samples = enough_samples(largest**2 * pilot.num_samples, pilot.num_samples, atol, limit)
-            if estimator == "auto" and num_samples >= BASELINE_WORTHWHILE:
+            if estimator == "auto" and method not in PATHS and num_samples >= BASELINE_WORTHWHILE:
                 method = "optimal_baseline"  # whose errors are no larger than the pilot's
         result = run(num_samples, SAMPLE, progress=progress)
     except KeyboardInterrupt as interrupt:
@@ -91,6 +110,12 @@ def elbo_gradient(
 
 def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     """Read the gradient off a sweep."""
+    if method in PATHS:
+        result = path_estimate(sweep, q, method, key)
+        if atol is not None:
+            converged = bool(np.max(result.standard_error) <= atol)
+            result = dataclasses.replace(result, elbo=dataclasses.replace(result.elbo, converged=converged))
+        return result
     if method == "optimal_baseline" and np.count_nonzero(sweep.rows[:, moments.COUNT]) < 2:
         method = "leave_one_out"  # an interrupted sweep of a single leaf
     places, units = cpu.FAMILIES[q.family].layout(q.scale)
@@ -104,6 +129,15 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     if atol is not None:
         value = dataclasses.replace(value, converged=bool(np.max(error) <= atol))
     return GradientEstimate(value, gradient, error, method)
+
+
+def continuous(target, q, key) -> bool:
+    """Whether a target has a gradient, and no step that would make a pathwise estimate wrong."""
+    try:
+        compiled = target.derivative.trusted(lambda: q.sample(2, rng=key))
+    except (TypeError, MemoryError):
+        return False
+    return compiled.smooth and compiled.vectorised >= target.compiled.vectorised
 
 
 def centred(sweep, method):

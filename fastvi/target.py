@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks
+from . import checks, derivatives
+from .derivatives import Derivative
 from .kernels import density, helpers, memo
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
@@ -29,6 +30,9 @@ class Target:
     data : tuple
         arrays and numbers passed after z.  Floats become C-contiguous float64, integers int64, bools stay bools; what
         is already right is not copied.  New data never recompiles.
+    gradient : callable, optional
+        ``gradient(z, *data, out)`` writes d log p / dz into every place of ``out``, (dim,); it is used in place of the
+        one that fastvi derives from the source (see ``check_gradient``)
     normalized : bool
         whether exp(log_density) integrates to one, which ``kl_divergence`` needs
     name : str, optional
@@ -48,22 +52,22 @@ class Target:
     """
 
     def __init__(
-        self, log_density: Callable, dim: int, data: tuple = (), *, normalized: bool = False, name: str | None = None
+        self,
+        log_density: Callable,
+        dim: int,
+        data: tuple = (),
+        *,
+        gradient: Callable | None = None,
+        normalized: bool = False,
+        name: str | None = None,
     ) -> None:
-        self.log_density = helpers.plain(log_density)
-        if not isinstance(self.log_density, types.FunctionType):
-            raise TypeError(f"log_density: expected a Python function, got {checks.describe(log_density)}")
+        self.log_density = python_function("log_density", log_density)
+        self.written_gradient = None if gradient is None else python_function("gradient", gradient)
         self.dim = checks.count("dim", dim)
         if not isinstance(data, tuple | list):
             raise TypeError(f"data: expected a tuple of arrays and numbers, got {checks.describe(data)}")
         if not isinstance(normalized, bool | np.bool_):
             raise TypeError(f"normalized: expected a bool, got {checks.describe(normalized)}")
-        helper = helpers.parallel_helper(log_density)
-        if helper:
-            raise ValueError(
-                f"log_density: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
-                "drop parallel=True"
-            )
         self.data = tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
         self.normalized = bool(normalized)
         self.name = str(name) if name is not None else self.log_density.__name__
@@ -72,6 +76,8 @@ class Target:
         self.rates: dict[tuple, float] = {}  # seconds a draw, for deciding where work runs
         # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
+        self.callback: int | None = None  # the address of a C function, see ``from_address``
+        self.derivative = Derivative(self)
         self._watch: memo.Watch | None = None
         self._compiled: density.Compiled | None = None
         self._trusted = False
@@ -80,11 +86,43 @@ class Target:
         return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
 
     def __reduce__(self):
-        return _rebuild, (self.log_density, self.dim, self.data, self.normalized, self.name)
+        if self.callback is not None:
+            raise TypeError(f"{self.name}: a target from an address cannot be pickled")
+        return _rebuild, (self.log_density, self.dim, self.data, self.written_gradient, self.normalized, self.name)
+
+    @classmethod
+    def from_address(
+        cls, address: int, dim: int, data: tuple = (), *, normalized: bool = False, name: str = "C callback"
+    ) -> "Target":
+        """A target from the address of a C function; for its values and, if asked, its gradient.
+
+        Parameters
+        ----------
+        address : int
+            of ``int64 f(const double* z, int64 dim, int64 width, const void* data, double* log_p, double* gradient,
+            void* scratch, int64 scratch_bytes)``.  z is (dim, width), one draw a column; it writes ``width`` values to
+            log_p and, where ``gradient`` is not null, (dim, width) derivatives there.  It returns 0, or 1 for an error,
+            or 2 where the scratch is too small for the gradient (it is then called again with more; for values alone
+            there is none).  It must be safe to call from several threads at once.
+        data : tuple
+            passed packed, as 64-bit words: for an array its address and its shape, for a number its bits
+
+        The caller keeps the function alive.  ``numba.cfunc(fastvi.kernels.density.SIGNATURE)`` makes such functions.
+        """
+        if isinstance(address, bool) or not isinstance(address, int) or address <= 0:
+            raise TypeError(f"address: expected the address of a C function, got {checks.describe(address)}")
+        target = cls(_in_c, dim, data, normalized=normalized, name=name)
+        target.callback = address
+        target._compiled = density.Compiled(address, False, "it is a C function", (), smooth=True)
+        target._trusted = True
+        return target
 
     @property
     def compiled(self) -> density.Compiled:
         """The compiled density; compiles when the function, or something it refers to, is new."""
+        if self.callback is not None:
+            assert self._compiled is not None
+            return self._compiled
         if self._compiled is None or self._watch is None or not self._watch.unchanged():
             self._watch = memo.Watch(self.log_density)
             self._compiled = memo.compiled(self.log_density, density.data_types(self.data))
@@ -94,6 +132,8 @@ class Target:
     def trusted(self, draws: Callable[[], np.ndarray]) -> density.Compiled:
         """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
         compiled = self._compiled
+        if self.callback is not None:
+            return self.compiled
         if self._trusted and compiled is not None and self._watch is not None and self._watch.unchanged():
             return compiled
         points = draws()[:2]
@@ -130,6 +170,11 @@ class Target:
 
     def in_python(self, z, draw) -> float:
         """The log density at z as Python computes it: raises what the function raises."""
+        if self.callback is not None:
+            found = self._evaluate(self.compiled, np.array(z)[None])
+            if found is None:
+                raise RuntimeError(f"{self.name}: the C function reports an error at draw {draw}, z = {z}")
+            return float(found[0])
         z = np.array(z)
         z.flags.writeable = False  # a density that writes into its draw would change it for everyone
         try:
@@ -161,6 +206,48 @@ class Target:
             raise RuntimeError(f"log_density: {self.name} raises when compiled and not in Python")
         return float(log_p[0]) if single else log_p
 
+    def gradient(self, z: ArrayLike, *, num_threads: int | None = None):
+        """d log p / dz at one point (dim,) -> (dim,), or at many (n, dim) -> (n, dim): exact, not differences.
+
+        The written gradient where there is one; otherwise derived from the source by reverse-mode differentiation.
+        What is not differentiable has a one-sided or zero derivative: abs at 0 has 0, max(a, b) at a == b follows a,
+        sqrt at 0 has inf, floor has 0.  ``where`` passes nothing to the side that is not taken, not even a NaN.
+        """
+        return self.value_and_grad(z, num_threads=num_threads)[1]
+
+    def value_and_grad(self, z: ArrayLike, *, num_threads: int | None = None):
+        """(log p, d log p / dz) at one point or many; the same bits on any number of threads.
+
+        Raises
+        ------
+        TypeError
+            where the density uses what cannot be differentiated, with file and line
+        MemoryError
+            where the operations on z cannot be kept in a gibibyte for each thread
+        """
+        return self.derivative.value_and_grad(z, num_threads)
+
+    def hessian(self, z: ArrayLike) -> np.ndarray:
+        """The second derivatives at one point, (dim, dim): central differences of exact gradients, made symmetric.
+
+        Their error is about 1e-9 of the largest entry for a log density that varies on a scale of 1.
+        """
+        return derivatives.hessian(self, z)
+
+    def hessian_product(self, z: ArrayLike, vector: ArrayLike) -> np.ndarray:
+        """hessian(z) @ vector from two gradients, with the same accuracy."""
+        return derivatives.hessian_product(self, z, vector)
+
+    def check_gradient(self, z: ArrayLike) -> derivatives.GradientCheck:
+        """Compare the gradient in use at one point with central differences, and a written one with the derived."""
+        return derivatives.check_gradient(self, z)
+
+    def laplace(self, start: ArrayLike, **options):
+        """The Gaussian at the mode: see :class:`LaplaceResult` and ``fastvi.laplace.laplace`` for the options."""
+        from .laplace import laplace
+
+        return laplace(self, start, **options)
+
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""
         compiled = self.compiled
@@ -169,8 +256,26 @@ class Target:
         return f"{self.name}: one draw at a time: {compiled.reason}"
 
 
-def _rebuild(log_density, dim, data, normalized, name):
-    return Target(log_density, dim, data, normalized=normalized, name=name)
+def _rebuild(log_density, dim, data, gradient, normalized, name):
+    return Target(log_density, dim, data, gradient=gradient, normalized=normalized, name=name)
+
+
+def _in_c(z, *data):
+    raise NotImplementedError("this log density is a C function")
+
+
+def python_function(argument, function):
+    """The Python function given, or the one under a Numba dispatcher."""
+    plain = helpers.plain(function)
+    if not isinstance(plain, types.FunctionType):
+        raise TypeError(f"{argument}: expected a Python function, got {checks.describe(function)}")
+    helper = helpers.parallel_helper(function)
+    if helper:
+        raise ValueError(
+            f"{argument}: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
+            "drop parallel=True"
+        )
+    return plain
 
 
 def convert(name, value):

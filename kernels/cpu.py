@@ -13,12 +13,13 @@ from numba import types
 from . import full_rank, mean_field, moments, normal, score
 from .density import LANE_WIDTH
 from .jit import call_density, kernel, routine, source_stamp
-from .score import SUMS, centre_of
+from .score import centre_of
 
 FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
 TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
 MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**26
 FINISHED, STOPPED, RAISED = 0, 1, 2
+NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one without additions in place
 ALIGNMENT = 8  # float64s in a cache line
 
 
@@ -32,8 +33,10 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def plan(family: str, dim: int, num_samples: int, gradient: bool) -> Plan:
-    """Cut ``num_samples`` draws.  A function of the problem only, never of the machine.
+def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
+    """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter.
+
+    A function of the problem only, never of the machine.
 
     Tiles are an odd number of lane groups wide: at a power of two the rows of a tile share a few cache sets and a
     logistic regression takes 1.4 times as long.  From 256 draws on there are about eight leaves at least, so that
@@ -41,9 +44,9 @@ def plan(family: str, dim: int, num_samples: int, gradient: bool) -> Plan:
     """
     widest = WIDE_TILE if dim > 1024 else TILE[family]
     tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_LEAVES * LANE_WIDTH)) * LANE_WIDTH))
-    coordinates = FAMILIES[family].coordinates(dim) if gradient else 0
+    coordinates = FAMILIES[family].coordinates(dim) if sums else 0
     tiles = -(-num_samples // tile)
-    most = MAX_LEAVES if not gradient else max(4, min(MAX_LEAVES, LEAF_BYTES // (8 * SUMS * coordinates)))
+    most = MAX_LEAVES if not sums else max(4, min(MAX_LEAVES, LEAF_BYTES // (8 * sums * coordinates)))
     leaf_tiles = max(-(-tiles // most), min(MIN_LEAF_TILES, -(-tiles // MIN_LEAVES)))
     return Plan(tile, tile * leaf_tiles, -(-tiles // leaf_tiles), coordinates)
 
@@ -131,6 +134,73 @@ def sweep(family_name: str, gradient: bool):
         return FINISHED
 
     return kernel(_signature(family), sweep_leaves)
+
+
+@functools.cache
+def path_sweep(family_name: str):
+    """The compiled sweep of one family with sums of pathwise gradients; ``stick`` for sticking the landing.
+
+    It returns (status, leaf): where a density asks for something, the leaf that is to be done again.
+    """
+    family, stamp = FAMILIES[family_name], source_stamp()
+
+    def sweep_leaves(
+        loc,
+        scale,
+        dim,
+        key,
+        stream,
+        num_samples,
+        tile,
+        leaf,
+        lane_width,
+        first_leaf,
+        last_leaf,
+        density,
+        data,
+        stop,
+        rows,
+        sums,
+        stick,
+        scratch,
+    ):
+        stamp  # noqa: B018
+        height = family.rows(dim)
+        eps, z, gradient = aligned(height, tile), aligned(height, tile), aligned(dim, tile)
+        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        words = np.empty((2, tile), np.uint64)
+        work = family.workspace(scale, tile)
+        normaliser = family.log_normaliser(scale, dim)
+        for which in range(first_leaf, last_leaf):
+            rows[which] = 0.0
+            sums[which] = 0.0
+            end = min(num_samples, (which + 1) * leaf)
+            for first in range(which * leaf, end, tile):
+                if stop[0] != 0:
+                    return STOPPED, which
+                count = min(tile, end - first)
+                width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
+                e, x, g = columns(eps, height, width), columns(z, height, width), columns(gradient, dim, width)
+                normal.fill(e, dim, first, stream, key, words)
+                family.transform(loc, scale, e, x, half_square)
+                status = call_density(
+                    density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
+                )
+                if status == 1:
+                    rows[which, moments.RAISED] = first + 1.0
+                    return RAISED, which
+                if status != 0:
+                    return status + 1, which
+                for j in range(width):
+                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                before = rows[which, moments.COUNT]
+                moments.count_bad_gradients(rows[which], log_p, g, row, count, first)
+                family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
+                moments.add_tile(rows[which], log_w, log_p, count, first)
+        return FINISHED, last_leaf
+
+    arguments = [*_signature(family).args, types.boolean, types.float64[::1]]
+    return kernel(types.UniTuple(I8, 2)(*arguments), sweep_leaves)
 
 
 @functools.cache

@@ -37,12 +37,14 @@ USERS: dict[str, Any] = dict(boundscheck=True, **OPTIONS)
 
 
 class Compiled(NamedTuple):
-    """A compiled density: where it is, whether it runs in lanes, why not, and what must outlive the address."""
+    """A compiled density: where it is, whether it runs in lanes, why not, what must outlive the address, and whether
+    it is known to be continuous: no comparison, step or branch on z."""
 
     address: int
     vectorised: bool
     reason: str | None
     keep: tuple
+    smooth: bool = False
 
 
 class DensityError(TypeError):
@@ -236,10 +238,12 @@ _CALL = ctypes.CFUNCTYPE(
 )
 
 
-def call(address, tile, words, log_p) -> int:
+def call(address, tile, words, log_p, gradient=None, scratch=None) -> int:
     """Evaluate a compiled density for one tile from Python; returns its status."""
     dim, width = tile.shape
-    return _CALL(address)(tile.ctypes.data, dim, width, words.ctypes.data, log_p.ctypes.data, None, None, 0)
+    out = None if gradient is None else gradient.ctypes.data
+    room = (None, 0) if scratch is None else (scratch.ctypes.data, scratch.nbytes)
+    return _CALL(address)(tile.ctypes.data, dim, width, words.ctypes.data, log_p.ctypes.data, out, *room)
 
 
 def explain_error(error, function, of_what="") -> str:

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from . import score
+from . import path, score
 from .jit import reduction, routine, widest_vectors
 from .primitive import fma
 from .triangular import lower_times, next_four, solve_transposed
@@ -122,6 +122,36 @@ def add_scores(loc, scale, eps, f, count, work, sums):
     for a in range(0, size, 2):
         for b in range(0, a + 2, 2):
             add_block(sums, (2 + a) * size + b, size, y, a, eps, b, f, count)
+
+
+@routine
+def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
+    """Add the terms g_i and g_i eps_j of a tile, with g the gradient of log p, or with ``stick`` of log p - log q."""
+    widest_vectors()
+    dim, size = gradient.shape[0], eps.shape[0]
+    upper_negated, y = work
+    if stick:
+        solve_transposed(upper_negated, scale, eps, y)
+        for i in range(dim):
+            for j in range(count):
+                gradient[i, j] += y[i, j]
+    for i in range(dim):
+        path.add_row(sums, i, gradient[i], before, count)
+        for k in range(i + 1):
+            for j in range(count):
+                row[j] = gradient[i, j] * eps[k, j]
+            path.add_row(sums, (2 + i) * size + k, row, before, count)
+
+
+def path_layout(scale):
+    """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
+    of the entropy."""
+    dim = len(scale)
+    size = next_four(dim)
+    i, j = np.tril_indices(dim)
+    places = np.concatenate([np.arange(dim), (2 + i) * size + j])
+    units = np.concatenate([np.ones(dim), np.where(i == j, np.diag(scale)[i], 1.0)])
+    return places, units, np.concatenate([np.zeros(dim), np.where(i == j, 1.0, 0.0)])
 
 
 def padded(loc, scale):

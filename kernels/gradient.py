@@ -6,13 +6,13 @@ it is used again for each group of draws, so its size is that of the largest gro
 
 from llvmlite import ir
 from numba import cfunc, njit, types
-from numba.core import errors
+from numba.core import cgutils, errors
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from .density import OPTIONS, SIGNATURE, USERS, Compiled, DensityError, explain_error, quietly, unpacker
+from .density import LANE_WIDTH, OPTIONS, SIGNATURE, USERS, Compiled, DensityError, explain_error, quietly, unpacker
 from .helpers import with_helpers
-from .lanes import Lanes, LaneVector
+from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes
 from .lanes.record import edges_of, value_of
 from .lanes.recorded import Leaf, Number
@@ -20,7 +20,6 @@ from .lanes.sequence import store
 from .lanes.tape import FLAG, LINE, SINK, STOP, TOP, WORDS, number, write
 from .lanes.types import pack
 
-GROUP_WIDTH = 16  # draws on the tape together
 SCRATCH_SMALL, NEEDS_CARE = 2, 3  # statuses beside 0 and 1; NEEDS_CARE asks for additions that are not in place
 
 
@@ -35,8 +34,6 @@ def group_view(item):
             zero = ir.Constant(lanes.vector, None)
             adjoint = builder.ptrtoint(builder.gep(gradient, [first]), tapes.I64)
             spacing = builder.mul(width, number(8))
-            from numba.core import cgutils
-
             with cgutils.for_range(builder, dim) as loop:
                 tapes.write_lanes(builder, zero, builder.add(adjoint, builder.mul(loop.index, spacing)))
             data = builder.gep(z, [first])
@@ -142,9 +139,7 @@ def recorded_tile(function, kinds, width, in_place):
     return tile, back
 
 
-def c_function(tile, lanes):
-    start = tape_start(lanes)
-
+def c_function(tile):
     @cfunc(SIGNATURE, error_model="numpy")
     def density(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
         try:
@@ -160,15 +155,17 @@ def c_function(tile, lanes):
 def compile_gradient(function, kinds, in_place=True) -> Compiled:
     """Compile a plain Python function with its gradient, draw by draw where it branches on z."""
     reason = None
-    for width in (GROUP_WIDTH, 1):
+    for width in (LANE_WIDTH, 1):
 
-        def build(function, kinds):
+        def build(function, kinds, width=width):
             tile, back = recorded_tile(function, kinds, width, in_place)
-            return c_function(tile, Lanes(width)), back
+            return c_function(tile), back
 
+        before = record.steps
         try:
             compiled, back = quietly(build, function, kinds)
-            return Compiled(compiled.address, width > 1, reason, (compiled, back, function))
+            smooth = record.steps == before
+            return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth)
         except Exception as error:
             details = error
             reason = explain_error(error, function, " for a vector of draws")

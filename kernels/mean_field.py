@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from . import score
+from . import path, score
 from .jit import reduction, routine, widest_vectors
 from .primitive import fma
 
@@ -91,6 +91,23 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         sums[score.FFSS, k] += t4
 
 
+@routine
+def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
+    """Add the terms g_i and g_i eps_i of a tile, with g the gradient of log p in z times the scale; with ``stick``
+    that of log p - log q."""
+    widest_vectors()
+    dim = eps.shape[0]
+    share = 1.0 if stick else 0.0
+    for i in range(dim):
+        spread = scale[i]
+        for j in range(count):
+            row[j] = fma(spread, gradient[i, j], share * eps[i, j])
+        path.add_row(sums, i, row, before, count)
+        for j in range(count):
+            row[j] *= eps[i, j]
+        path.add_row(sums, dim + i, row, before, count)
+
+
 def padded(loc, scale):
     """loc and scale as the kernels take them."""
     return loc, scale
@@ -101,3 +118,14 @@ def layout(scale):
     standardised score its score."""
     dim = len(scale)
     return np.arange(2 * dim), np.concatenate([1.0 / scale, np.ones(dim)])
+
+
+def path_layout(scale):
+    """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
+    of the entropy."""
+    dim = len(scale)
+    return (
+        np.arange(2 * dim),
+        np.concatenate([1.0 / scale, np.ones(dim)]),
+        np.concatenate([np.zeros(dim), np.ones(dim)]),
+    )

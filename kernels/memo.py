@@ -14,7 +14,9 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from .density import Compiled, compile_density
+from .gradient import compile_gradient
 from .helpers import attributes, filled, plain, references
+from .written import compile_written
 
 KEPT = 256  # compilations; one that a Target still uses stays alive with it
 _compiled: collections.OrderedDict[tuple, Compiled] = collections.OrderedDict()
@@ -37,12 +39,31 @@ def compiled(function, kinds, lanes_refused=None) -> Compiled:
     """
     with _lock:
         key = (meaning(function), kinds, lanes_refused)
-        if key not in _compiled:
-            _compiled[key] = compile_density(function, kinds, lanes_refused)
-            if len(_compiled) > KEPT:
-                _compiled.popitem(last=False)
-        _compiled.move_to_end(key)
-        return _compiled[key]
+        return _once(key, lambda: compile_density(function, kinds, lanes_refused))
+
+
+def differentiated(function, kinds, in_place=True) -> Compiled:
+    """The same with the gradient that ``kernels.gradient`` derives."""
+    with _lock:
+        return _once(
+            (meaning(function), kinds, in_place, "gradient"), lambda: compile_gradient(function, kinds, in_place)
+        )
+
+
+def with_gradient(function, gradient, kinds) -> Compiled:
+    """The same with a gradient that the user wrote."""
+    with _lock:
+        key = (meaning(function), meaning(gradient), kinds)
+        return _once(key, lambda: compile_written(function, gradient, kinds))
+
+
+def _once(key, compile_):
+    if key not in _compiled:
+        _compiled[key] = compile_()
+        if len(_compiled) > KEPT:
+            _compiled.popitem(last=False)
+    _compiled.move_to_end(key)
+    return _compiled[key]
 
 
 def meaning(function, seen=()):
@@ -88,12 +109,13 @@ class Kept:
 
 
 class Watch:
-    """Everything a function reads, its helpers' reading included, held to see whether it is still the same."""
+    """Everything that functions read, its helpers' reading included, held to see whether it is still the same."""
 
-    def __init__(self, function):
+    def __init__(self, *functions):
         self.places: list[tuple[dict, str, object]] = []
         self.cells: list[tuple[python_types.CellType, object]] = []
-        self._add(plain(function), set())
+        for function in functions:
+            self._add(plain(function), set())
 
     def _add(self, function, seen):
         if function in seen:

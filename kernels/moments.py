@@ -10,8 +10,8 @@ from .jit import reduction, routine
 # The columns of a row of moments.  A place (FIRST_NEGATIVE, FIRST_BAD, RAISED) is the index of a draw plus one, 0 for
 # none, so a row of zeros knows of no draws.
 COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P = range(5)
-NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE = range(5, 11)
-COLUMNS = 11
+NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE, BAD_GRADIENT, FIRST_BAD_GRADIENT = range(5, 13)
+COLUMNS = 13
 
 
 @reduction
@@ -63,6 +63,21 @@ def count_nonfinite(row, log_p, count, first):
 
 
 @routine
+def count_bad_gradients(row, log_p, gradient, work, count, first):
+    """Count the draws whose log p is finite and whose gradient is not, and keep the index of the first."""
+    for j in range(count):
+        work[j] = 0.0
+    for i in range(gradient.shape[0]):
+        for j in range(count):
+            work[j] += 0.0 * gradient[i, j]
+    for j in range(count):
+        if work[j] != 0.0 and math.isfinite(log_p[j]):
+            row[BAD_GRADIENT] += 1.0
+            if row[FIRST_BAD_GRADIENT] == 0.0:
+                row[FIRST_BAD_GRADIENT] = first + j + 1.0
+
+
+@routine
 def merge_rows(rows, total):
     """Merge rows in their order into ``total``: the same bits whoever computed them."""
     total[:] = 0.0
@@ -76,7 +91,11 @@ def merge_rows(rows, total):
         for mean, squares in ((MEAN_W, SQUARES_W), (MEAN_P, SQUARES_P)):
             total[mean], total[squares] = merge(n, total[mean], total[squares], more, row[mean], row[squares])
         total[COUNT] = n + more
-        for number, place in ((NEGATIVE_INFINITE, FIRST_NEGATIVE), (BAD, FIRST_BAD)):
+        for number, place in (
+            (NEGATIVE_INFINITE, FIRST_NEGATIVE),
+            (BAD, FIRST_BAD),
+            (BAD_GRADIENT, FIRST_BAD_GRADIENT),
+        ):
             total[number] += row[number]
             if total[place] == 0.0:
                 total[place] = row[place]

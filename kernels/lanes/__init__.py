@@ -7,10 +7,29 @@
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, dot products, matrix times z
 
+and for derivatives, by reverse mode:
+
+``recorded``     the types that take the place of Lanes: Leaf, Expression, Recorded
+``record``       their arithmetic, and how an expression's partial derivatives are multiplied up
+``products``     their sums and products
+``tape``         what they leave in memory, and the way back
+
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
 from . import expression, operators, powers, record, reduction, sequence
+from .recorded import Leaf
 from .types import LaneMask, Lanes, LaneVector
 
-__all__ = ["Lanes", "LaneMask", "LaneVector", "expression", "operators", "powers", "reduction", "sequence"]
+__all__ = [
+    "LaneMask",
+    "LaneVector",
+    "Lanes",
+    "Leaf",
+    "expression",
+    "operators",
+    "powers",
+    "record",
+    "reduction",
+    "sequence",
+]

@@ -1,0 +1,191 @@
+"""Exact gradients of a target, point by point: derived from its source, or as the user wrote them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import checks
+from .kernels import cpu, density, memo, pool, scratch
+
+BLOCK_BYTES = 2**20  # of points that one call of the compiled gradient takes
+CARE, SMALL, RAISED = 3, 2, 1  # statuses of the C contract
+
+
+class GradientCheck(NamedTuple):
+    """What ``Target.check_gradient`` found.
+
+    Attributes
+    ----------
+    written_error : float or None
+        largest difference between the user's gradient and the derived one, relative to max(|g|, mean |g|); None where
+        there is no written one
+    difference_error : float
+        the same for the gradient in use and central differences, whose own error is about 1e-9
+    worst : int
+        the coordinate with the largest of them
+    ok : bool
+        written_error below 1e-9 and difference_error below 1e-5
+    """
+
+    written_error: float | None
+    difference_error: float
+    worst: int
+    ok: bool
+
+
+class Derivative:
+    """The compiled value and gradient of a target."""
+
+    def __init__(self, target):
+        self.target = target
+        self._compiled = self._watch = None
+        self._in_place = True
+        self._trusted = False
+
+    @property
+    def compiled(self) -> density.Compiled:
+        """Compiles when the function, or something it refers to, is new."""
+        target = self.target
+        if target.callback is not None:
+            return target.compiled
+        if self._compiled is None or not self._watch.unchanged():
+            kinds = density.data_types(target.data)
+            if target.written_gradient is None:
+                self._watch = memo.Watch(target.log_density)
+                self._compiled = memo.differentiated(target.log_density, kinds, self._in_place)
+            else:
+                self._watch = memo.Watch(target.log_density, target.written_gradient)
+                self._compiled = memo.with_gradient(target.log_density, target.written_gradient, kinds)
+            self._trusted = False
+        return self._compiled
+
+    def take_care(self):
+        """Compile again without additions in place: some value was used after ``total += x`` had replaced it."""
+        self._in_place, self._compiled = False, None
+        return self.compiled
+
+    def trusted(self, draws) -> density.Compiled:
+        """``compiled``, after its values have once agreed with Python at the first two of ``draws()``, (n, dim)."""
+        if self._trusted and self._compiled is not None and self._watch.unchanged():
+            return self._compiled
+        points = draws()[:2]
+        self.target.trusted(lambda: points)
+        found = self.evaluate(points)
+        if found is not None:
+            for z, value, other in zip(points, self.target.value(points), found[0], strict=True):
+                if not (abs(value - other) <= 1e-9 * max(1.0, abs(value)) or value == other or value != value):
+                    raise RuntimeError(
+                        f"log_density: {self.target.name} gives {value!r} alone and {other!r} with its gradient, at "
+                        f"z = {z}: please report it"
+                    )
+        self._trusted = True
+        return self.compiled
+
+    def evaluate(self, points, num_threads=1):
+        """(log p, gradient) at points (n, dim), shapes (n,) and (n, dim); None where the density raised."""
+        count, dim = points.shape
+        lanes = density.LANE_WIDTH
+        # an odd number of lane groups: see cpu.plan
+        groups = max(1, min(31, BLOCK_BYTES // (8 * dim * lanes)) - 1) | 1
+        block = min(groups, -(-count // lanes)) * lanes
+        log_p, gradient = np.empty(count), np.empty((count, dim))
+        stop, care, raised = np.zeros(1, np.int64), [], []
+
+        def call(first, last):
+            for k in range(first, last):
+                part = points[k * block : (k + 1) * block]
+                width = -(-len(part) // lanes) * lanes
+                tile, slope = np.empty((dim, width)), np.empty((dim, width))
+                tile[:, : len(part)] = part.T
+                tile[:, len(part) :] = part[:1].T
+                value = np.empty(width)
+                status = density.call(compiled.address, tile, self.target.words, value, slope, scratch.buffer())
+                while status == SMALL:
+                    status = density.call(compiled.address, tile, self.target.words, value, slope, scratch.grow())
+                if status:
+                    (care if status == CARE else raised).append(k)
+                    return True
+                log_p[k * block : k * block + len(part)] = value[: len(part)]
+                gradient[k * block : k * block + len(part)] = slope[:, : len(part)].T
+            return False
+
+        compiled = self.compiled
+        pool.run(-(-count // block), call, stop, num_threads, None if num_threads > 1 else 0.0, None)
+        if care:
+            self.take_care()
+            return self.evaluate(points, num_threads)
+        return None if raised else (log_p, gradient)
+
+    def value_and_grad(self, z, num_threads):
+        """See ``Target.value_and_grad``."""
+        target = self.target
+        points, single = checks.points(z, target.dim)
+        num_threads = pool.available_threads() if num_threads is None else checks.count("num_threads", num_threads)
+        if len(points) == 0:
+            return np.empty(0), np.empty((0, target.dim))
+        self.trusted(lambda: points)
+        found = self.evaluate(points, num_threads)
+        if found is None:
+            for i, point in enumerate(points):
+                target.in_python(point, i)
+            raise RuntimeError(f"log_density: {target.name} raises when compiled and not in Python")
+        log_p, gradient = found
+        return (float(log_p[0]), gradient[0]) if single else (log_p, gradient)
+
+
+def hessian(target, z) -> np.ndarray:
+    """Central differences of exact gradients, made symmetric; error about 1e-9 of the largest entry."""
+    points, single = checks.points(z, target.dim)
+    if not single:
+        raise ValueError(f"z: expected one point ({target.dim},), got shape {points.shape}")
+    steps = np.cbrt(np.finfo(float).eps) * np.maximum(1.0, np.abs(points[0]))
+    up, down = points + np.diag(steps), points - np.diag(steps)
+    slopes = target.gradient(np.concatenate([up, down]))
+    width = (up - down)[np.diag_indices(target.dim)]  # the steps as rounded
+    rows = (slopes[: target.dim] - slopes[target.dim :]) / width[:, None]
+    return 0.5 * (rows + rows.T)
+
+
+def hessian_product(target, z, vector) -> np.ndarray:
+    """The same along one direction: two gradients."""
+    points, single = checks.points(z, target.dim)
+    direction, one = checks.points(vector, target.dim)
+    if not (single and one):
+        raise ValueError(f"z, vector: expected one point ({target.dim},) each")
+    length = float(np.linalg.norm(direction))
+    if length == 0.0:
+        return np.zeros(target.dim)
+    step = np.cbrt(np.finfo(float).eps) * max(1.0, float(np.max(np.abs(points)))) / length
+    up, down = target.gradient(np.concatenate([points + step * direction, points - step * direction]))
+    return (up - down) / (2.0 * step)
+
+
+def check_gradient(target, z) -> GradientCheck:
+    """See ``Target.check_gradient``."""
+    points, single = checks.points(z, target.dim)
+    if not single:
+        raise ValueError(f"z: expected one point ({target.dim},), got shape {points.shape}")
+    used = target.gradient(points[0])
+    scale = np.maximum(np.abs(used), np.mean(np.abs(used))) + np.finfo(float).tiny
+    written = None
+    errors = np.zeros(target.dim)
+    if target.written_gradient is not None:
+        derived = type(target)(target.log_density, target.dim, target.data, name=target.name).gradient(points[0])
+        errors = np.abs(used - derived) / scale
+        written = float(np.max(errors))
+    # Richardson's step on central differences: error of order h^4
+    h = 1e-3 * np.maximum(1.0, np.abs(points[0]))
+    differences = [_central(target, points[0], h * factor) for factor in (1.0, 0.5)]
+    apart = np.abs(used - (4.0 * differences[1] - differences[0]) / 3.0) / scale
+    worst = int(np.argmax(np.maximum(errors, apart)))
+    largest = float(np.max(apart))
+    return GradientCheck(written, largest, worst, bool((written or 0.0) < 1e-9 and largest < 1e-5))
+
+
+def _central(target, z, steps):
+    up, down = z + np.diag(steps), z - np.diag(steps)
+    values = target.value(np.concatenate([up, down]))
+    return (values[: len(z)] - values[len(z) :]) / np.diag(up - down)
+
+
+__all__ = ["Derivative", "GradientCheck", "check_gradient", "cpu", "hessian", "hessian_product"]

@@ -1,0 +1,45 @@
+"""Pathwise gradients of the ELBO: through the draws themselves, z = loc + scale eps, and the gradient of log p.
+
+Kingma and Welling (2014), equation 10, with q's entropy in closed form; "sticking the landing" (Roeder, Wu and Duvenaud
+2017, equation 8) differentiates log q at the draws as well and leaves its score out, so that the variance vanishes
+as q approaches the target.
+"""
+
+import math
+
+import numpy as np
+
+from .elbo import estimate
+from .estimates import GradientEstimate
+from .kernels import cpu, moments
+from .kernels.path import MEAN, SQUARES
+
+
+def path_estimate(sweep, q, method, key) -> GradientEstimate:
+    """Read the gradient off a sweep of pathwise sums."""
+    places, units, entropy = cpu.FAMILIES[q.family].path_layout(q.scale)
+    value = estimate(sweep, q, "plain", key)
+    if not math.isfinite(value.value):
+        gradient = error = np.full(len(places), math.nan)
+        return GradientEstimate(value, gradient, error, method)
+    mean, squares = merged(sweep)
+    n = sweep.num_samples
+    gradient = mean[places] * units
+    if method == "pathwise":
+        gradient = gradient + entropy
+    spread = squares[places] / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
+    return GradientEstimate(value, gradient, np.sqrt(spread / n) * units, method)
+
+
+def merged(sweep):
+    """Mean and squared deviations of each coordinate over all leaves, in their order (Chan's formula)."""
+    total, mean, squares = 0.0, 0.0, 0.0
+    for row, leaf in zip(sweep.rows, sweep.sums, strict=True):
+        count = row[moments.COUNT]
+        if count > 0.0:
+            shift = leaf[MEAN] - mean
+            both = total + count
+            mean = mean + shift * (count / both)
+            squares = squares + leaf[SQUARES] + shift * shift * (total * count / both)
+            total = both
+    return mean, squares

@@ -1,0 +1,34 @@
+"""Memory for tapes: one buffer a thread, which grows when a density asks for more and is kept for the next call."""
+
+import threading
+
+import numpy as np
+
+FIRST_BYTES, MAX_BYTES = 2**22, 2**30
+_local = threading.local()
+
+
+def buffer() -> np.ndarray:
+    """This thread's buffer.  Pages of it that nobody touches cost no memory."""
+    if not hasattr(_local, "buffer"):
+        _local.buffer = np.empty(FIRST_BYTES // 8)
+    return _local.buffer
+
+
+def grow() -> np.ndarray:
+    """A buffer four times as large.
+
+    Raises
+    ------
+    MemoryError
+        beyond a gibibyte
+    """
+    size = buffer().nbytes
+    if size >= MAX_BYTES:
+        raise MemoryError(
+            f"the gradient of this log density needs a tape of more than {MAX_BYTES >> 20} MiB for a group of draws: "
+            "it does more operations on z than can be kept; write them as products (X @ z) and sums (np.sum), or give "
+            "the Target a gradient="
+        )
+    _local.buffer = np.empty(min(4 * size, MAX_BYTES) // 8)
+    return _local.buffer
