@@ -4,6 +4,8 @@ z goes in as recorded numbers; what they leave on the tape is carried back into 
 it is used again for each group of draws, so its size is that of the largest group.
 """
 
+import itertools
+
 from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.core import cgutils, errors
@@ -11,12 +13,13 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from .density import LANE_WIDTH, OPTIONS, SIGNATURE, USERS, Compiled, DensityError, explain_error, quietly, unpacker
-from .helpers import with_helpers
+from .helpers import assigns_items, with_helpers
 from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes
 from .lanes.record import edges_of, value_of
-from .lanes.recorded import Leaf, Number
+from .lanes.recorded import Leaf, Number, Recorded
 from .lanes.sequence import store
+from .lanes.tables import with_tables
 from .lanes.tape import FLAG, LINE, SINK, STOP, TOP, WORDS, number, write
 from .lanes.types import pack
 
@@ -116,9 +119,14 @@ def run_back(typingctx, address, tape):
     return signature(types.none, types.int64, types.int64), codegen
 
 
-def recorded_tile(function, kinds, width, in_place):
-    """A tile function that computes values and gradients of ``width`` draws at a time."""
+def recorded_tile(function, kinds, width, in_place, tables):
+    """A tile function that computes values and gradients of ``width`` draws at a time.
+
+    With ``tables`` the arrays that it makes hold recorded numbers.
+    """
     lanes = Lanes(width)
+    if tables:
+        function = with_tables(function, Recorded(lanes, in_place))
     density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
     view, finish, start = group_view(Leaf(lanes, in_place)), group_finish(lanes), tape_start(lanes)
     back = tapes.way_back(width)
@@ -155,10 +163,11 @@ def c_function(tile):
 def compile_gradient(function, kinds, in_place=True) -> Compiled:
     """Compile a plain Python function with its gradient, draw by draw where it branches on z."""
     reason = None
-    for width in (LANE_WIDTH, 1):
+    tables = (False, True) if assigns_items(function) else (False,)
+    for width, with_tables_ in itertools.product((LANE_WIDTH, 1), tables):
 
-        def build(function, kinds, width=width):
-            tile, back = recorded_tile(function, kinds, width, in_place)
+        def build(function, kinds, width=width, with_tables_=with_tables_):
+            tile, back = recorded_tile(function, kinds, width, in_place, with_tables_)
             return c_function(tile), back
 
         before = record.steps

@@ -17,7 +17,7 @@ from numba.extending import lower_builtin
 from .. import functions
 from ..jit import template
 from .recorded import Number
-from .sequence import is_vector, item_type, length, same_length
+from .sequence import is_table, is_vector, item_type, length, same_length
 from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, pack
 
 UNARY: list = [
@@ -89,7 +89,7 @@ def expression_type(typingctx, function, args):
     sequence = any(isinstance(a, LaneSequence) for a in args)
     spread = any(isinstance(a, Number | Lanes | LaneMask) for a in args) and any(is_vector(a) for a in args)
     fits = all(isinstance(a, (LaneSequence, Number, Lanes, LaneMask, *SCALARS)) or is_vector(a) for a in args)
-    if not fits or not (sequence or spread):
+    if not fits or not (sequence or spread) or any(is_table(a) for a in args):
         return None
     known = typingctx.resolve_value_type(function)
     sig = known.get_call_type(typingctx, tuple(item_type(a) for a in args), {})

@@ -14,7 +14,7 @@ from . import tape as tapes
 from .operators import call
 from .record import edges_of, value_of
 from .recorded import Number, Recorded
-from .sequence import INTP, item, item_type, length, rows_of, same_length, store, struct, total_type
+from .sequence import INTP, is_table, item, item_type, length, rows_of, same_length, store, struct, total_type
 from .tape import number
 from .types import LaneArray, LaneExpression, LaneGather, LaneSequence, LaneVector, pack, part
 
@@ -23,6 +23,8 @@ def tape_of(context, builder, kind, value):
     """(tape, whether it is certainly there) of a recorded sequence or number."""
     if isinstance(kind, LaneVector | LaneArray):
         return part(context, builder, kind, value, "tape"), True
+    if is_table(kind):
+        return any_tape(context, builder, kind, value), False
     if isinstance(kind, LaneGather):
         return tape_of(context, builder, kind.sequence, part(context, builder, kind, value, "sequence"))
     if isinstance(kind, Number):
@@ -40,6 +42,15 @@ def tape_of(context, builder, kind, value):
     for other, _ in found[1:]:
         tape = builder.or_(tape, other)
     return tape, False
+
+
+def any_tape(context, builder, kind, value):
+    """The tape of whichever item of a table has one, or 0."""
+    tape = cgutils.alloca_once_value(builder, number(0))
+    with cgutils.for_range(builder, length(context, builder, kind, value)) as loop:
+        x = item(context, builder, kind, value, loop.index)
+        builder.store(builder.or_(builder.load(tape), part(context, builder, kind.item, x, "tape")), tape)
+    return builder.load(tape)
 
 
 def where(builder, tape, certain):

@@ -30,6 +30,11 @@ struct = cgutils.create_struct_proxy
 INTP = ir.IntType(64)
 
 
+def is_table(kind):
+    """Whether a sequence reads and writes its own items."""
+    return hasattr(kind, "step")
+
+
 def is_vector(kind):
     """Whether a type is an ordinary one-dimensional array of numbers."""
     return isinstance(kind, types.Array) and kind.ndim == 1 and isinstance(kind.dtype, SCALARS)
@@ -73,6 +78,8 @@ def item(context, builder, kind, value, i):
                 known[id(operand)] = operand, item(context, builder, a, operand, i)
             values.append(known[id(operand)][1])
         return call(context, builder, kind.function, [item_type(a) for a in kind.operands], values)
+    if isinstance(kind, LaneSequence):  # a table, which reads its own items
+        return call(context, builder, operator.getitem, [kind, types.intp], [value, i])
     if is_vector(kind):
         return array_item(context, builder, kind, value, i)
     return value
@@ -129,7 +136,7 @@ def store(builder, lanes, value, pointer):
 class GetItem(AbstractTemplate):
     def generic(self, args, kws):
         sequence, index = args
-        if isinstance(sequence, LaneSequence):
+        if isinstance(sequence, LaneSequence) and not is_table(sequence):
             if isinstance(index, types.Integer):
                 return signature(sequence.item, sequence, types.intp)
             if isinstance(index, types.SliceType) and isinstance(sequence, LaneVector):
