@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks, derivatives
-from .derivatives import Derivative
+from .derivatives import Derivative, agree
 from .kernels import density, helpers, memo
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
-AGREE = 1e-6
 NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
 
 
@@ -137,10 +136,7 @@ class Target:
         if self._trusted and compiled is not None and self._watch is not None and self._watch.unchanged():
             return compiled
         points = draws()[:2]
-        start = time.perf_counter()
-        expected = [self.in_python(points[0], 0)]
-        if len(points) > 1 and time.perf_counter() - start < LOOK_SECONDS:
-            expected.append(self.in_python(points[1], 1))
+        expected = self.looked_up(points)
         compiled = self.compiled
         found = self._evaluate(compiled, points)
         if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
@@ -157,6 +153,14 @@ class Target:
                 )
         self._compiled, self._trusted = compiled, True
         return compiled
+
+    def looked_up(self, points) -> list[float]:
+        """The density at one or two points as Python computes it; one where it is slow."""
+        start = time.perf_counter()
+        expected = [self.in_python(points[0], 0)]
+        if len(points) > 1 and time.perf_counter() - start < LOOK_SECONDS:
+            expected.append(self.in_python(points[1], 1))
+        return expected
 
     def _evaluate(self, compiled, points):
         """The compiled density at some points (n, dim), or None where it raised."""
@@ -294,10 +298,3 @@ def read_only(array):
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def agree(value, other) -> bool:
-    """Whether Python and the compiled density say the same."""
-    if value == other or (value != value and other != other):
-        return True
-    return abs(value - other) <= AGREE * max(1.0, abs(value), abs(other))

@@ -1,6 +1,7 @@
 """Sequences of Lanes: items, slices, gathers, length, iteration."""
 
 import builtins
+import itertools
 import operator
 
 from llvmlite import ir
@@ -148,9 +149,31 @@ class GetItem(AbstractTemplate):
 @lower_builtin(operator.getitem, LaneSequence, types.Integer)
 def get_item(context, builder, sig, args):
     kind, (value, i) = sig.args[0], args
-    return item(
-        context, builder, kind, value, checked_index(context, builder, i, length(context, builder, kind, value))
-    )
+    key = (_source(builder, value), _source(builder, i), builder.basic_block.name.partition(".")[0])
+    known = vars(builder.function).setdefault("fastvi_items", {})
+    if kind.recorded and key in known:
+        return known[key][0]
+    place = checked_index(context, builder, i, length(context, builder, kind, value))
+    result = item(context, builder, kind, value, place)
+    known[key] = result, value, i  # kept alive: their identity is the key
+    return result
+
+
+def _source(builder, value):
+    """What tells an LLVM value within one block of the user's code: for a variable its place and how often it was set.
+
+    So the two z[i] of ``z[i] * z[i]`` are seen to be one leaf: one entry on the tape, not two.
+    """
+    if isinstance(value, ir.Constant):
+        return str(value)
+    if isinstance(value, ir.instructions.LoadInstr):
+        place, block = value.operands[0], builder.basic_block.name.partition(".")[0]
+        code = itertools.chain.from_iterable(
+            b.instructions for b in builder.function.blocks if b.name.partition(".")[0] == block
+        )
+        stores = sum(isinstance(i, ir.instructions.StoreInstr) and i.operands[1] is place for i in code)
+        return id(place), stores
+    return id(value)
 
 
 @lower_builtin(operator.getitem, LaneVector, types.SliceType)
