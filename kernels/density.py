@@ -17,23 +17,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import types
 from numba.core import errors
-from numba.core.typing.templates import signature
-from numba.extending import intrinsic
-from numba.np import arrayobj
 
+from .driver import RAISED, SIGNATURE, Callee, c_function, copy_column, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import DENSITY_FASTMATH
 from .lanes import Lanes, LaneVector
-from .lanes.sequence import store, struct
+from .lanes.sequence import store
+from .lanes.types import pack as pack_struct
 
 LANE_WIDTH = 32
-REAL = types.CPointer(types.float64)
-SIGNATURE = types.int64(REAL, types.int64, types.int64, types.int64, REAL, REAL, types.int64, types.int64)
-OPTIONS: dict[str, Any] = dict(error_model="numpy", fastmath=DENSITY_FASTMATH)
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
-USERS: dict[str, Any] = dict(boundscheck=True, **OPTIONS)
+USERS: dict[str, Any] = dict(boundscheck=True, error_model="numpy", fastmath=DENSITY_FASTMATH)
 
 
 class Compiled(NamedTuple):
@@ -78,136 +74,69 @@ def data_types(data):
     return tuple(kinds)
 
 
-def unpacker(kinds):
-    """An intrinsic that rebuilds the data tuple from the address of its words.
-
-    The arrays are borrowed (no memory info): Numba would otherwise release a reference with every call.
-    """
-
-    @intrinsic
-    def unpack(typingctx, address):
-        result = types.Tuple(kinds)
-
-        def codegen(context, builder, sig, args):
-            words = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-            place = 0
-
-            def next_word():
-                nonlocal place
-                place += 1
-                return builder.load(builder.gep(words, [ir.IntType(64)(place - 1)]))
-
-            values = []
-            for kind in kinds:
-                if not isinstance(kind, types.Array):
-                    read = builder.trunc if kind == types.boolean else builder.bitcast
-                    values.append(read(next_word(), context.get_value_type(kind)))
-                    continue
-                size = 1 if kind.dtype == types.boolean else 8
-                array = context.make_array(kind)(context, builder)
-                data = builder.inttoptr(next_word(), array.data.type)
-                shape = [next_word() for _ in range(kind.ndim)]
-                strides = [ir.IntType(64)(size)]
-                for extent in shape[:0:-1]:
-                    strides.insert(0, builder.mul(strides[0], extent))
-                arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
-                values.append(array._getvalue())
-            return context.make_tuple(builder, result, values)
-
-        return signature(result, types.int64), codegen
-
-    return unpack
-
-
-@intrinsic
-def lane_view(typingctx, z, dim, width, first):
+def view_of(context, builder, kind, tile, first):
     """The draws first … first + 31 of a tile as a LaneVector."""
-    kind = LaneVector(Lanes(LANE_WIDTH))
-
-    def codegen(context, builder, sig, args):
-        view = struct(kind)(context, builder)
-        view.data = builder.gep(args[0], [args[3]])
-        view.size, view.stride = args[1], args[2]
-        return view._getvalue()
-
-    return signature(kind, z, types.int64, types.int64, types.int64), codegen
+    return pack_struct(context, builder, kind, data=builder.gep(tile.z, [first]), stride=tile.width, size=tile.dim)
 
 
-@intrinsic
-def put(typingctx, log_p, first, value):
-    """Store the value of a density, for a group of draws or for one."""
-    scalar = isinstance(value, types.Float | types.Integer)
-    if not (scalar or isinstance(value, Lanes)):
-        raise errors.NumbaTypeError(f"the log density returned {value}, not a number")
-
-    def codegen(context, builder, sig, args):
-        place = builder.gep(args[0], [args[1]])
-        store(builder, sig.args[2], args[2], place)
-        return context.get_dummy_value()
-
-    return signature(types.none, log_p, types.int64, Lanes(LANE_WIDTH)), codegen
+def nothing():
+    """The end of a tile that leaves nothing behind."""
 
 
-@intrinsic
-def put_one(typingctx, log_p, place, value):
-    """Store the value of a density for one draw."""
-    if not isinstance(value, types.Float | types.Integer | types.Boolean):
-        raise errors.NumbaTypeError(f"the log density returned {value}, not a number")
-
-    def codegen(context, builder, sig, args):
-        builder.store(args[2], builder.gep(args[0], [args[1]]))
-        return context.get_dummy_value()
-
-    return signature(types.none, log_p, types.int64, types.float64), codegen
-
-
-@intrinsic
-def get_one(typingctx, z, place):
-    def codegen(context, builder, sig, args):
-        return builder.load(builder.gep(args[0], [args[1]]))
-
-    return signature(types.float64, z, types.int64), codegen
+def checked_result(kind, *wanted):
+    if not isinstance(kind, wanted):
+        raise errors.NumbaTypeError(f"the log density returned {kind}, not a number")
 
 
 def in_lanes(function, kinds):
     """A C function that computes 32 draws at a time."""
     if assigns_items(function):
         raise errors.NumbaTypeError("an assignment to an item, which a lazy expression of draws may still have to read")
-    density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
+    lanes = Lanes(LANE_WIDTH)
+    arguments = [LaneVector(lanes), *kinds]
 
-    @njit(**OPTIONS)
-    def tile(z, dim, width, data, log_p):
-        for first in range(0, width, LANE_WIDTH):
-            put(log_p, first, density(lane_view(z, dim, width, first), *unpack(data)))
+    def prepare(typingctx):
+        density = Callee(typingctx, with_helpers(function, USERS), arguments, USERS)
+        checked_result(density.result, Lanes, types.Float, types.Integer)
 
-    return c_function(tile)
+        def start(context, builder, tile):
+            def group(first, stop):
+                view = view_of(context, builder, arguments[0], tile, first)
+                raised, value = density.call(context, builder, arguments, [view, *tile.data])
+                stop(raised, RAISED)
+                value = context.cast(builder, value, density.result, lanes)
+                store(builder, lanes, value, builder.gep(tile.log_p, [first]))
+
+            return group, nothing
+
+        return start
+
+    return c_function(prepare, kinds, LANE_WIDTH)
 
 
 def draw_by_draw(function, kinds):
     """A C function that computes one draw at a time."""
-    density, unpack = njit(**USERS)(with_helpers(function, USERS)), unpacker(kinds)
+    arguments = [types.Array(types.float64, 1, "C"), *kinds]
 
-    @njit(**OPTIONS)
-    def tile(z, dim, width, data, log_p):
-        draw = np.empty(dim)
-        for j in range(width):
-            for i in range(dim):
-                draw[i] = get_one(z, i * width + j)
-            put_one(log_p, j, density(draw, *unpack(data)))
+    def prepare(typingctx):
+        density = Callee(typingctx, with_helpers(function, USERS), arguments, USERS)
+        checked_result(density.result, types.Float, types.Integer, types.Boolean)
 
-    return c_function(tile)
+        def start(context, builder, tile):
+            draw, place = new_draw(context, builder, arguments[0], tile)
 
+            def group(first, stop):
+                copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, ir.IntType(64)(1))
+                raised, value = density.call(context, builder, arguments, [draw, *tile.data])
+                stop(raised, RAISED)
+                value = context.cast(builder, value, density.result, types.float64)
+                builder.store(value, builder.gep(tile.log_p, [first]))
 
-def c_function(tile):
-    @cfunc(SIGNATURE, error_model="numpy")
-    def density(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
-        try:
-            tile(z, dim, width, data, log_p)
-        except Exception:
-            return 1
-        return 0
+            return group, lambda: context.nrt.decref(builder, arguments[0], draw)
 
-    return density
+        return start
+
+    return c_function(prepare, kinds, 1)
 
 
 def compile_density(function, kinds, lanes_refused=None) -> Compiled:
@@ -270,4 +199,4 @@ def explain_error(error, function, of_what="") -> str:
     return f"{readable.strip()} [{file}:{line}]"
 
 
-__all__ = ["Compiled", "DensityError", "LANE_WIDTH", "compile_density", "data_types", "pack"]
+__all__ = ["Compiled", "DensityError", "LANE_WIDTH", "SIGNATURE", "compile_density", "data_types", "pack"]

@@ -5,34 +5,19 @@
 
 import operator
 
-import numpy as np
-from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import types
 from numba.core import cgutils, errors
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.cpython import slicing
-from numba.extending import intrinsic, lower_builtin, register_model
+from numba.extending import lower_builtin, register_model
 
-from .density import (
-    LANE_WIDTH,
-    OPTIONS,
-    SIGNATURE,
-    USERS,
-    Compiled,
-    DensityError,
-    explain_error,
-    get_one,
-    lane_view,
-    put,
-    put_one,
-    quietly,
-    unpacker,
-)
+from .density import LANE_WIDTH, USERS, Compiled, DensityError, checked_result, explain_error, nothing, quietly, view_of
+from .driver import RAISED, WORD, Callee, c_function, copy_column, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import template
 from .lanes import Lanes, LaneVector
 from .lanes.sequence import checked_index, is_vector, item, item_type, length, same_length, store, struct
-from .lanes.types import SCALARS, LaneSequence, LaneVectorModel
+from .lanes.types import SCALARS, LaneSequence, LaneVectorModel, pack
 
 
 class LaneOut(LaneVector):
@@ -85,77 +70,81 @@ def set_slice(context, builder, sig, args):
     return context.get_dummy_value()
 
 
-@intrinsic
-def out_view(typingctx, gradient, dim, width, first):
-    """The columns first … first + 31 of a gradient as a LaneOut."""
-    kind = LaneOut(Lanes(LANE_WIDTH))
-
-    def codegen(context, builder, sig, args):
-        view = struct(kind)(context, builder)
-        view.data = builder.gep(args[0], [args[3]])
-        view.size, view.stride = args[1], args[2]
-        return view._getvalue()
-
-    return signature(kind, gradient, types.int64, types.int64, types.int64), codegen
+def both(typingctx, functions, arguments, out):
+    """The log density and the gradient as callees, their results checked."""
+    density, gradient = (with_helpers(f, USERS) for f in functions)
+    return Callee(typingctx, density, arguments, USERS), Callee(typingctx, gradient, [*arguments, out], USERS)
 
 
-@intrinsic
-def is_null(typingctx, pointer):
-    def codegen(context, builder, sig, args):
-        return builder.icmp_unsigned("==", builder.ptrtoint(args[0], ir.IntType(64)), ir.IntType(64)(0))
-
-    return signature(types.boolean, pointer), codegen
+def asked(builder, tile):
+    """Whether the caller wants the gradient."""
+    return builder.icmp_unsigned("!=", builder.ptrtoint(tile.gradient, WORD), WORD(0))
 
 
 def in_lanes(functions, kinds):
-    """A tile function that computes 32 draws at a time."""
+    """A C function that computes 32 draws at a time."""
     if assigns_items(functions[0]):
         raise errors.NumbaTypeError("an assignment to an item, which a lazy expression of draws may still have to read")
-    density, gradient = (njit(**USERS)(with_helpers(f, USERS)) for f in functions)
-    unpack = unpacker(kinds)
+    lanes = Lanes(LANE_WIDTH)
+    arguments, out = [LaneVector(lanes), *kinds], LaneOut(lanes)
 
-    @njit(**OPTIONS)
-    def tile(z, dim, width, data, log_p, out):
-        for first in range(0, width, LANE_WIDTH):
-            view = lane_view(z, dim, width, first)
-            put(log_p, first, density(view, *unpack(data)))
-            if not is_null(out):
-                gradient(view, *(unpack(data) + (out_view(out, dim, width, first),)))
+    def prepare(typingctx):
+        density, gradient = both(typingctx, functions, arguments, out)
+        checked_result(density.result, Lanes, types.Float, types.Integer)
 
-    return tile
+        def start(context, builder, tile):
+            def group(first, stop):
+                view = view_of(context, builder, arguments[0], tile, first)
+                raised, value = density.call(context, builder, arguments, [view, *tile.data])
+                stop(raised, RAISED)
+                value = context.cast(builder, value, density.result, lanes)
+                store(builder, lanes, value, builder.gep(tile.log_p, [first]))
+                with builder.if_then(asked(builder, tile)):
+                    place = builder.gep(tile.gradient, [first])
+                    slope = pack(context, builder, out, data=place, stride=tile.width, size=tile.dim)
+                    raised, _ = gradient.call(context, builder, [*arguments, out], [view, *tile.data, slope])
+                    stop(raised, RAISED)
+
+            return group, nothing
+
+        return start
+
+    return c_function(prepare, kinds, LANE_WIDTH)
 
 
 def draw_by_draw(functions, kinds):
-    """A tile function that computes one draw at a time."""
-    density, gradient = (njit(**USERS)(with_helpers(f, USERS)) for f in functions)
-    unpack = unpacker(kinds)
+    """A C function that computes one draw at a time."""
+    draw_kind = types.Array(types.float64, 1, "C")
+    arguments = [draw_kind, *kinds]
 
-    @njit(**OPTIONS)
-    def tile(z, dim, width, data, log_p, out):
-        draw, slope = np.empty(dim), np.empty(dim)
-        for j in range(width):
-            for i in range(dim):
-                draw[i] = get_one(z, i * width + j)
-            put_one(log_p, j, density(draw, *unpack(data)))
-            if not is_null(out):
-                slope[:] = np.nan
-                gradient(draw, *(unpack(data) + (slope,)))
-                for i in range(dim):
-                    put_one(out, i * width + j, slope[i])
+    def prepare(typingctx):
+        density, gradient = both(typingctx, functions, arguments, draw_kind)
+        checked_result(density.result, types.Float, types.Integer, types.Boolean)
 
-    return tile
+        def start(context, builder, tile):
+            draw, place = new_draw(context, builder, draw_kind, tile)
+            slope, slope_place = new_draw(context, builder, draw_kind, tile)
 
+            def group(first, stop):
+                copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, WORD(1))
+                raised, value = density.call(context, builder, arguments, [draw, *tile.data])
+                stop(raised, RAISED)
+                value = context.cast(builder, value, density.result, types.float64)
+                builder.store(value, builder.gep(tile.log_p, [first]))
+                with builder.if_then(asked(builder, tile)):
+                    raised, _ = gradient.call(context, builder, [*arguments, draw_kind], [draw, *tile.data, slope])
+                    stop(raised, RAISED)
+                    copy_column(builder, tile, slope_place, WORD(1), builder.gep(tile.gradient, [first]), tile.width)
 
-def c_function(tile):
-    @cfunc(SIGNATURE, error_model="numpy")
-    def density(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
-        try:
-            tile(z, dim, width, data, log_p, gradient)
-        except Exception:
-            return 1
-        return 0
+            def end():
+                for array in (draw, slope):
+                    context.nrt.decref(builder, draw_kind, array)
 
-    return density
+            return group, end
+
+        return start
+
+    return c_function(prepare, kinds, 1)
 
 
 def compile_written(function, gradient, kinds) -> Compiled:
@@ -163,9 +152,7 @@ def compile_written(function, gradient, kinds) -> Compiled:
     reason = None
     for build in (in_lanes, draw_by_draw):
         try:
-            compiled = quietly(
-                lambda functions, kinds, build=build: c_function(build(functions, kinds)), (function, gradient), kinds
-            )
+            compiled = quietly(build, (function, gradient), kinds)
             return Compiled(compiled.address, build is in_lanes, reason, (compiled, function, gradient), smooth=True)
         except Exception as error:
             details = error
