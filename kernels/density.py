@@ -28,6 +28,8 @@ from .lanes.sequence import store
 from .lanes.types import pack as pack_struct
 
 LANE_WIDTH = 32
+# names of lane types in Numba's messages, for people: "<draws>"
+TYPES = r"\b(?:Lane\w*|Leaf|Recorded|Expression\d+|Table)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
 USERS: dict[str, Any] = dict(boundscheck=True, error_model="numpy", fastmath=DENSITY_FASTMATH)
 
@@ -192,10 +194,17 @@ def explain_error(error, function, of_what="") -> str:
     if "No implementation" in what and call:
         what = f"{call[-1].strip()} is not available{of_what}"
     places = re.findall(r'File "([^"]+)", line (\d+)', text)
-    places = [p for p in places if os.path.realpath(p[0]) != os.path.realpath(__file__)]
+    places = [
+        p for p in places if os.path.dirname(os.path.realpath(p[0])) != os.path.dirname(os.path.realpath(__file__))
+    ]
     code = function.__code__
     file, line = places[-1] if places else (code.co_filename, code.co_firstlineno)
-    readable = re.sub(r"Lane\w+\((?:[^()]|\([^()]*\))*\)", "<draws>", what)
+    readable = what
+    while True:  # names of types from the inside out
+        simpler = re.sub(TYPES, "<draws>", readable)
+        if simpler == readable:
+            break
+        readable = simpler
     return f"{readable.strip()} [{file}:{line}]"
 
 

@@ -121,4 +121,8 @@ def compile_gradient(function, kinds, in_place=True) -> Compiled:
         except Exception as error:
             details = error
             reason = explain_error(error, function, " for a vector of draws")
-    raise DensityError(f"log_density: {explain_error(details, function)}", str(details)) from None
+    raise DensityError(
+        f"log_density cannot be differentiated: {explain_error(details, function)}; score-function gradients need no "
+        "derivative, and Target takes a gradient=",
+        str(details),
+    ) from None
