@@ -81,6 +81,8 @@ class Derivative:
         if target.callback is None:
             expected = target.looked_up(points)
             found = self.evaluate(points)
+            if target.written_gradient is not None and found is not None:
+                self._look_up(points[0], found[1][0])
             if found is None or not all(map(agree, expected, found[0])):
                 target.trusted(lambda: points)  # which raises what is wrong with the density itself
                 raise TypeError(
@@ -89,6 +91,19 @@ class Derivative:
                 )
         self._trusted = True
         return self.compiled
+
+    def _look_up(self, z, gradient):
+        """The written gradient as Python computes it must be complete and what the compiled one is."""
+        target, out = self.target, np.full(self.target.dim, np.nan)
+        name = target.written_gradient.__name__
+        with np.errstate(all="ignore"):
+            target.written_gradient(z.copy(), *target.python_data, out)
+        if np.isnan(out).any() and np.isfinite(target.in_python(z, 0)):
+            raise ValueError(
+                f"gradient: {name} leaves out[{int(np.argmax(np.isnan(out)))}] unwritten or nan, at z = {z}"
+            )
+        if not all(map(agree, out, gradient)):
+            raise ValueError(f"gradient: {name} gives {out} in Python and {gradient} compiled, at z = {z}")
 
     def evaluate(self, points, num_threads=1):
         """(log p, gradient) at points (n, dim), shapes (n,) and (n, dim); None where the density raised."""

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import errors
 
-from .driver import RAISED, SIGNATURE, Callee, c_function, copy_column, new_draw
+from .driver import RAISED, SIGNATURE, Callee, c_function, copy_column, is_null, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import DENSITY_FASTMATH
 from .lanes import Lanes, LaneVector
@@ -208,4 +208,4 @@ def explain_error(error, function, of_what="") -> str:
     return f"{readable.strip()} [{file}:{line}]"
 
 
-__all__ = ["Compiled", "DensityError", "LANE_WIDTH", "SIGNATURE", "compile_density", "data_types", "pack"]
+__all__ = ["Compiled", "DensityError", "LANE_WIDTH", "SIGNATURE", "compile_density", "data_types", "is_null", "pack"]

@@ -16,6 +16,16 @@ FINE, RAISED = 0, 1  # what it returns
 WORD = ir.IntType(64)
 
 
+@intrinsic
+def is_null(typingctx, pointer):
+    """Whether a C pointer is null, for functions by ``SIGNATURE`` that are written in Numba."""
+
+    def codegen(context, builder, sig, args):
+        return builder.icmp_unsigned("==", builder.ptrtoint(args[0], WORD), WORD(0))
+
+    return signature(types.boolean, pointer), codegen
+
+
 class Callee:
     """A function of the user's, compiled for some argument types and ready to be called from IR."""
 

@@ -85,19 +85,24 @@ def _logaddexp(x, y):
         return lambda x, y: elementary.logaddexp(float(x), float(y))
 
 
-@overload(softplus)
-def _softplus(x):
-    if _scalars(x):
-        return lambda x: elementary.softplus(float(x))
+def _overload_unary(function, scalar):
+    """Compiled, on a number or on an array of one dimension."""
+
+    @overload(function)
+    def unary(x):
+        if _scalars(x):
+            return lambda x: scalar(float(x))
+        if isinstance(x, types.Array) and x.ndim == 1:
+
+            def items(x):
+                out = np.empty(len(x))
+                for i in range(len(x)):
+                    out[i] = scalar(float(x[i]))
+                return out
+
+            return items
 
 
-@overload(expit)
-def _expit(x):
-    if _scalars(x):
-        return lambda x: elementary.expit(float(x))
-
-
-@overload(log1mexp)
-def _log1mexp(x):
-    if _scalars(x):
-        return lambda x: elementary.log1mexp(float(x))
+_overload_unary(softplus, elementary.softplus)
+_overload_unary(expit, elementary.expit)
+_overload_unary(log1mexp, elementary.log1mexp)

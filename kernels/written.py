@@ -3,8 +3,10 @@
 ``gradient(z, *data, out)`` writes into ``out``, which here is a vector of lanes that can be written to.
 """
 
+import math
 import operator
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils, errors
 from numba.core.typing.templates import AbstractTemplate, signature
@@ -16,12 +18,16 @@ from .driver import RAISED, WORD, Callee, c_function, copy_column, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import template
 from .lanes import Lanes, LaneVector
+from .lanes.operators import call
 from .lanes.sequence import checked_index, is_vector, item, item_type, length, same_length, store, struct
 from .lanes.types import SCALARS, LaneSequence, LaneVectorModel, pack
+from .primitive import constant
 
 
 class LaneOut(LaneVector):
     """A LaneVector that can be written to: the gradient of one group of draws."""
+
+    mutable = True  # so that Numba compiles ``out += x`` as itself
 
     def __init__(self, item):
         LaneSequence.__init__(self, item, f"LaneOut({item})")
@@ -70,6 +76,40 @@ def set_slice(context, builder, sig, args):
     return context.get_dummy_value()
 
 
+IN_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+
+
+def register_in_place(function, plain):
+    """``out += x`` and ``out[1:] += x``: item by item, into ``out`` itself."""
+
+    @template(function)
+    class InPlace(AbstractTemplate):
+        def generic(self, args, kws):
+            out, x = args
+            if isinstance(out, LaneOut) and (isinstance(x, (LaneSequence, Lanes, *SCALARS)) or is_vector(x)):
+                return signature(out, out, types.float64 if isinstance(x, SCALARS) else x)
+
+    @lower_builtin(function, LaneOut, types.Any)
+    def lower(context, builder, sig, args):
+        out, x = sig.args
+        view = struct(out)(context, builder, args[0])
+        same_length(context, builder, [view.size, length(context, builder, x, args[1])])
+        with cgutils.for_range(builder, view.size) as loop:
+            pair = [item(context, builder, kind, value, loop.index) for kind, value in zip(sig.args, args, strict=True)]
+            value = call(context, builder, plain, [out.lanes, item_type(x)], pair)
+            store(builder, out.lanes, value, builder.gep(view.data, [builder.mul(loop.index, view.stride)]))
+        return args[0]
+
+
+for function, plain in IN_PLACE.items():
+    register_in_place(function, plain)
+
+
 def both(typingctx, functions, arguments, out):
     """The log density and the gradient as callees, their results checked."""
     density, gradient = (with_helpers(f, USERS) for f in functions)
@@ -102,6 +142,9 @@ def in_lanes(functions, kinds):
                 with builder.if_then(asked(builder, tile)):
                     place = builder.gep(tile.gradient, [first])
                     slope = pack(context, builder, out, data=place, stride=tile.width, size=tile.dim)
+                    with cgutils.for_range(builder, tile.dim) as loop:  # what is not written is not a number
+                        row = builder.gep(place, [builder.mul(loop.index, tile.width)])
+                        store(builder, lanes, constant(lanes.vector, math.nan), row)
                     raised, _ = gradient.call(context, builder, [*arguments, out], [view, *tile.data, slope])
                     stop(raised, RAISED)
 
@@ -132,6 +175,8 @@ def draw_by_draw(functions, kinds):
                 value = context.cast(builder, value, density.result, types.float64)
                 builder.store(value, builder.gep(tile.log_p, [first]))
                 with builder.if_then(asked(builder, tile)):
+                    with cgutils.for_range(builder, tile.dim) as loop:
+                        builder.store(ir.Constant(ir.DoubleType(), math.nan), builder.gep(slope_place, [loop.index]))
                     raised, _ = gradient.call(context, builder, [*arguments, draw_kind], [draw, *tile.data, slope])
                     stop(raised, RAISED)
                     copy_column(builder, tile, slope_place, WORD(1), builder.gep(tile.gradient, [first]), tile.width)
