@@ -186,11 +186,13 @@ def explain_error(error, function, of_what="") -> str:
         r"|Cannot determine .*|cannot assign .*|Unsupported .*",
         text,
     )
+    found = [w for w in found if "<intrinsic run>" not in w]  # our own loop around the user's function
     what = next((w for w in found if w.startswith("this `if`")), found[-1] if found else None)
     if what is None:
-        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Failed in nopython mode")]
+        noise = ("Failed in nopython mode", "No implementation of function Function(<intrinsic run>)")
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith(noise)]
         what = lines[0] if lines else type(error).__name__
-    call = re.findall(r">>> (.*)", text)
+    call = [c for c in re.findall(r">>> (.*)", text) if not c.startswith("run(float64*")]
     if "No implementation" in what and call:
         what = f"{call[-1].strip()} is not available{of_what}"
     places = re.findall(r'File "([^"]+)", line (\d+)', text)

@@ -94,7 +94,10 @@ def register_in_place(function, plain):
             if isinstance(out, LaneOut) and (isinstance(x, (LaneSequence, Lanes, *SCALARS)) or is_vector(x)):
                 return signature(out, out, types.float64 if isinstance(x, SCALARS) else x)
 
-    @lower_builtin(function, LaneOut, types.Any)
+    @lower_builtin(function, LaneOut, types.Array)
+    @lower_builtin(function, LaneOut, types.Number)
+    @lower_builtin(function, LaneOut, Lanes)
+    @lower_builtin(function, LaneOut, LaneSequence)
     def lower(context, builder, sig, args):
         out, x = sig.args
         view = struct(out)(context, builder, args[0])
