@@ -2,15 +2,15 @@
 
 import numbers
 import time
-import types
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks, derivatives
+from .arguments import convert, python_function, read_only
 from .derivatives import Derivative, agree
-from .kernels import density, helpers, memo
+from .kernels import density, memo
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
 NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
@@ -267,35 +267,3 @@ def _rebuild(log_density, dim, data, gradient, normalized, name):
 
 def _in_c(z, *data):
     raise NotImplementedError("this log density is a C function")
-
-
-def python_function(argument, function):
-    """The Python function given, or the one under a Numba dispatcher."""
-    plain = helpers.plain(function)
-    if not isinstance(plain, types.FunctionType):
-        raise TypeError(f"{argument}: expected a Python function, got {checks.describe(function)}")
-    helper = helpers.parallel_helper(function)
-    if helper:
-        raise ValueError(
-            f"{argument}: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
-            "drop parallel=True"
-        )
-    return plain
-
-
-def convert(name, value):
-    """One data item as compiled code takes it: C-contiguous float64, int64 or bool, or a NumPy scalar of these."""
-    array = checks.numeric(name, value)
-    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and (array > np.iinfo(np.int64).max).any():
-        raise ValueError(f"{name}: expected integers below 2^63, got {array.max()}")
-    dtype = {"f": np.float64, "b": np.bool_}.get(array.dtype.kind, np.int64)
-    if array.ndim == 0:
-        return dtype(array)
-    return np.ascontiguousarray(array, dtype=dtype)
-
-
-def read_only(array):
-    """The same memory, not to be written."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

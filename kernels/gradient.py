@@ -15,7 +15,7 @@ from .driver import RAISED, Callee, c_function
 from .helpers import assigns_items, with_helpers
 from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes
-from .lanes.record import edges_of, value_of
+from .lanes.edges import edges_of, value_of
 from .lanes.recorded import Leaf, Number, Recorded
 from .lanes.sequence import store
 from .lanes.tables import with_tables

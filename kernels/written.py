@@ -18,7 +18,7 @@ from .driver import RAISED, WORD, Callee, c_function, copy_column, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import template
 from .lanes import Lanes, LaneVector
-from .lanes.operators import call
+from .lanes.registry import call
 from .lanes.sequence import checked_index, is_vector, item, item_type, length, same_length, store, struct
 from .lanes.types import SCALARS, LaneSequence, LaneVectorModel, pack
 from .primitive import constant

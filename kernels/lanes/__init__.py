@@ -1,7 +1,8 @@
 """A number type of SIMD lanes: the user's one-draw function, compiled with z typed as lanes, computes 32 draws at once.
 
 ``types``        what the values are: Lanes (a register of draws), LaneMask, and the one-dimensional sequences of Lanes
-``operators``    arithmetic, comparisons and elementary functions of Lanes
+``registry``     how a function is taught to lanes
+``operators``    the entries: arithmetic, comparisons, elementary functions, each with its SIMD code and derivative
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``expression``   lazy element-wise expressions of sequences and arrays
@@ -10,8 +11,10 @@
 and for derivatives, by reverse mode:
 
 ``recorded``     the types that take the place of Lanes: Leaf, Expression, Recorded
-``record``       their arithmetic, and how an expression's partial derivatives are multiplied up
+``record``       their arithmetic
+``edges``        how an expression's partial derivatives are multiplied up and go to the tape
 ``products``     their sums and products
+``tables``       arrays that a density fills with them item by item
 ``tape``         what they leave in memory, and the way back
 
 Importing the package registers the types with Numba; code without Lanes compiles as before.

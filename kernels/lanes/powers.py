@@ -13,7 +13,8 @@ from numba.extending import lower_builtin
 
 from ..jit import template
 from ..primitive import Traced, absolute, constant, fma, intrinsic_call, select, trace
-from .operators import PARTIALS, POWER_PARTIALS, call, common_lanes, splat
+from .operators import POWER_PARTIALS
+from .registry import PARTIALS, call, common_lanes, splat
 from .types import SCALARS, Lanes
 
 

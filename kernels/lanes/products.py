@@ -11,9 +11,9 @@ from numba.np import arrayobj
 
 from ..primitive import constant
 from . import tape as tapes
-from .operators import call
-from .record import edges_of, value_of
+from .edges import edges_of, value_of
 from .recorded import Number, Recorded
+from .registry import call
 from .sequence import INTP, is_table, item, item_type, length, rows_of, same_length, store, struct, total_type
 from .tape import number
 from .types import LaneArray, LaneExpression, LaneGather, LaneSequence, LaneVector, pack, part

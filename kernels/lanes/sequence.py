@@ -14,7 +14,7 @@ from numba.extending import lower_builtin, lower_getattr
 from numba.np import arrayobj
 
 from ..jit import template
-from .operators import call
+from .registry import call
 from .types import (
     SCALARS,
     LaneArray,

@@ -18,8 +18,8 @@ from numba.extending import lower_builtin, models, register_model
 from numba.np import arrayobj
 
 from ..jit import template
-from .operators import call
 from .recorded import Number, Recorded
+from .registry import call
 from .sequence import INTP, checked_index
 from .tape import number, read, read_lanes, write, write_lanes
 from .types import SCALARS, Lanes, LaneSequence, pack, part

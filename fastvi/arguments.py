@@ -1,0 +1,40 @@
+"""What a target is given, as compiled code takes it."""
+
+import types
+
+import numpy as np
+
+from . import checks
+from .kernels import helpers
+
+
+def python_function(argument, function):
+    """The Python function given, or the one under a Numba dispatcher."""
+    plain = helpers.plain(function)
+    if not isinstance(plain, types.FunctionType):
+        raise TypeError(f"{argument}: expected a Python function, got {checks.describe(function)}")
+    helper = helpers.parallel_helper(function)
+    if helper:
+        raise ValueError(
+            f"{argument}: {helper} is compiled with parallel=True, whose threads would meet fastvi's; "
+            "drop parallel=True"
+        )
+    return plain
+
+
+def convert(name, value):
+    """One data item as compiled code takes it: C-contiguous float64, int64 or bool, or a NumPy scalar of these."""
+    array = checks.numeric(name, value)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and (array > np.iinfo(np.int64).max).any():
+        raise ValueError(f"{name}: expected integers below 2^63, got {array.max()}")
+    dtype = {"f": np.float64, "b": np.bool_}.get(array.dtype.kind, np.int64)
+    if array.ndim == 0:
+        return dtype(array)
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def read_only(array):
+    """The same memory, not to be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,140 @@
+"""How a function is taught to lanes: its type, its SIMD code, its derivative.
+
+Typing templates and direct lowering, no overloads: nothing goes through the Numba compiler a second time.  The entries
+themselves are in ``operators`` and ``powers``.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin, lower_cast
+
+from ..jit import template
+from ..primitive import Traced, constant
+from .types import BIT, SCALARS, LaneMask, Lanes
+
+
+def splat(builder, scalar, vector):
+    """A vector whose every element is ``scalar``."""
+    if isinstance(scalar, ir.Constant) and not isinstance(scalar.constant, str):
+        return constant(vector, scalar.constant)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+@lower_cast(types.Integer, Lanes)
+@lower_cast(types.Float, Lanes)
+@lower_cast(types.Boolean, Lanes)
+def scalar_to_lanes(context, builder, source, target, value):
+    if isinstance(source, types.Literal):
+        source = source.literal_type
+    return splat(builder, context.cast(builder, value, source, target.dtype), target.vector)
+
+
+@lower_cast(types.Boolean, LaneMask)
+def bool_to_mask(context, builder, source, target, value):
+    value = builder.trunc(context.cast(builder, value, source, types.boolean), BIT)
+    return splat(builder, value, ir.VectorType(BIT, target.lanes.width))
+
+
+@lower_cast(LaneMask, Lanes)
+def mask_to_lanes(context, builder, source, target, value):
+    return builder.uitofp(value, target.vector)
+
+
+def common_lanes(args):
+    """The Lanes type of a call whose arguments are Lanes, masks and scalars, not all of them scalars."""
+    found = None
+    for a in args:
+        if isinstance(a, Lanes):
+            found = a
+        elif isinstance(a, LaneMask):
+            found = found or a.lanes
+        elif not isinstance(a, SCALARS):
+            return None
+    return found
+
+
+PARTIALS: dict[tuple, tuple] = {}  # by function and number of operands; () where the derivative is 0
+
+
+class Only:
+    """A partial that is 1 where the condition holds and nothing elsewhere: not even a NaN passes."""
+
+    def __init__(self, condition):
+        self.condition = condition
+
+
+def register(names, count, emit, partials=(), result=lambda lanes: lanes):
+    """``emit(builder, *vectors)`` becomes ``function(*Lanes)`` for each function in ``names``."""
+    for function in names:
+        PARTIALS[function, count] = partials
+
+        @template(function)
+        class Template(AbstractTemplate):
+            def generic(self, args, kws):
+                lanes = common_lanes(args) if len(args) == count and not kws else None
+                if lanes is not None and not all(isinstance(a, LaneMask | types.Boolean) for a in args):
+                    return signature(result(lanes), *([lanes] * count))
+
+        @lower_builtin(function, *([Lanes] * count))
+        def lower(context, builder, sig, args):
+            return emit(builder, *args)
+
+
+def each_lane(context, builder, function, vectors):
+    """A scalar call for each lane.  Correct, not fast."""
+    out = ir.Constant(vectors[0].type, ir.Undefined)
+    for i in range(vectors[0].type.count):
+        k = ir.IntType(32)(i)
+        values = [builder.extract_element(v, k) for v in vectors]
+        y = call(context, builder, function, [types.float64] * len(values), values)
+        out = builder.insert_element(out, y, k)
+    return out
+
+
+def traced_each_lane(function):
+    """``function`` of traced lanes."""
+    return lambda *x: Traced(x[0].builder, each_lane(x[0].context, x[0].builder, function, [v.value for v in x]))
+
+
+def register_each_lane(names, scalar, partials):
+    """The rest of ``math``."""
+    count = len(partials)
+    for function in names:
+        PARTIALS[function, count] = partials
+
+        @template(function)
+        class Template(AbstractTemplate):
+            def generic(self, args, kws):
+                lanes = common_lanes(args) if len(args) == count and not kws else None
+                if lanes is not None:
+                    return signature(lanes, *([lanes] * count))
+
+        @lower_builtin(function, *([Lanes] * count))
+        def lower(context, builder, sig, args):
+            return each_lane(context, builder, scalar, args)
+
+
+def call(context, builder, function, kinds, values):
+    """The compiled ``function(*values)``, as Numba resolves it for these types."""
+    known = context.typing_context.resolve_value_type(function)
+    sig = known.get_call_type(context.typing_context, tuple(kinds), {})
+    values = [context.cast(builder, v, k, t) for v, k, t in zip(values, kinds, sig.args, strict=True)]
+    return context.get_function(known, sig)(builder, values)
+
+
+def register_mask(names, emit, count=2):
+    for function in names:
+
+        @template(function)
+        class Template(AbstractTemplate):
+            def generic(self, args, kws):
+                mask = next((a for a in args if isinstance(a, LaneMask)), None)
+                if mask and len(args) == count and all(isinstance(a, LaneMask | types.Boolean) for a in args):
+                    return signature(mask, *([mask] * count))
+
+        @lower_builtin(function, *([LaneMask] * count))
+        def lower(context, builder, sig, args):
+            return emit(builder, *args)
