@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import impl_ret_new_ref
+from numba.core.typing.templates import signature
 from numba.np import arrayobj
 
 from ..primitive import constant
@@ -16,12 +16,12 @@ from .recorded import Number, Recorded
 from .registry import call
 from .sequence import INTP, is_table, item, item_type, length, rows_of, same_length, store, struct, total_type
 from .tape import number
-from .types import LaneArray, LaneExpression, LaneGather, LaneSequence, LaneVector, pack, part
+from .types import LaneExpression, LaneGather, LaneSequence, LaneVector, pack, part
 
 
 def tape_of(context, builder, kind, value):
     """(tape, whether it is certainly there) of a recorded sequence or number."""
-    if isinstance(kind, LaneVector | LaneArray):
+    if isinstance(kind, LaneVector):
         return part(context, builder, kind, value, "tape"), True
     if is_table(kind):
         return any_tape(context, builder, kind, value), False
@@ -86,11 +86,11 @@ def recorded_sum(context, builder, kind, value):
     )
 
 
-def recorded_mean(context, builder, kind, value):
-    """recorded_sum / n, as a variable"""
+def recorded_mean(context, builder, kind, value, sum_):
+    """sum / n, as a variable; ``sum_`` lowers the sum"""
     variable = total_type(kind)
     size = builder.sitofp(length(context, builder, kind, value), ir.DoubleType())
-    pair = [recorded_sum(context, builder, kind, value), size]
+    pair = [sum_(context, builder, signature(variable, kind), [value]), size]
     known = context.typing_context.resolve_value_type(operator.truediv)
     result = known.get_call_type(context.typing_context, (variable, types.float64), {}).return_type
     mean = call(context, builder, operator.truediv, (variable, types.float64), pair)
@@ -121,14 +121,14 @@ def product_type(a, b):
     """The type of ``a @ b`` with a recorded sequence among them."""
     sequence = b if isinstance(b, LaneSequence) and b.recorded else a
     if isinstance(a, types.Array) and a.ndim == 2:
-        return LaneArray(sequence.item.leaf)
-    settled = [isinstance(t, LaneVector | LaneArray) for t in (a, b)]
+        return LaneVector(sequence.item.leaf)
+    settled = [isinstance(t, LaneVector) for t in (a, b)]
     if any(settled) and any(kept(t) for t in (a, b)):
         return sequence.item.leaf
     return sequence.item.recorded
 
 
-def recorded_dot(context, builder, sig, args, plain):
+def recorded_dot(context, builder, sig, args, plain, sum_):
     """sum_i a[i] b[i]; ``plain(kinds, values)`` is the same for lanes that are not recorded."""
     if isinstance(sig.return_type, Recorded):
         items = [item_type(k) for k in sig.args]
@@ -138,7 +138,7 @@ def recorded_dot(context, builder, sig, args, plain):
         sizes = [length(context, builder, k, v) for k, v in zip(sig.args, args, strict=True)]
         size = same_length(context, builder, sizes)
         lazy = pack(context, builder, kind, size=size, operand0=args[0], operand1=args[1])
-        return recorded_sum(context, builder, kind, lazy)
+        return sum_(context, builder, signature(sig.return_type, kind), [lazy])
     (ka, kv), (a, v) = sig.args, args
     if isinstance(ka, LaneSequence):
         ka, kv, a, v = kv, ka, v, a
@@ -163,60 +163,62 @@ def push(context, builder, kind, vector, adjoint, rows, data, row_stride, column
 
 
 def unrecorded(context, builder, kind, value):
-    """The values of a recorded LaneVector or LaneArray, as a LaneVector that is not recorded."""
+    """The values of a recorded LaneVector, as one that is not recorded."""
     data, stride = rows_of(context, builder, kind, value)
     size = part(context, builder, kind, value, "size")
     return pack(context, builder, LaneVector(kind.lanes), data=data, stride=stride, size=size)
 
 
 def settled(context, builder, kind, value):
-    """(kind, value, whether it is new) of a recorded sequence whose items have adjoints: computed once, not lazily."""
-    if isinstance(kind, LaneVector | LaneArray):
-        return kind, value, False
-    lanes, result = kind.lanes, LaneArray(kind.item.leaf)
+    """(kind, value) of a recorded sequence as a LaneVector: computed once, with an adjoint for each item."""
+    if isinstance(kind, LaneVector):
+        return kind, value
+    lanes = kind.lanes
     size = length(context, builder, kind, value)
-    owned = arrayobj._empty_nd_impl(context, builder, result.array, [size, INTP(lanes.width)])
     tape, _ = tape_of(context, builder, kind, value)
-    spacing = tapes.lane_bytes(lanes)
-    adjoints = tapes.new_adjoints(context, builder, lanes, tape, size)
+    result, vector, place = new_vector(context, builder, kind.item.leaf, tape, size)
+    adjoints = part(context, builder, result, vector, "adjoint")
     with cgutils.for_range(builder, size) as loop:
         x = item(context, builder, kind, value, loop.index)
-        store(builder, lanes, value_of(context, builder, kind.item, x)[1], row_of(builder, owned, lanes, loop.index))
-        edges = edges_of(context, builder, kind.item, x)
-        edges.push(builder.add(adjoints, builder.mul(loop.index, number(spacing))), fresh=True)
-    members = dict(size=size, array=owned._getvalue(), adjoint=adjoints, spacing=number(spacing), tape=tape)
-    return result, pack(context, builder, result, **members), True
+        row = builder.gep(place, [builder.mul(loop.index, INTP(lanes.width))])
+        store(builder, lanes, value_of(context, builder, kind.item, x)[1], row)
+        offset = builder.mul(loop.index, number(tapes.lane_bytes(lanes)))
+        edges_of(context, builder, kind.item, x).push(builder.add(adjoints, offset), fresh=True)
+    return result, vector
 
 
-def row_of(builder, owned, lanes, i):
-    return builder.gep(owned.data, [builder.mul(i, INTP(lanes.width))])
+def new_vector(context, builder, leaf, tape, size):
+    """(kind, value, data) of a LaneVector on the tape: room for values, and zero adjoints."""
+    lanes, kind = leaf.lanes, LaneVector(leaf)
+    place = tapes.pointer(builder, tapes.new_lanes(context, builder, lanes, tape, size), ir.DoubleType())
+    adjoints = tapes.new_adjoints(context, builder, lanes, tape, size)
+    spacing = number(tapes.lane_bytes(lanes))
+    members = dict(data=place, stride=INTP(lanes.width), size=size, adjoint=adjoints, spacing=spacing, tape=tape)
+    return kind, pack(context, builder, kind, **members), place
 
 
-def record_matrix_times(context, builder, sig, args, plain):
-    """X @ z as one record; ``plain(kinds, values)`` computes its values."""
-    kx, x = sig.args[0], args[0]
-    kz, z, new = settled(context, builder, sig.args[1], args[1])
-    values = plain((kx, LaneVector(kz.lanes)), (x, unrecorded(context, builder, kz, z)))
-    value_kind = LaneArray(kz.lanes)
-    size, owned = (part(context, builder, value_kind, values, name) for name in ("size", "array"))
+def record_matrix_times(context, builder, sig, args, rows_times):
+    """X @ z as one record; ``rows_times(kinds, values, out)`` computes its values into memory."""
+    (kx, x), (kz, z) = zip(sig.args, args, strict=True)
+    kz, z = settled(context, builder, kz, z)
     tape = part(context, builder, kz, z, "tape")
-    adjoint = tapes.new_adjoints(context, builder, kz.lanes, tape, size)
-    data, row, column, columns = address_of(context, builder, kx, x, tape)
-    push(context, builder, kz, z, adjoint, size, data, row, column, columns)
-    if new:
-        context.nrt.decref(builder, kz, z)
-    spacing = number(tapes.lane_bytes(kz.lanes))
-    members = dict(size=size, array=owned, adjoint=adjoint, spacing=spacing, tape=tape)
-    return impl_ret_new_ref(context, builder, sig.return_type, pack(context, builder, sig.return_type, **members))
+    matrix = struct(kx)(context, builder, x)
+    size, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
+    same_length(context, builder, [columns, length(context, builder, kz, z)])
+    kind, result, place = new_vector(context, builder, sig.return_type.item, tape, size)
+    rows_times((kx, LaneVector(kz.lanes)), (x, unrecorded(context, builder, kz, z)), place)
+    data, row, column = address_of(context, builder, kx, x, tape)
+    push(context, builder, kz, z, part(context, builder, kind, result, "adjoint"), size, data, row, column, columns)
+    return result
 
 
 def address_of(context, builder, kind, value, tape):
-    """(data, row stride, column stride, columns) of a matrix; of a temporary one, a copy on the tape."""
+    """(data, row stride, column stride) of a matrix; of a temporary one, a copy on the tape."""
     matrix = struct(kind)(context, builder, value)
     rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
     if kept(kind):
         row, column = cgutils.unpack_tuple(builder, matrix.strides, 2)
-        return builder.ptrtoint(matrix.data, tapes.I64), row, column, columns
+        return builder.ptrtoint(matrix.data, tapes.I64), row, column
     size = builder.mul(builder.mul(rows, columns), number(8))
     top, _ = tapes.reserve(context, builder, tape, size, number(0))
     place = cgutils.alloca_once_value(builder, top)
@@ -228,7 +230,7 @@ def address_of(context, builder, kind, value, tape):
     line = number(tapes.LINE - 1)
     end = builder.and_(builder.add(builder.load(place), line), builder.not_(line))
     tapes.write(builder, end, tape, tapes.TOP)
-    return top, builder.mul(columns, number(8)), number(8), columns
+    return top, builder.mul(columns, number(8)), number(8)
 
 
 def is_recorded(*kinds):

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from functools import partial
 
 import numpy as np
 from llvmlite import ir
@@ -15,6 +16,7 @@ from numba.np import arrayobj
 from .. import elementary, functions
 from ..jit import host_cpu, template
 from ..primitive import Traced, constant, emit_fma, trace
+from .fused import can_fuse, fused_sum
 from .products import (
     is_recorded,
     product_type,
@@ -98,6 +100,8 @@ def lower_sum(context, builder, sig, args):
     a term loses at most 1e-16 nat.
     """
     kind, value = sig.args[0], args[0]
+    if kind.recorded and can_fuse(kind):
+        return fused_sum(context, builder, kind, value, plain_sum(context, builder))
     if kind.recorded:
         return recorded_sum(context, builder, kind, value)
     terms = terms_of(context, builder, kind, value)
@@ -144,9 +148,13 @@ def lower_sum(context, builder, sig, args):
     return builder.load(total)
 
 
+def plain_sum(context, builder):
+    return lambda kind, value: lower_sum(context, builder, signature(kind.lanes, kind), [value])
+
+
 def lower_mean(context, builder, sig, args):
     if sig.args[0].recorded:
-        return recorded_mean(context, builder, sig.args[0], args[0])
+        return recorded_mean(context, builder, sig.args[0], args[0], lower_sum)
     size = builder.sitofp(length(context, builder, sig.args[0], args[0]), ir.DoubleType())
     total = lower_sum(context, builder, sig, args)
     return builder.fdiv(total, context.cast(builder, size, types.float64, sig.args[0].lanes))
@@ -174,7 +182,7 @@ for function, method, lower in REDUCTIONS:
 def dot_vectors(context, builder, sig, args):
     """sum_i a[i] b[i] for two sequences, or a sequence and an array"""
     if is_recorded(*sig.args):
-        return recorded_dot(context, builder, sig, args, plain_dot(context, builder))
+        return recorded_dot(context, builder, sig, args, plain_dot(context, builder), lower_sum)
     (ka, kb), (a, b), lanes = sig.args, args, sig.return_type
     size = same_length(context, builder, [length(context, builder, ka, a), length(context, builder, kb, b)])
 
@@ -202,14 +210,35 @@ def prefetch(builder, pointer):
 
 
 def matrix_times(context, builder, sig, args):
-    """X @ z, a few rows of X at a time so that each z[k] is loaded once for all of them"""
+    """X @ z, its entries in an array of their own"""
     if is_recorded(*sig.args):
-        return record_matrix_times(context, builder, sig, args, plain_matrix_times(context, builder))
+        into = partial(rows_times, context, builder)
+        return record_matrix_times(context, builder, sig, args, into)
     (kx, kz), (x, z), lanes = sig.args, args, sig.return_type.lanes
-    matrix = struct(kx)(context, builder, x)
-    rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
+    rows, columns = cgutils.unpack_tuple(builder, struct(kx)(context, builder, x).shape, 2)
     same_length(context, builder, [columns, length(context, builder, kz, z)])
     out = arrayobj._empty_nd_impl(context, builder, sig.return_type.array, [rows, INTP(lanes.width)])
+    if isinstance(kz, LaneExpression):  # computed once, not for each block of rows
+        once = arrayobj._empty_nd_impl(context, builder, sig.return_type.array, [columns, INTP(lanes.width)])
+        with cgutils.for_range(builder, columns) as loop:
+            zk = context.cast(builder, item(context, builder, kz, z, loop.index), item_type(kz), lanes)
+            store(builder, lanes, zk, builder.gep(once.data, [builder.mul(loop.index, INTP(lanes.width))]))
+        settled = LaneArray(lanes)
+        vector = pack(context, builder, settled, size=columns, array=once._getvalue())
+        rows_times(context, builder, (kx, settled), (x, vector), out.data)
+        context.nrt.decref(builder, settled.array, once._getvalue())
+    else:
+        rows_times(context, builder, (kx, kz), (x, z), out.data)
+    result = pack(context, builder, sig.return_type, size=rows, array=out._getvalue())
+    return impl_ret_new_ref(context, builder, sig.return_type, result)
+
+
+def rows_times(context, builder, kinds, values, out):
+    """Write X @ z to ``out``, a few rows of X at a time so that each z[k] is loaded once for all of them."""
+    (kx, kz), (x, z) = kinds, values
+    lanes = kz.lanes
+    matrix = struct(kx)(context, builder, x)
+    rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
 
     def block(first, count):
         totals = [cgutils.alloca_once(builder, lanes.vector) for _ in range(count)]
@@ -229,7 +258,7 @@ def matrix_times(context, builder, sig, args):
                 builder.store(emit_fma(builder, entry, zk, builder.load(total)), total)
         for r, total in enumerate(totals):
             offset = builder.mul(builder.add(first, INTP(r)), INTP(lanes.width))
-            store(builder, lanes, builder.load(total), builder.gep(out.data, [offset]))
+            store(builder, lanes, builder.load(total), builder.gep(out, [offset]))
 
     step = block_rows(lanes)
     whole = builder.sub(rows, builder.urem(rows, INTP(step)))
@@ -237,8 +266,6 @@ def matrix_times(context, builder, sig, args):
         block(i, step)
     with cgutils.for_range_slice(builder, whole, rows, INTP(1), intp=INTP) as (i, _):
         block(i, 1)
-    result = pack(context, builder, sig.return_type, size=rows, array=out._getvalue())
-    return impl_ret_new_ref(context, builder, sig.return_type, result)
 
 
 def plain_dot(context, builder):
@@ -246,13 +273,6 @@ def plain_dot(context, builder):
         return dot_vectors(context, builder, signature(kinds[1].lanes, *kinds), values)
 
     return dot
-
-
-def plain_matrix_times(context, builder):
-    def times(kinds, values):
-        return matrix_times(context, builder, signature(LaneArray(kinds[1].lanes), *kinds), values)
-
-    return times
 
 
 def lower_array_first(context, builder, sig, args):

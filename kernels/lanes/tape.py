@@ -6,6 +6,7 @@ From above, words: one record for each statement, the last one first.
     run      kind, adjoint, count, partials;  then count x address          (SPREAD: partials are lanes)
                                               then count x (address, number) (SCALED: partials are numbers)
     product  kind, adjoint, rows, x, row stride, column stride, columns, adjoint and stride of the operand
+    sum      kind, adjoint, function, size;  then size words of operands, see ``fused``
 
 A run says: the adjoints at these addresses grow by their partial times the adjoint of the result.  Statements that add
 to the same variable one after the other extend one run, so a sum costs one word and its partial a term.  All addresses
@@ -26,8 +27,8 @@ from .types import Lanes
 
 TOP, WORDS, FLAG, SINK = range(4)  # the words of the tape's header
 LINE = 64  # bytes of a cache line; of the header, and of what stands before a variable's adjoint: its version
-STOP, SPREAD, SCALED, PRODUCT = range(4)
-RUN_WORDS, PRODUCT_WORDS = 4, 9
+STOP, SPREAD, SCALED, PRODUCT, SUM = range(5)
+RUN_WORDS, PRODUCT_WORDS, SUM_WORDS = 4, 9, 4
 FULL, STALE = 1, 2  # flags: out of memory; a variable was used after an addition in place had replaced it
 I64, DOUBLE = ir.IntType(64), ir.DoubleType()
 
@@ -87,14 +88,20 @@ def new_adjoint(context, builder, lanes, tape):
     return adjoint
 
 
-def new_adjoints(context, builder, lanes, tape, count):
-    """The address of ``count`` zero adjoints in a row."""
+def new_lanes(context, builder, lanes, tape, count):
+    """The address of room for ``count`` lanes in a row."""
     size = builder.mul(count, number(lane_bytes(lanes)))
     top, _ = reserve(context, builder, tape, size, number(0))
-    end = builder.add(top, size)
-    cgutils.memset(builder, pointer(builder, top, ir.IntType(8)), size, 0)
-    write(builder, end, tape, TOP)
+    write(builder, builder.add(top, size), tape, TOP)
     return top
+
+
+def new_adjoints(context, builder, lanes, tape, count):
+    """The address of ``count`` zero adjoints in a row."""
+    start = new_lanes(context, builder, lanes, tape, count)
+    size = builder.mul(count, number(lane_bytes(lanes)))
+    cgutils.memset(builder, pointer(builder, start, ir.IntType(8)), size, 0)
+    return start
 
 
 def push_run(context, builder, lanes, tape, adjoint, edges, fresh):
@@ -151,6 +158,16 @@ def push_product(context, builder, tape, *words):
     write(builder, record, tape, WORDS)
 
 
+def push_sum(context, builder, tape, adjoint, function, size):
+    """Record a sum whose way back is a function; returns the place of its ``size`` words of operands."""
+    _, low = reserve(context, builder, tape, number(0), number(8 * (SUM_WORDS + size)))
+    record = builder.sub(low, number(8 * (SUM_WORDS + size)))
+    for place, word in enumerate((number(SUM), adjoint, function, number(size))):
+        write(builder, word, record, place)
+    write(builder, record, tape, WORDS)
+    return pointer(builder, builder.add(record, number(8 * SUM_WORDS)))
+
+
 # ---- the way back
 def _access(lanes):
     """Intrinsics that read and write memory by address: a word, a number, lanes."""
@@ -193,7 +210,16 @@ def _access(lanes):
 
         return signature(types.none, types.int64, lanes), codegen
 
-    return word, entry, get, add, put
+    @intrinsic
+    def call(typingctx, function, operands, adjoint):
+        def codegen(context, builder, sig, args):
+            kind = ir.FunctionType(ir.VoidType(), [I64, I64])
+            builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+            return context.get_dummy_value()
+
+        return signature(types.none, *[types.int64] * 3), codegen
+
+    return word, entry, get, add, put, call
 
 
 ROW_BLOCK = 64  # rows whose adjoints stay in the first cache while the columns pass
@@ -203,7 +229,7 @@ ROW_BLOCK = 64  # rows whose adjoints stay in the first cache while the columns 
 def way_back(width: int):
     """The compiled ``void f(tape)`` that carries adjoints from the last record to the first."""
     stamp, lanes = source_stamp(), Lanes(width)
-    word, entry, get, add, put = _access(lanes)
+    word, entry, get, add, put, call = _access(lanes)
     step = 8 * width
 
     @njit(error_model="numpy")
@@ -262,6 +288,9 @@ def way_back(width: int):
                     word(record + 64),
                 )
                 record += 8 * PRODUCT_WORDS
+            elif kind == SUM:
+                call(word(record + 16), record + 8 * SUM_WORDS, word(record + 8))
+                record += 8 * (SUM_WORDS + word(record + 24))
             else:
                 return
 

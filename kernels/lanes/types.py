@@ -182,8 +182,7 @@ class LaneVectorModel(models.StructModel):
 @register_model(LaneArray)
 class LaneArrayModel(models.StructModel):
     def __init__(self, manager, kind):
-        members = [("size", types.intp), ("array", kind.array), *(RECORDED_MEMBERS if kind.recorded else ())]
-        super().__init__(manager, kind, members)
+        super().__init__(manager, kind, [("size", types.intp), ("array", kind.array)])
 
 
 @register_model(LaneGather)
