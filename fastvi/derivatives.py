@@ -6,8 +6,9 @@ import numpy as np
 
 from . import checks
 from .kernels import density, memo, pool, scratch
+from .kernels.points import evaluate
 
-BLOCK_BYTES = 2**20  # of points that one call of the compiled gradient takes
+BLOCK = 960  # points that a thread takes at a time: whole tiles
 CARE, SMALL, RAISED = 3, 2, 1  # statuses of the C contract
 AGREE = 1e-6
 
@@ -39,6 +40,36 @@ class GradientCheck(NamedTuple):
     difference_error: float
     worst: int
     ok: bool
+
+
+def threads(num_threads) -> int:
+    """``num_threads`` checked; all CPUs of this process for None."""
+    return pool.available_threads() if num_threads is None else checks.count("num_threads", num_threads)
+
+
+def over_points(compiled, target, points, log_p, gradient, num_threads) -> int:
+    """Evaluate a compiled density at points (n, dim), the gradient too unless it has no rows; the worst status."""
+    kernel, stop, found = evaluate(), np.zeros(1, np.int64), []
+    points = np.ascontiguousarray(points)
+    points.flags.writeable = False
+
+    def call(first, last):
+        first, last = first * BLOCK, min(len(points), last * BLOCK)
+        memory = scratch.buffer()
+        while True:
+            status, first = kernel(
+                points, first, last, compiled.address, target.words_address, stop, log_p, gradient, memory
+            )
+            if status != SMALL:
+                break
+            memory = scratch.grow()
+        if status:
+            found.append(status)
+        return bool(status)
+
+    blocks = -(-len(points) // BLOCK)
+    pool.run(blocks, call, stop, num_threads, 0.0 if num_threads == 1 or blocks == 1 else None, None)
+    return max(found, default=0)
 
 
 class Derivative:
@@ -107,44 +138,18 @@ class Derivative:
 
     def evaluate(self, points, num_threads=1):
         """(log p, gradient) at points (n, dim), shapes (n,) and (n, dim); None where the density raised."""
-        count, dim = points.shape
-        lanes = density.LANE_WIDTH
-        # an odd number of lane groups: see cpu.plan
-        groups = max(1, min(31, BLOCK_BYTES // (8 * dim * lanes)) - 1) | 1
-        block = min(groups, -(-count // lanes)) * lanes
-        log_p, gradient = np.empty(count), np.empty((count, dim))
-        stop, care, raised = np.zeros(1, np.int64), [], []
-
-        def call(first, last):
-            for k in range(first, last):
-                part = points[k * block : (k + 1) * block]
-                width = -(-len(part) // lanes) * lanes
-                tile, slope = np.empty((dim, width)), np.empty((dim, width))
-                tile[:, : len(part)] = part.T
-                tile[:, len(part) :] = part[:1].T
-                value = np.empty(width)
-                status = density.call(compiled.address, tile, self.target.words, value, slope, scratch.buffer())
-                while status == SMALL:
-                    status = density.call(compiled.address, tile, self.target.words, value, slope, scratch.grow())
-                if status:
-                    (care if status == CARE else raised).append(k)
-                    return True
-                log_p[k * block : k * block + len(part)] = value[: len(part)]
-                gradient[k * block : k * block + len(part)] = slope[:, : len(part)].T
-            return False
-
-        compiled = self.compiled
-        pool.run(-(-count // block), call, stop, num_threads, None if num_threads > 1 else 0.0, None)
-        if care:
+        log_p, gradient = np.empty(len(points)), np.empty(points.shape)
+        status = over_points(self.compiled, self.target, points, log_p, gradient, num_threads)
+        if status == CARE:
             self.take_care()
             return self.evaluate(points, num_threads)
-        return None if raised else (log_p, gradient)
+        return None if status else (log_p, gradient)
 
     def value_and_grad(self, z, num_threads):
         """See ``Target.value_and_grad``."""
         target = self.target
         points, single = checks.points(z, target.dim)
-        num_threads = pool.available_threads() if num_threads is None else checks.count("num_threads", num_threads)
+        num_threads = threads(num_threads)
         if len(points) == 0:
             return np.empty(0), np.empty((0, target.dim))
         self.trusted(lambda: points)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import checks
+from .derivatives import threads
 from .errors import NonFiniteError
 from .families import Gaussian
 from .kernels import cpu, density, moments, path, pool, score, scratch
@@ -45,11 +46,6 @@ def check(target, q) -> None:
         raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
     if q.dim != target.dim:
         raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
-
-
-def threads(num_threads) -> int:
-    """``num_threads`` checked; all CPUs of this process for None."""
-    return pool.available_threads() if num_threads is None else checks.count("num_threads", num_threads)
 
 
 def reporter(progress, num_samples, leaf):

@@ -163,15 +163,11 @@ class Target:
             expected.append(self.in_python(points[1], 1))
         return expected
 
-    def _evaluate(self, compiled, points):
+    def _evaluate(self, compiled, points, num_threads=1):
         """The compiled density at some points (n, dim), or None where it raised."""
-        width = max(1, -(-len(points) // density.LANE_WIDTH)) * density.LANE_WIDTH
-        tile = np.empty((self.dim, width))
-        tile[:, : len(points)] = points.T
-        tile[:, len(points) :] = points[:1].T
-        log_p = np.empty(width)
-        status = density.call(compiled.address, tile, self.words, log_p)
-        return None if status != 0 else log_p[: len(points)].copy()
+        log_p = np.empty(len(points))
+        none = np.empty((0, self.dim))
+        return None if derivatives.over_points(compiled, self, points, log_p, none, num_threads) else log_p
 
     def in_python(self, z, draw) -> float:
         """The log density at z as Python computes it: raises what the function raises."""
@@ -196,7 +192,7 @@ class Target:
             )
         return float(value)
 
-    def value(self, z: ArrayLike):
+    def value(self, z: ArrayLike, *, num_threads: int | None = None):
         """log p at one point (dim,) -> float, or at many (n, dim) -> (n,), from the compiled density.
 
         An exception in the density surfaces as itself; NaN and infinities are returned as they are.
@@ -204,7 +200,7 @@ class Target:
         points, single = checks.points(z, self.dim)
         if len(points) == 0:
             return np.empty(0)
-        log_p = self._evaluate(self.trusted(lambda: points), points)
+        log_p = self._evaluate(self.trusted(lambda: points), points, derivatives.threads(num_threads))
         if log_p is None:
             for i, point in enumerate(points):
                 self.in_python(point, i)
