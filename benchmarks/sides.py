@@ -202,3 +202,12 @@ def confine(threads: int) -> None:
         os.environ[variable] = str(threads)
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+def measure(benchmark, call, group, side, draws):
+    """Time a call after two untimed ones, which compile and warm up."""
+    benchmark.group = group
+    benchmark.extra_info.update(side=side, draws=draws)
+    call()
+    call()
+    benchmark(call)

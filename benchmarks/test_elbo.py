@@ -8,18 +8,10 @@ Two untimed calls compile and warm up.  ``--benchmark-disable`` turns the suites
 
 import pytest
 
-from sides import SIDES, TASKS, normals, offers
+from sides import SIDES, TASKS, measure, normals, offers
 from workloads import ALL
 
 NORMALS = 960_000  # a hundred tiles of fastvi's
-
-
-def measure(benchmark, call, group, side, draws):
-    benchmark.group = group
-    benchmark.extra_info.update(side=side, draws=draws)
-    call()
-    call()
-    benchmark(call)
 
 
 def pytest_generate_tests(metafunc):

@@ -21,7 +21,7 @@ PATHS = ("pathwise", "sticking_the_landing")
 ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", *PATHS)
 BASELINE_WORTHWHILE, BASELINE_LEAST = 1024, 64
 # What a draw costs when log p comes with its gradient, against log p alone: the median over the models of
-# benchmarks/test_gradients.py, committed so that a choice is a function of its arguments
+# benchmarks/test_value_and_grad.py, committed so that a choice is a function of its arguments
 PATH_COST = 3.0
 
 
