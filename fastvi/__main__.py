@@ -10,7 +10,7 @@ from .gradients import elbo_gradient
 from .info import show_versions
 from .models import eight_schools, launches
 
-HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|score gradient|", "draws/s", "compiled")
+HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "draws/s", "compiled")
 
 
 def rows(num_samples, rng, num_threads):
@@ -47,7 +47,7 @@ def table(lines) -> str:
 def main(arguments=None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="fastvi", description="ELBO, KL and score gradients of Gaussian approximations to two real posteriors."
+        prog="fastvi", description="ELBO, KL and gradients of Gaussian approximations to two real posteriors."
     )
     parser.add_argument(
         "command", nargs="?", choices=["run", "info"], default="run", help="run the job (default), or print versions"
@@ -67,7 +67,7 @@ def main(arguments=None) -> int:
     print(
         f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; the same bits on any threads."
     )
-    print("q is near its best: some hundred steps up the score gradient. In lanes: 32 draws a CPU step.")
+    print("q is near its best: some hundred steps up its gradient. In lanes: 32 draws a CPU step.")
     return 0
 
 

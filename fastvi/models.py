@@ -94,15 +94,16 @@ def launches() -> Model:
     )
 
 
-def ascend(target, q, *, num_steps=400, num_samples=4096, rng=None, num_threads=None):
-    """q after Adam (Kingma and Ba 2015) on score gradients: enough to bring a small model near its best ELBO.
+def ascend(target, q, *, num_steps=400, num_samples=1024, rng=None, num_threads=None):
+    """q after Adam (Kingma and Ba 2015) on pathwise gradients: enough to bring a small model near its best ELBO.
 
     Every step has its own draws; the step size falls from 0.1 to 0.001.
     """
     seeds = np.random.default_rng(key_from(rng).word)
     parameters, mean, square = q.parameters, 0.0, 0.0
     for step in range(1, num_steps + 1):
-        gradient = elbo_gradient(target, q, num_samples, rng=seeds, num_threads=num_threads).gradient
+        options = dict(estimator="sticking_the_landing", rng=seeds, num_threads=num_threads)
+        gradient = elbo_gradient(target, q, num_samples, **options).gradient
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.999 * square + 0.001 * gradient**2
         direction = (mean / (1.0 - 0.9**step)) / (np.sqrt(square / (1.0 - 0.999**step)) + 1e-8)
