@@ -118,6 +118,8 @@ def sweep(
         raise
     finally:
         close()
+    if careless and target.callback is not None:
+        raise RuntimeError(f"{target.name}: the C function returned 3, which the contract does not know")
     if careless:
         target.derivative.take_care()
         options = dict(gradient=gradient, num_threads=num_threads, progress=progress, pilot=pilot)

@@ -183,14 +183,15 @@ def path_sweep(family_name: str):
                 e, x, g = columns(eps, height, width), columns(z, height, width), columns(gradient, dim, width)
                 normal.fill(e, dim, first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
+                g[:] = np.nan  # what a callback leaves out is not a number
                 status = call_density(
                     density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
                 )
-                if status == 1:
+                if status == 2 or status == 3:
+                    return status + 1, which
+                if status != 0:
                     rows[which, moments.RAISED] = first + 1.0
                     return RAISED, which
-                if status != 0:
-                    return status + 1, which
                 for j in range(width):
                     log_w[j] = log_p[j] + (half_square[j] + normaliser)
                 before = rows[which, moments.COUNT]

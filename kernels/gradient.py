@@ -12,7 +12,7 @@ from numba.core import cgutils
 
 from .density import LANE_WIDTH, USERS, Compiled, DensityError, checked_result, explain_error, nothing, quietly
 from .driver import RAISED, Callee, c_function
-from .helpers import assigns_items, with_helpers
+from .helpers import assigns_items, helper_may_step, with_helpers
 from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes
 from .lanes.edges import edges_of, value_of
@@ -116,7 +116,7 @@ def compile_gradient(function, kinds, in_place=True) -> Compiled:
         before = record.steps
         try:
             compiled, back = quietly(build, function, kinds)
-            smooth = record.steps == before
+            smooth = record.steps == before and not helper_may_step(function)
             return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth)
         except Exception as error:
             details = error

@@ -113,6 +113,31 @@ def known(function) -> bool:
     return True
 
 
+STEPS = {"floor", "ceil", "trunc", "rint", "round", "sign", "where", "heaviside", "copysign", "atan2", "arctan2"}
+
+
+def helper_may_step(function, seen=None) -> bool:
+    """Whether a helper that Numba may have compiled before, unseen, holds a comparison or a step."""
+    seen = set() if seen is None else seen
+    for _, _, value in references(plain(function)):
+        helper = plain(value)
+        if not isinstance(helper, python_types.FunctionType) or helper in seen or of_a_library(helper):
+            continue
+        seen.add(helper)
+        if isinstance(value, Dispatcher):
+            compares = any(i.opname == "COMPARE_OP" for i in dis.get_instructions(helper))
+            if compares or STEPS & set(names(helper.__code__)):
+                return True
+        if helper_may_step(helper, seen):
+            return True
+    return False
+
+
+def of_a_library(function):
+    """Whether a function is NumPy's or ours."""
+    return (function.__module__ or "").partition(".")[0] in ("numpy", "math", "fastvi")
+
+
 def parallel_helper(function, seen=None):
     """The name of a helper compiled with ``parallel=True``, whose threads would meet ours, or None."""
     seen = set() if seen is None else seen

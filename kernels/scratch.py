@@ -26,9 +26,9 @@ def grow() -> np.ndarray:
     size = buffer().nbytes
     if size >= MAX_BYTES:
         raise MemoryError(
-            f"the gradient of this log density needs a tape of more than {MAX_BYTES >> 20} MiB for a group of draws: "
-            "it does more operations on z than can be kept; write them as products (X @ z) and sums (np.sum), or give "
-            "the Target a gradient="
+            f"the gradient of this log density needs a tape of more than {MAX_BYTES >> 20} MiB for a group of draws "
+            "(or a C function asks for that much scratch): there are more operations on z than can be kept; write them "
+            "as products (X @ z) and sums (np.sum), or give the Target a gradient="
         )
     _local.buffer = np.empty(min(4 * size, MAX_BYTES) // 8)
     return _local.buffer

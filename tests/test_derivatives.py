@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from numba import njit
 
 import fastvi as vi
 from fastvi.kernels import scratch
@@ -325,3 +326,106 @@ def test_an_exception_surfaces_as_itself():
     target.data[0][0] = 7.0
     with pytest.raises(IndexError):
         target.gradient([1.0])
+
+
+# ---- what has gone wrong before
+@njit
+def step_helper(x):
+    return np.where(x > 0.5, 1.0, 0.0)
+
+
+def masked(z):
+    total = np.sum((z > 0) * z)
+    for i in range(len(z)):
+        total += (z[i] > 0.0) * z[i] ** 2
+    return total
+
+
+def empty_groups(z, group):
+    total = 0.0
+    for k in range(len(z)):
+        total += z[k] * z[k]
+        total += 0.0 * np.sum(z[group] * z[group]) + np.sum(z[:0])
+    return total
+
+
+def temporaries(z, x):
+    X, y = np.broadcast_to(x * 2.0, (4, len(x))), np.broadcast_to(np.sum(x), (len(z),))
+    r = X @ z
+    later = x * 7.0 + 1.0
+    return np.sum(r * r) + np.sum(later) + np.sum(y * z) + np.dot(y, z)
+
+
+def constant_vector(z, X, flag):
+    v, s = np.zeros(3), 1.0
+    for i in range(3):
+        if flag > 0.0:
+            v[i] = z[i]
+            s = z[0]
+        else:
+            v[i] = 1.0
+    return -0.5 * np.sum((X @ v) ** 2) - 0.5 * (z @ z) + np.sum(X @ (s * X[0]))
+
+
+def many_leaves(z, x):
+    r = (x - z[:3] * z[1]) / z[0]
+    return -0.5 * np.sum(r * r * r) + np.sum(z * z * z * z * z * z * z * z * z * z)
+
+
+def blocks(z, x):
+    total = 0.0
+    for i in range(3):
+        if x[i] > 0:
+            total += np.dot(z, z) + z[i]
+        if x[i] < 0:
+            total += np.dot(z, z) * z[i]
+    return total + np.sum(np.exp(z)) * z[1]
+
+
+def widening(z, n):
+    s = 0.0
+    for i in range(n):
+        s += z[i]
+    v = z - s
+    return -np.sum(v * v)
+
+
+BEFORE = {
+    "masks as factors": (masked, ()),
+    "sums over nothing": (empty_groups, (np.zeros(0, dtype=int),)),
+    "read-only temporaries": (temporaries, (np.array([1.0, 2.0, 3.0, 0.5, -1.0]),)),
+    "a product with a constant": (constant_vector, (np.array([[1.0, 2.0, 3.0]] * 4), -1.0)),
+    "a product with a table": (constant_vector, (np.array([[1.0, 2.0, 3.0]] * 4), 1.0)),
+    "more leaves than fit": (many_leaves, (np.array([1.0, -2.0, 0.5]),)),
+    "items of other blocks": (blocks, (np.array([1.0, -1.0, 1.0]),)),
+    "a scalar that becomes a number": (widening, (3,)),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_what_has_gone_wrong_before(name):
+    function, data = BEFORE[name]
+    target = vi.Target(function, 5, data)
+    for z in np.random.default_rng(2).normal(size=(3, 5)):
+        expected = naive.gradient(lambda x: float(function(x, *target.python_data)), z, step=1e-4)
+        np.testing.assert_allclose(target.gradient(z), expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda z: math.copysign(5.0, z[0]) - 0.5 * z[0] ** 2,
+        lambda z: step_helper(z[0]) - 0.5 * z[0] ** 2,
+        lambda z: 1.0 * step_helper(z[0]) - 0.5 * z[0] ** 2,
+        lambda z: math.floor(z[0]) - 0.5 * z[0] ** 2,
+        lambda z: (5.0 if max(z[0], 0.0) else 0.0) - 0.5 * z[0] ** 2,
+        lambda z: math.atan2(z[0], -1.0) - 0.5 * z[0] ** 2,
+    ],
+)
+def test_steps_are_noticed(step):
+    """Also in a helper that Numba has compiled before."""
+    target = vi.Target(step, 1)
+    assert not target.derivative.compiled.smooth
+    q = vi.MeanFieldGaussian([0.1], [1.0])
+    assert vi.elbo_gradient(target, q, 4096, rng=0).method == "optimal_baseline"
+    assert vi.Target(lambda z: -np.sum(z**2) + max(z[0], 0.0), 1).derivative.compiled.smooth

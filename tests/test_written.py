@@ -84,7 +84,7 @@ def test_places_that_a_gradient_does_not_write_are_not_numbers():
 
 def test_a_gradient_that_cannot_compile_says_so():
     def unknown(beta, X, y, out):
-        out[0] = np.linalg.cond(X @ beta)
+        out[:] = np.gradient(beta)
 
     with pytest.raises(TypeError, match="gradient: .*test_written.py"):
         vi.Target(logistic, 4, (X, Y), gradient=unknown).gradient(POINTS[0])
@@ -167,3 +167,47 @@ def test_a_ctypes_callback_works_too():
     z = RNG.normal(size=(40, 2))
     np.testing.assert_allclose(target.gradient(z, num_threads=2), -2 * z / (1 + z * z), rtol=1e-14)
     assert target.check_gradient(z[0]).ok
+
+
+def answers(status):
+    @cfunc(density.SIGNATURE, nopython=True)
+    def callback(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
+        out = carray(log_p, (width,))
+        for j in range(width):
+            out[j] = 0.0
+        return 0 if density.is_null(gradient) else status
+
+    return callback
+
+
+@pytest.mark.parametrize("status", [1, 3, 7])
+def test_any_other_status_is_an_error(status):
+    callback = answers(status)
+    target = vi.Target.from_address(callback.address, 2)
+    with pytest.raises(RuntimeError):
+        target.gradient([0.0, 0.0])
+    with pytest.raises(RuntimeError):
+        vi.elbo_gradient(target, vi.MeanFieldGaussian([0, 0], [1, 1]), 100, estimator="pathwise", rng=0)
+
+
+def test_a_callback_that_writes_no_gradient_gives_none():
+    callback = answers(0)
+    target = vi.Target.from_address(callback.address, 2)
+    assert np.isnan(target.gradient([0.0, 0.0])).all()
+    with pytest.raises(vi.NonFiniteError, match="the gradient of"):
+        vi.elbo_gradient(target, vi.MeanFieldGaussian([0, 0], [1, 1]), 100, estimator="pathwise", rng=0)
+
+
+def test_what_a_written_gradient_raises_is_raised():
+    def short(beta, X, y, out):
+        out[:] = beta[:2]
+
+    def with_arguments_swapped(out, X, y, beta):
+        out[:] = -beta
+
+    with pytest.raises(ValueError, match="could not broadcast"):
+        vi.Target(logistic, 4, (X, Y), gradient=short).gradient(POINTS[0])
+    with pytest.raises(ValueError, match="read-only"):
+        vi.Target(logistic, 4, (X, Y), gradient=with_arguments_swapped).gradient(POINTS[0])
+    with pytest.raises(TypeError, match="positional argument"):
+        vi.Target(logistic, 4, (X, Y), gradient=lambda beta, out: None).gradient(POINTS[0])

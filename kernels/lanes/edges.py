@@ -24,6 +24,10 @@ KEEP_SCALARS = {
 }
 
 
+# functions whose first operand is a mask and stays one
+CONDITIONAL = {entry for entry, partials in PARTIALS.items() if partials and partials[0] is None}
+
+
 # ---- values
 def value_of(context, builder, kind, value):
     """(kind, value) of a number as lanes compute with it: anything but a recorded number is its own value."""
@@ -77,7 +81,8 @@ class Edges:
         if isinstance(a, types.Literal):
             return None
         a, value = value_of(self.context, self.builder, a, value)
-        if kind.function in KEEP_SCALARS or isinstance(a, LaneMask):
+        condition = isinstance(a, LaneMask) and (kind.function, len(kind.operands)) in CONDITIONAL
+        if condition or kind.function in KEEP_SCALARS and not isinstance(a, LaneMask):
             return self._traced(value)
         return self._traced(self.context.cast(self.builder, value, a, self.lanes))
 

@@ -10,15 +10,16 @@ import operator
 
 import numpy as np
 from numba import types
+from numba.core import errors
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.typing.templates import AbstractTemplate, signature
-from numba.extending import lower_builtin
+from numba.extending import lower_builtin, lower_cast
 
 from .. import functions
 from ..jit import template
 from .recorded import Number
 from .sequence import is_table, is_vector, item_type, length, same_length
-from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, pack
+from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, LaneVector, pack, part
 
 UNARY: list = [
     operator.neg,
@@ -89,7 +90,7 @@ def expression_type(typingctx, function, args):
     sequence = any(isinstance(a, LaneSequence) for a in args)
     spread = any(isinstance(a, Number | Lanes | LaneMask) for a in args) and any(is_vector(a) for a in args)
     fits = all(isinstance(a, (LaneSequence, Number, Lanes, LaneMask, *SCALARS)) or is_vector(a) for a in args)
-    if not fits or not (sequence or spread) or any(is_table(a) for a in args):
+    if not fits or not (sequence or spread) or any(is_table(a) and not a.fixed for a in args):
         return None
     known = typingctx.resolve_value_type(function)
     sig = known.get_call_type(typingctx, tuple(item_type(a) for a in args), {})
@@ -130,6 +131,21 @@ def register(function, count):
 
     for combination in operand_kinds(count):
         lower_builtin(function, *combination)(lower)
+
+
+@lower_cast(types.Array, LaneSequence)
+@lower_cast(LaneVector, LaneSequence)
+def no_cast(context, builder, source, target, value):
+    raise errors.NumbaTypeError("an array depends on z in one branch and not in the other")
+
+
+@lower_cast(LaneExpression, LaneExpression)
+def widen(context, builder, source, target, value):
+    """Operands of a wider type: see ``LaneExpression.unify``."""
+    operands = {}
+    for k, (a, b) in enumerate(zip(source.operands, target.operands, strict=True)):
+        operands[f"operand{k}"] = context.cast(builder, part(context, builder, source, value, f"operand{k}"), a, b)
+    return pack(context, builder, target, size=part(context, builder, source, value, "size"), **operands)
 
 
 for count, table in enumerate((UNARY, BINARY, TERNARY), start=1):

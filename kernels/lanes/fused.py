@@ -13,9 +13,9 @@ from ..primitive import Traced, constant
 from . import tape as tapes
 from .edges import Edges, edges_of
 from .expression import expression_type
-from .products import kept, tape_of, where
-from .recorded import Number
-from .sequence import is_vector, item, length, total_type
+from .products import lasting, lasting_copy, tape_of, where
+from .recorded import Expression, Number, Recorded
+from .sequence import is_vector, item, item_type, length, total_type
 from .tape import I64, number
 from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, LaneVector, pack, part
 
@@ -23,10 +23,16 @@ from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, LaneV
 def can_fuse(kind):
     """Whether a sum of this sequence can be computed again later: its operands stay where they are."""
     if isinstance(kind, LaneExpression):
-        return all(can_fuse(a) for a in kind.operands)
+        return not spills(kind) and all(can_fuse(a) for a in kind.operands)
     if isinstance(kind, LaneSequence):
         return isinstance(kind, LaneVector)
-    return kept(kind) if is_vector(kind) else isinstance(kind, (Number, Lanes, LaneMask, types.Literal, *SCALARS))
+    return lasting(kind) if is_vector(kind) else isinstance(kind, (Number, Lanes, LaneMask, types.Literal, *SCALARS))
+
+
+def spills(kind):
+    """Whether an item has so many leaves that a part of it goes to the tape on its own."""
+    pairs = zip(kind.item.operands, kind.operands, strict=True) if isinstance(kind.item, Expression) else ()
+    return any(isinstance(kept, Recorded) and item_type(a) != kept for kept, a in pairs)
 
 
 def operands(context, builder, kind, value):
@@ -57,6 +63,7 @@ def fused_sum(context, builder, kind, value, plain_sum):
     look_at_numbers(context, builder, kind, value)
     adjoint = cgutils.alloca_once_value(builder, number(0))
     with where(builder, tape, certain):
+        value = with_lasting_arrays(context, builder, kind, value, tape)
         new = tapes.new_adjoint(context, builder, lanes, tape)
         builder.store(new, adjoint)
         model = context.data_model_manager[kind]
@@ -66,6 +73,19 @@ def fused_sum(context, builder, kind, value, plain_sum):
         builder.store(stored, builder.bitcast(place, stored.type.as_pointer()), align=8)
     members = dict(adjoint=builder.load(adjoint), tape=tape, version=number(0))
     return pack(context, builder, total_type(kind), value=total, **members)
+
+
+def with_lasting_arrays(context, builder, kind, value, tape):
+    """The same expression with its temporary arrays copied to the tape."""
+    if is_vector(kind):
+        return lasting_copy(context, builder, kind, value, tape)
+    if not isinstance(kind, LaneExpression):
+        return value
+    members = {
+        f"operand{k}": with_lasting_arrays(context, builder, a, v, tape)
+        for k, (a, v) in enumerate(operands(context, builder, kind, value))
+    }
+    return pack(context, builder, kind, size=part(context, builder, kind, value, "size"), **members)
 
 
 def look_at_numbers(context, builder, kind, value):

@@ -6,15 +6,17 @@ from contextlib import nullcontext
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_new_ref
 from numba.core.typing.templates import signature
 from numba.np import arrayobj
 
 from ..primitive import constant
 from . import tape as tapes
 from .edges import edges_of, value_of
-from .recorded import Number, Recorded
+from .recorded import Expression, Leaf, Number, Recorded
 from .registry import call
 from .sequence import INTP, is_table, item, item_type, length, rows_of, same_length, store, struct, total_type
+from .tables import Table, new_table, store_item
 from .tape import number
 from .types import LaneExpression, LaneGather, LaneSequence, LaneVector, pack, part
 
@@ -112,18 +114,65 @@ def recorded_fold(context, builder, kind, value, function, start):
     return builder.load(total)
 
 
-def kept(kind):
-    """Whether an array's numbers will still be there on the way back: data are, temporaries are not."""
-    return isinstance(kind, types.Array) and not kind.mutable and kind.dtype == types.float64
+def lasting(kind):
+    """Whether an array may still be there on the way back: data cannot be written to, see also ``borrowed``."""
+    return isinstance(kind, types.Array) and not kind.mutable
+
+
+def borrowed(builder, array):
+    """Whether an array is data or a view of it, at run time: a temporary has memory information, data have none."""
+    return builder.icmp_unsigned("==", builder.ptrtoint(array.meminfo, tapes.I64), number(0))
+
+
+def lasting_copy(context, builder, kind, value, tape):
+    """The array itself where it is data, or else a copy of it on the tape, of the same type."""
+    array = struct(kind)(context, builder, value)
+    place = cgutils.alloca_once_value(builder, value)
+    with builder.if_then(builder.not_(borrowed(builder, array)), likely=False):
+        shape = cgutils.unpack_tuple(builder, array.shape, kind.ndim)
+        width = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        total, strides = number(width), []
+        for extent in reversed(shape):
+            strides.insert(0, total)
+            total = builder.mul(total, extent)
+        size = builder.and_(builder.add(total, number(tapes.LINE - 1)), number(-tapes.LINE))
+        top, _ = tapes.reserve(context, builder, tape, size, number(0))
+        tapes.write(builder, builder.add(top, size), tape, tapes.TOP)
+        copy = struct(kind)(context, builder)
+        arrayobj.populate_array(
+            copy,
+            data=builder.inttoptr(top, array.data.type),
+            shape=shape,
+            strides=strides,
+            itemsize=number(width),
+            meminfo=None,
+        )
+        with cgutils.loop_nest(builder, shape, tapes.I64) as indices:
+            old = arrayobj.load_item(
+                context, builder, kind, cgutils.get_item_pointer(context, builder, kind, array, indices)
+            )
+            to = cgutils.get_item_pointer(context, builder, kind, copy, indices)
+            arrayobj.store_item(context, builder, kind, old, to)
+        builder.store(copy._getvalue(), place)
+    return builder.load(place)
+
+
+def certain(kind):
+    """Whether a recorded sequence or number has a tape whatever happens; variables and tables may hold constants."""
+    if isinstance(kind, Expression | LaneExpression):
+        return any(certain(a) for a in kind.operands)
+    if isinstance(kind, LaneGather):
+        return certain(kind.sequence)
+    return isinstance(kind, Leaf) or isinstance(kind, LaneVector) and kind.recorded
 
 
 def product_type(a, b):
     """The type of ``a @ b`` with a recorded sequence among them."""
     sequence = b if isinstance(b, LaneSequence) and b.recorded else a
     if isinstance(a, types.Array) and a.ndim == 2:
-        return LaneVector(sequence.item.leaf)
+        return LaneVector(sequence.item.leaf) if certain(b) else Table(sequence.item.recorded, 1, fixed=True)
     settled = [isinstance(t, LaneVector) for t in (a, b)]
-    if any(settled) and any(kept(t) for t in (a, b)):
+    if any(settled) and any(lasting(t) and t.dtype == types.float64 for t in (a, b)):
         return sequence.item.leaf
     return sequence.item.recorded
 
@@ -143,9 +192,9 @@ def recorded_dot(context, builder, sig, args, plain, sum_):
     if isinstance(ka, LaneSequence):
         ka, kv, a, v = kv, ka, v, a
     value = plain((ka, LaneVector(kv.lanes)), (a, unrecorded(context, builder, kv, v)))
-    array = struct(ka)(context, builder, a)
-    stride = cgutils.unpack_tuple(builder, array.strides, 1)[0]
     tape = part(context, builder, kv, v, "tape")
+    array = struct(ka)(context, builder, lasting_copy(context, builder, ka, a, tape))
+    stride = cgutils.unpack_tuple(builder, array.strides, 1)[0]
     adjoint = tapes.new_adjoints(context, builder, kv.lanes, tape, number(1))
     data = builder.ptrtoint(array.data, tapes.I64)
     push(context, builder, kv, v, adjoint, number(1), data, number(0), stride, array_size(builder, array))
@@ -197,8 +246,36 @@ def new_vector(context, builder, leaf, tape, size):
     return kind, pack(context, builder, kind, **members), place
 
 
-def record_matrix_times(context, builder, sig, args, rows_times):
+def table_matrix_times(context, builder, sig, args, row_times):
+    """X @ v for a v that may be constant, row by row into a table; ``row_times(sig, args)`` is a dot product."""
+    (kx, x), (kv, v), kind = *zip(sig.args, args, strict=True), sig.return_type
+    matrix = struct(kx)(context, builder, x)
+    rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
+    same_length(context, builder, [columns, length(context, builder, kv, v)])
+    row_step, step = cgutils.unpack_tuple(builder, matrix.strides, 2)
+    table = new_table(context, builder, kind, [rows])
+    row_kind = types.Array(kx.dtype, 1, "A", readonly=not kx.mutable)
+    with cgutils.for_range(builder, rows) as loop:
+        row = struct(row_kind)(context, builder)
+        start = builder.add(builder.ptrtoint(matrix.data, tapes.I64), builder.mul(loop.index, row_step))
+        arrayobj.populate_array(
+            row,
+            data=builder.inttoptr(start, matrix.data.type),
+            shape=[columns],
+            strides=[step],
+            itemsize=matrix.itemsize,
+            meminfo=matrix.meminfo,
+        )
+        entry = row_times(signature(kind.item, row_kind, kv), [row._getvalue(), v])
+        place = builder.add(part(context, builder, kind, table, "data"), builder.mul(loop.index, number(kind.step)))
+        store_item(context, builder, kind, place, entry)
+    return impl_ret_new_ref(context, builder, kind, table)
+
+
+def record_matrix_times(context, builder, sig, args, rows_times, row_times):
     """X @ z as one record; ``rows_times(kinds, values, out)`` computes its values into memory."""
+    if isinstance(sig.return_type, Table):
+        return table_matrix_times(context, builder, sig, args, row_times)
     (kx, x), (kz, z) = zip(sig.args, args, strict=True)
     kz, z = settled(context, builder, kz, z)
     tape = part(context, builder, kz, z, "tape")
@@ -214,11 +291,12 @@ def record_matrix_times(context, builder, sig, args, rows_times):
 
 def address_of(context, builder, kind, value, tape):
     """(data, row stride, column stride) of a matrix; of a temporary one, a copy on the tape."""
-    matrix = struct(kind)(context, builder, value)
-    rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
-    if kept(kind):
+    if lasting(kind) and kind.dtype == types.float64:
+        matrix = struct(kind)(context, builder, lasting_copy(context, builder, kind, value, tape))
         row, column = cgutils.unpack_tuple(builder, matrix.strides, 2)
         return builder.ptrtoint(matrix.data, tapes.I64), row, column
+    matrix = struct(kind)(context, builder, value)
+    rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
     size = builder.mul(builder.mul(rows, columns), number(8))
     top, _ = tapes.reserve(context, builder, tape, size, number(0))
     place = cgutils.alloca_once_value(builder, top)

@@ -2,6 +2,7 @@
 
 import builtins
 import itertools
+import math
 import operator
 
 import numpy as np
@@ -30,6 +31,7 @@ def operand_type(a, function, place):
     return types.float64 if isinstance(a, SCALARS) else None
 
 
+JUMPS = (math.copysign, np.copysign, math.atan2, np.arctan2)  # differentiable and yet not continuous
 POWERS = (operator.pow, operator.ipow, builtins.pow, np.power)
 WHERE = (np.where, functions.where)
 
@@ -63,6 +65,8 @@ def register_record(function, count):
                 return None
             if not rules:
                 return plain_type(self.context, function, args)
+            if function in JUMPS:
+                count_step()
             return record_type(function, args)
 
     def lower(context, builder, sig, args):
@@ -83,10 +87,14 @@ def register_record(function, count):
 steps = 0  # how many calls of such a function the compiler has seen; a density with one may be discontinuous
 
 
-def plain_type(typingctx, function, args):
-    """The signature of a function without a derivative: a comparison, a floor."""
+def count_step():
     global steps
     steps += 1
+
+
+def plain_type(typingctx, function, args):
+    """The signature of a function without a derivative: a comparison, a floor."""
+    count_step()
     kinds = [a if isinstance(a, Number) else types.float64 if isinstance(a, SCALARS) else a for a in args]
     values = tuple(k.lanes if isinstance(k, Number) else k for k in kinds)
     found = typingctx.resolve_value_type(function).get_call_type(typingctx, values, {})
@@ -137,6 +145,7 @@ class Truth(AbstractTemplate):
         if len(args) == 1 and isinstance(args[0], Number):
             if args[0].lanes.width > 1:
                 raise errors.NumbaTypeError(BRANCH)
+            count_step()
             return signature(types.boolean, *args)
 
 

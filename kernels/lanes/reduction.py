@@ -213,7 +213,8 @@ def matrix_times(context, builder, sig, args):
     """X @ z, its entries in an array of their own"""
     if is_recorded(*sig.args):
         into = partial(rows_times, context, builder)
-        return record_matrix_times(context, builder, sig, args, into)
+        row_times = partial(dot_vectors, context, builder)
+        return record_matrix_times(context, builder, sig, args, into, row_times)
     (kx, kz), (x, z), lanes = sig.args, args, sig.return_type.lanes
     rows, columns = cgutils.unpack_tuple(builder, struct(kx)(context, builder, x).shape, 2)
     same_length(context, builder, [columns, length(context, builder, kz, z)])

@@ -28,11 +28,14 @@ WORDS = ("adjoint", "tape", "version")
 
 
 class Table(LaneSequence):
-    """An array of recorded numbers, of one or two dimensions, or a view of one."""
+    """An array of recorded numbers, of one or two dimensions, or a view of one.
 
-    def __init__(self, item, ndim):
-        self.ndim, self.array = ndim, types.Array(types.float64, 1, "C")
-        super().__init__(item, f"Table({item}, {ndim})")
+    One that is ``fixed``, the result of a product, is never written to: lazy expressions may read it.
+    """
+
+    def __init__(self, item, ndim, fixed=False):
+        self.ndim, self.fixed, self.array = ndim, fixed, types.Array(types.float64, 1, "C")
+        super().__init__(item, f"Table({item}, {ndim}, {fixed})")
 
     @property
     def step(self):
@@ -67,6 +70,21 @@ def address_of(context, builder, kind, value, i):
 
 
 # ---- making one
+def new_table(context, builder, kind, shape, fill=0.0):
+    """A table of constants."""
+    total = shape[0] if len(shape) == 1 else builder.mul(*shape)
+    words = builder.mul(total, INTP(kind.step // 8))
+    array = arrayobj._empty_nd_impl(context, builder, kind.array, [words])
+    data = builder.ptrtoint(array.data, ir.IntType(64))
+    start = context.cast(builder, ir.Constant(ir.DoubleType(), fill), types.float64, kind.item)
+    with cgutils.for_range(builder, total) as loop:
+        store_item(context, builder, kind, builder.add(data, builder.mul(loop.index, number(kind.step))), start)
+    members = dict(array=array._getvalue(), data=data, size=shape[-1], stride=number(kind.step))
+    if kind.ndim == 2:
+        members.update(rows=shape[0], row_stride=builder.mul(shape[1], number(kind.step)))
+    return pack(context, builder, kind, **members)
+
+
 def makers(item):
     """NumPy's makers of arrays, for tables of ``item``: {name: function}."""
     return {name: maker(item, name) for name in ("zeros", "empty", "ones", "zeros_like", "empty_like", "ones_like")}
@@ -101,17 +119,7 @@ def maker(item, name):
             shape = [context.cast(builder, v, given.dtype, types.intp) for v in cgutils.unpack_tuple(builder, args[0])]
         else:
             shape = [context.cast(builder, args[0], given, types.intp)]
-        total = shape[0] if len(shape) == 1 else builder.mul(*shape)
-        words = builder.mul(total, INTP(kind.step // 8))
-        array = arrayobj._empty_nd_impl(context, builder, kind.array, [words])
-        data = builder.ptrtoint(array.data, ir.IntType(64))
-        start = context.cast(builder, ir.Constant(ir.DoubleType(), fill), types.float64, kind.item)
-        with cgutils.for_range(builder, total) as loop:
-            store_item(context, builder, kind, builder.add(data, builder.mul(loop.index, number(kind.step))), start)
-        members = dict(array=array._getvalue(), data=data, size=shape[-1], stride=number(kind.step))
-        if kind.ndim == 2:
-            members.update(rows=shape[0], row_stride=builder.mul(shape[1], number(kind.step)))
-        return impl_ret_new_ref(context, builder, kind, pack(context, builder, kind, **members))
+        return impl_ret_new_ref(context, builder, kind, new_table(context, builder, kind, shape, fill))
 
     lower_builtin(make, types.Any)(lower)
     lower_builtin(make, types.Any, types.Any)(lower)
@@ -159,14 +167,19 @@ class GetItem(AbstractTemplate):
         if plain_index(index) and (table.ndim == 1) == isinstance(index, types.Integer):
             return signature(table.item, table, index)
         if cut_index(index) and (table.ndim == 1) == isinstance(index, types.SliceType):
-            return signature(Table(table.item, 1), table, index)
+            return signature(Table(table.item, 1, table.fixed), table, index)
 
 
 @template(operator.setitem)
 class SetItem(AbstractTemplate):
     def generic(self, args, kws):
         table, index, value = args
-        if isinstance(table, Table) and plain_index(index) and (table.ndim == 1) == isinstance(index, types.Integer):
+        if (
+            isinstance(table, Table)
+            and not table.fixed
+            and plain_index(index)
+            and (table.ndim == 1) == isinstance(index, types.Integer)
+        ):
             if isinstance(value, (Number, Lanes, *SCALARS)):
                 return signature(types.none, table, index, table.item)
 

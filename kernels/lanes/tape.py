@@ -121,6 +121,9 @@ def push_run(context, builder, lanes, tape, adjoint, edges, fresh):
             builder.icmp_signed("==", read(builder, low, 1), adjoint),
             builder.icmp_signed("==", read(builder, low), number(kind)),
         )
+        if spread:  # and nothing was put on the stack since
+            end = builder.add(read(builder, low, 3), builder.mul(read(builder, low, 2), number(lane_bytes(lanes))))
+            same = builder.and_(same, builder.icmp_signed("==", end, top))
         with builder.if_then(same, likely=True):
             # a branch, not a select: the next statement need not wait for what this one has just written
             extended = builder.add(low, number(8 * RUN_WORDS))

@@ -67,6 +67,19 @@ class LaneSequence(types.IterableType):
     def iterator_type(self):
         return LaneIterator(self)
 
+    # While Numba still takes a number in an expression for a float, the result is an array, or a vector in place of a
+    # table.  Such a value never exists in the end, so there is no cast; an array that depends on z in one branch only
+    # is refused there.
+    def unify(self, typingctx, other):
+        return self if self.takes_the_place_of(other) else None
+
+    def can_convert_from(self, typingctx, other):
+        return Conversion.unsafe if self.takes_the_place_of(other) else None
+
+    def takes_the_place_of(self, other):
+        plain = isinstance(other, types.Array) and other.ndim == 1
+        return plain or isinstance(other, LaneVector) and hasattr(self, "fixed")
+
 
 class LaneVector(LaneSequence):
     """z itself or a slice of it: rows of a tile, seen through one group of columns."""
@@ -98,6 +111,22 @@ class LaneExpression(LaneSequence):
         self.function, self.operands = function, tuple(operands)
         home = getattr(function, "__module__", "") or ""
         super().__init__(item, f"LaneExpression({home}.{function.__name__}, {self.operands})")
+
+    def unify(self, typingctx, other):
+        """``z - s`` while Numba still takes s for a float, and when it has seen that s depends on z."""
+        from .expression import expression_type
+
+        if not isinstance(other, LaneExpression):
+            return super().unify(typingctx, other)
+        if other.function is self.function:
+            pairs = [typingctx.unify_pairs(a, b) for a, b in zip(self.operands, other.operands, strict=True)]
+            return None if None in pairs else expression_type(typingctx, self.function, pairs)
+
+    def can_convert_to(self, typingctx, other):
+        if isinstance(other, LaneExpression) and other.function is self.function:
+            pairs = zip(self.operands, other.operands, strict=True)
+            if all(typingctx.can_convert(a, b) is not None for a, b in pairs):
+                return Conversion.safe
 
 
 class LaneIterator(types.IteratorType):
