@@ -8,8 +8,16 @@ import argparse
 import json
 import pathlib
 
-ORDER = ("fastvi", "numpy", "jax", "torch", "numpyro")
-NAMES = {"fastvi": "fastvi", "numpy": "NumPy", "jax": "JAX", "torch": "torch", "numpyro": "NumPyro"}
+NAMES = {
+    "fastvi": "fastvi",
+    "tiles": "fastvi, in tiles",
+    "written": "with a written gradient",
+    "numpy": "NumPy",
+    "jax": "JAX",
+    "torch": "torch",
+    "numpyro": "NumPyro",
+}
+TASKS = {": elbo": "", ": leave_one_out": ", + score gradient", ": pathwise": ", + pathwise gradient"}
 BEGIN, END = "<!-- benchmark table: made by benchmarks/report.py -->", "<!-- end of the table -->"
 
 
@@ -29,20 +37,26 @@ def groups(run):
     return found
 
 
-def row(group, medians):
-    """One workload: fastvi's median, then each peer's with its ratio."""
-    ours = medians["fastvi"]
-    cells = [group.replace(": elbo", "").replace("leave_one_out", "+ gradient").replace(":", ","), seconds(ours)]
-    for side in ORDER[1:]:
+def row(group, medians, sides):
+    """One workload: fastvi's median, then each peer's with its ratio to it, or to fastvi in tiles."""
+    for task, title in TASKS.items():
+        group = group.replace(task, title)
+    ours = medians.get("tiles", medians["fastvi"])
+    cells = [group.removeprefix("compile: ")]
+    for side in sides:
         theirs = medians.get(side)
-        cells.append(f"{seconds(theirs)} ({theirs / ours:.1f}x)" if theirs else "")
+        ratio = "" if side in ("fastvi", "tiles") or not theirs else f" ({theirs / ours:.1f}x)"
+        cells.append(seconds(theirs) + ratio if theirs else "")
     return "| " + " | ".join(cells) + " |"
 
 
-def table(run):
-    """The whole table of a run."""
-    head = ["| workload | " + " | ".join(NAMES[s] for s in ORDER) + " |", "|---|" + "---:|" * len(ORDER)]
-    return "\n".join(head + [row(group, medians) for group, medians in groups(run).items() if "fastvi" in medians])
+def table(run, compiling=False):
+    """A whole table of a run: of its calls, or of what compiling takes."""
+    found = {g: m for g, m in groups(run).items() if "fastvi" in m and g.startswith("compile: ") == compiling}
+    sides = [side for side in NAMES if any(side in medians for medians in found.values())]
+    title = "compile and first call" if compiling else "workload"
+    head = [f"| {title} | " + " | ".join(NAMES[s] for s in sides) + " |", "|---|" + "---:|" * len(sides)]
+    return "\n".join(head + [row(group, medians, sides) for group, medians in found.items()])
 
 
 def caption(run):
@@ -53,12 +67,15 @@ def caption(run):
     return (
         f"{info['cpu']}, {count} CPU{'s' * (count != 1)} for every side, Python {info['python']}, {versions}; "
         f"{run['datetime'][:10]}. Medians of one run, float64, compilation excluded; in brackets how many times longer "
-        "than fastvi. + gradient: with the leave-one-out score gradient; fastvi alone gives its standard errors too."
+        "than fastvi. Score gradient: leave-one-out. fastvi alone gives the gradients' standard errors too."
     )
 
 
 def section(run):
-    return f"{table(run)}\n\n{caption(run)}\n"
+    tables = [table(run)]
+    if any(group.startswith("compile: ") for group in groups(run)):
+        tables.append(table(run, compiling=True))
+    return "\n\n".join([*tables, caption(run)]) + "\n"
 
 
 def main():

@@ -2,7 +2,8 @@
 
 Each side draws fresh normals, computes log p - log q for every draw in float64 and returns the ELBO with its standard
 error; ``leave_one_out`` adds the score gradient that subtracts the mean of f: in (loc, log scale), or for the full-rank
-family in (loc, scale_tril).  fastvi alone gives that gradient's standard errors too.  NumPyro computes its Trace_ELBO.
+family in (loc, scale_tril).  ``pathwise`` is the gradient through the draws with the entropy in closed form: the peers
+differentiate the mean of log p.  fastvi alone gives the gradients' standard errors.  NumPyro computes its Trace_ELBO.
 The first call compiles; the suites make it before they measure.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 import fastvi as vi
 
 LOG_2PI = math.log(2.0 * math.pi)
-TASKS = ("elbo", "leave_one_out")
+TASKS = ("elbo", "leave_one_out", "pathwise")
 
 
 def fastvi_side(work, task, threads):
@@ -28,7 +29,7 @@ def fastvi_side(work, task, threads):
     options = dict(rng=1, num_threads=threads)
     if task == "elbo":
         return lambda: vi.elbo(target, q, work.num_samples, **options)
-    return lambda: vi.elbo_gradient(target, q, work.num_samples, estimator="leave_one_out", **options)
+    return lambda: vi.elbo_gradient(target, q, work.num_samples, estimator=task, **options)
 
 
 def log_weights(m, work, eps, loc, scale, data):
@@ -84,9 +85,18 @@ def jax_side(work, task, threads):
     loc = jnp.full(work.dim, work.loc)
     scale = jnp.asarray(work.scale_tril) if full_rank else jnp.full(work.dim, work.scale)
 
+    def mean_log_p(parameters, eps, data):
+        loc, scale = parameters
+        f = log_weights(jnp, work, eps, loc, scale, data)
+        # f without the density of q at the draws, whose mean is the entropy
+        return (f - 0.5 * (eps * eps).sum(-1)).mean(), f
+
     @jax.jit
     def call(key, loc, scale, data):
         eps = jax.random.normal(key, (work.num_samples, work.dim))
+        if task == "pathwise":
+            (_, f), slope = jax.value_and_grad(mean_log_p, has_aux=True)((loc, scale), eps, data)
+            return f.mean(), f.std(ddof=1) / math.sqrt(work.num_samples), slope
         f = log_weights(jnp, work, eps, loc, scale, data)
         mean, error = f.mean(), f.std(ddof=1) / math.sqrt(work.num_samples)
         if task == "elbo":
@@ -109,6 +119,18 @@ def torch_side(work, task, threads):
     full_rank = work.family == "full_rank"
     loc = torch.full((work.dim,), work.loc, dtype=torch.float64)
     scale = torch.tensor(work.scale_tril) if full_rank else torch.full((work.dim,), work.scale, dtype=torch.float64)
+
+    def pathwise():
+        for parameter in (loc, scale):
+            parameter.requires_grad_().grad = None
+        eps = torch.randn(work.num_samples, work.dim, dtype=torch.float64)
+        f = log_weights(torch, work, eps, loc, scale, data)
+        (f - 0.5 * (eps * eps).sum(-1)).mean().backward()
+        with torch.no_grad():
+            return f.mean(), f.std() / math.sqrt(work.num_samples), (loc.grad, scale.grad)
+
+    if task == "pathwise":
+        return pathwise
 
     @torch.no_grad()
     def call():
@@ -159,8 +181,8 @@ SIDES = {"fastvi": fastvi_side, "numpy": numpy_side, "jax": jax_side, "torch": t
 
 
 def offers(side, task) -> bool:
-    """NumPyro's Trace_ELBO has no score gradient with a baseline of this kind."""
-    return side != "numpyro" or task == "elbo"
+    """NumPyro's Trace_ELBO has no score gradient with a baseline of this kind, NumPy no derivatives."""
+    return side != "numpyro" and (task != "pathwise" or side != "numpy") or task == "elbo"
 
 
 def normals(side, threads, count):

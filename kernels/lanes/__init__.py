@@ -7,6 +7,7 @@
 ``sequence``     z[j], slices, gathers, iteration
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, dot products, matrix times z
+``matrix``       the matrix products themselves, compiled once
 
 and for derivatives, by reverse mode:
 
@@ -14,6 +15,7 @@ and for derivatives, by reverse mode:
 ``record``       their arithmetic
 ``edges``        how an expression's partial derivatives are multiplied up and go to the tape
 ``products``     their sums and products
+``fused``        sums of element-wise expressions as one record
 ``tables``       arrays that a density fills with them item by item
 ``tape``         what they leave in memory, and the way back
 

@@ -14,9 +14,10 @@ from numba.extending import lower_builtin
 from numba.np import arrayobj
 
 from .. import elementary, functions
-from ..jit import host_cpu, template
+from ..jit import template
 from ..primitive import Traced, constant, emit_fma, trace
 from .fused import can_fuse, fused_sum
+from .matrix import emit_times
 from .products import (
     is_recorded,
     product_type,
@@ -26,8 +27,8 @@ from .products import (
     recorded_mean,
     recorded_sum,
 )
-from .sequence import INTP, is_vector, item, item_type, length, same_length, store, struct, total_type
-from .types import LaneArray, LaneExpression, LaneMask, LaneSequence, pack, part
+from .sequence import INTP, is_vector, item, item_type, length, rows_of, same_length, store, struct, total_type
+from .types import LaneArray, LaneExpression, LaneMask, LaneSequence, LaneVector, pack, part
 
 ZERO = 0.0
 FACTORS = 512  # (1 + t) <= 2, so that a product of these cannot overflow
@@ -194,21 +195,6 @@ def dot_vectors(context, builder, sig, args):
     return accumulate(context, builder, lanes, ZERO, size, step)
 
 
-def block_rows(lanes):
-    """How many rows of lanes fit in the registers: 32 of 64 bytes with AVX-512, 16 of 32 bytes below."""
-    budget = 1024 if "avx512f" in host_cpu()[1] else 256
-    return max(1, min(4, budget // (8 * lanes.width)))
-
-
-def prefetch(builder, pointer):
-    """Bring a cache line nearer; an address beyond the array does no harm."""
-    line = ir.IntType(8).as_pointer()
-    flags = [ir.IntType(32)(k) for k in (0, 2, 1)]  # to read, into the second-level cache, data
-    kind = ir.FunctionType(ir.VoidType(), [line] + [f.type for f in flags])
-    function = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
-    builder.call(function, [builder.bitcast(pointer, line), *flags])
-
-
 def matrix_times(context, builder, sig, args):
     """X @ z, its entries in an array of their own"""
     if is_recorded(*sig.args):
@@ -235,38 +221,28 @@ def matrix_times(context, builder, sig, args):
 
 
 def rows_times(context, builder, kinds, values, out):
-    """Write X @ z to ``out``, a few rows of X at a time so that each z[k] is loaded once for all of them."""
+    """Write X @ z to ``out``."""
     (kx, kz), (x, z) = kinds, values
     lanes = kz.lanes
     matrix = struct(kx)(context, builder, x)
     rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
+    if kx.dtype == types.float64 and isinstance(kz, LaneVector | LaneArray):
+        data, stride = rows_of(context, builder, kz, z)
+        addresses = [builder.ptrtoint(p, INTP(0).type) for p in (matrix.data, data, out)]
+        stride = builder.mul(stride, INTP(8))
+        steps = cgutils.unpack_tuple(builder, matrix.strides, 2)
+        emit_times(builder, lanes.width, addresses[0], *steps, rows, columns, addresses[1], stride, addresses[2])
+        return
+    with cgutils.for_range(builder, rows) as i:
 
-    def block(first, count):
-        totals = [cgutils.alloca_once(builder, lanes.vector) for _ in range(count)]
-        for total in totals:
-            builder.store(constant(lanes.vector, ZERO), total)
-        # X comes from far: ask for the next block while this one is used, one line for each column
-        ahead = builder.mul(builder.add(first, INTP(count)), columns)
-        with cgutils.for_range(builder, columns) as loop:
-            if kx.layout == "C":
-                prefetch(builder, builder.gep(matrix.data, [builder.add(ahead, builder.mul(loop.index, INTP(count)))]))
-            zk = context.cast(builder, item(context, builder, kz, z, loop.index), item_type(kz), lanes)
-            for r, total in enumerate(totals):
-                where = [builder.add(first, INTP(r)), loop.index]
-                pointer = cgutils.get_item_pointer(context, builder, kx, matrix, where)
-                entry = arrayobj.load_item(context, builder, kx, pointer)
-                entry = context.cast(builder, entry, kx.dtype, lanes)
-                builder.store(emit_fma(builder, entry, zk, builder.load(total)), total)
-        for r, total in enumerate(totals):
-            offset = builder.mul(builder.add(first, INTP(r)), INTP(lanes.width))
-            store(builder, lanes, builder.load(total), builder.gep(out, [offset]))
+        def step(k, total):
+            pointer = cgutils.get_item_pointer(context, builder, kx, matrix, [i.index, k])
+            entry = context.cast(builder, arrayobj.load_item(context, builder, kx, pointer), kx.dtype, lanes)
+            zk = context.cast(builder, item(context, builder, kz, z, k), item_type(kz), lanes)
+            return emit_fma(builder, entry, zk, total)
 
-    step = block_rows(lanes)
-    whole = builder.sub(rows, builder.urem(rows, INTP(step)))
-    with cgutils.for_range_slice(builder, INTP(0), whole, INTP(step), intp=INTP) as (i, _):
-        block(i, step)
-    with cgutils.for_range_slice(builder, whole, rows, INTP(1), intp=INTP) as (i, _):
-        block(i, 1)
+        total = accumulate(context, builder, lanes, ZERO, columns, step)
+        store(builder, lanes, total, builder.gep(out, [builder.mul(i.index, INTP(lanes.width))]))
 
 
 def plain_dot(context, builder):

@@ -16,13 +16,14 @@ and strides are bytes.  The density ends with an error when the stacks meet, and
 import functools
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from ..jit import c_kernel, source_stamp
 from ..primitive import constant
+from .matrix import access, transposed_times
 from .types import Lanes
 
 TOP, WORDS, FLAG, SINK = range(4)  # the words of the tape's header
@@ -173,21 +174,11 @@ def push_sum(context, builder, tape, adjoint, function, size):
 
 # ---- the way back
 def _access(lanes):
-    """Intrinsics that read and write memory by address: a word, a number, lanes."""
+    """Intrinsics of the way back: a word of a record, an addition to an adjoint, a call of a record's function."""
 
     @intrinsic
     def word(typingctx, address):
         return signature(types.int64, types.int64), lambda context, builder, sig, args: read(builder, args[0])
-
-    @intrinsic
-    def entry(typingctx, address):
-        return signature(types.float64, types.int64), lambda context, builder, sig, args: read(
-            builder, args[0], 0, DOUBLE
-        )
-
-    @intrinsic
-    def get(typingctx, address):
-        return signature(lanes, types.int64), lambda context, builder, sig, args: read_lanes(builder, lanes, args[0])
 
     @intrinsic
     def add(typingctx, address, partial, adjoint):
@@ -206,14 +197,6 @@ def _access(lanes):
         return signature(types.none, types.int64, partial, lanes), codegen
 
     @intrinsic
-    def put(typingctx, address, value):
-        def codegen(context, builder, sig, args):
-            write_lanes(builder, args[1], args[0])
-            return context.get_dummy_value()
-
-        return signature(types.none, types.int64, lanes), codegen
-
-    @intrinsic
     def call(typingctx, function, operands, adjoint):
         def codegen(context, builder, sig, args):
             kind = ir.FunctionType(ir.VoidType(), [I64, I64])
@@ -222,45 +205,17 @@ def _access(lanes):
 
         return signature(types.none, *[types.int64] * 3), codegen
 
-    return word, entry, get, add, put, call
-
-
-ROW_BLOCK = 64  # rows whose adjoints stay in the first cache while the columns pass
+    return word, add, call
 
 
 @functools.cache
 def way_back(width: int):
     """The compiled ``void f(tape)`` that carries adjoints from the last record to the first."""
     stamp, lanes = source_stamp(), Lanes(width)
-    word, entry, get, add, put, call = _access(lanes)
+    word, add, call = _access(lanes)
+    entry, get, *_ = access(lanes)
+    transposed_product = transposed_times(width)
     step = 8 * width
-
-    @njit(error_model="numpy")
-    def transposed_product(adjoint, rows, x, row, column, columns, out, stride):
-        for start in range(0, rows, ROW_BLOCK):
-            end = min(rows, start + ROW_BLOCK)
-            k = 0
-            while k + 4 <= columns:
-                o0 = out + k * stride
-                o1, o2, o3 = o0 + stride, o0 + 2 * stride, o0 + 3 * stride
-                a0, a1, a2, a3 = get(o0), get(o1), get(o2), get(o3)
-                for i in range(start, end):
-                    g, p = get(adjoint + i * step), x + i * row + k * column
-                    a0 += entry(p) * g
-                    a1 += entry(p + column) * g
-                    a2 += entry(p + 2 * column) * g
-                    a3 += entry(p + 3 * column) * g
-                put(o0, a0)
-                put(o1, a1)
-                put(o2, a2)
-                put(o3, a3)
-                k += 4
-            while k < columns:
-                a = get(out + k * stride)
-                for i in range(start, end):
-                    a += entry(x + i * row + k * column) * get(adjoint + i * step)
-                put(out + k * stride, a)
-                k += 1
 
     def backwards(tape):
         stamp  # noqa: B018  (in the closure: part of the cache key)
