@@ -6,6 +6,7 @@ _here = _os.path.dirname(__file__)
 if not _os.path.isdir(_os.path.join(_here, "kernels")):  # a checkout or an editable install: kernels/ lies beside us
     __path__.append(_os.path.dirname(_here))
 
+from .derivatives import GradientCheck
 from .divergences import kl_divergence
 from .elbo import elbo
 from .errors import NonFiniteError
@@ -14,13 +15,16 @@ from .families import FullRankGaussian, MeanFieldGaussian
 from .gradients import elbo_gradient
 from .info import show_versions
 from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
+from .laplace import LaplaceResult
 from .target import Target
 from .version import __version__
 
 __all__ = [
     "Estimate",
     "FullRankGaussian",
+    "GradientCheck",
     "GradientEstimate",
+    "LaplaceResult",
     "MeanFieldGaussian",
     "NonFiniteError",
     "Target",

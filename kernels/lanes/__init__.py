@@ -16,6 +16,7 @@ and for derivatives, by reverse mode:
 ``edges``        how an expression's partial derivatives are multiplied up and go to the tape
 ``products``     their sums and products
 ``fused``        sums of element-wise expressions as one record
+``leaves``, ``borrowed``   one entry for an item used twice; data that records point at
 ``tables``       arrays that a density fills with them item by item
 ``tape``         what they leave in memory, and the way back
 

@@ -1,9 +1,7 @@
 """Sequences of Lanes: items, slices, gathers, length, iteration."""
 
 import builtins
-import itertools
 import operator
-import re
 
 from llvmlite import ir
 from numba import types
@@ -15,6 +13,7 @@ from numba.extending import lower_builtin, lower_getattr
 from numba.np import arrayobj
 
 from ..jit import template
+from .leaves import one_leaf
 from .registry import call
 from .types import (
     SCALARS,
@@ -150,43 +149,12 @@ class GetItem(AbstractTemplate):
 @lower_builtin(operator.getitem, LaneSequence, types.Integer)
 def get_item(context, builder, sig, args):
     kind, (value, i) = sig.args[0], args
-    block = builder.basic_block.name.partition(".")[0]
-    if not kind.recorded or not re.fullmatch(r"B\d+", block):  # after a loop of ours the user's block has no name
+
+    def load_it():
         place = checked_index(context, builder, i, length(context, builder, kind, value))
         return item(context, builder, kind, value, place)
-    key = (_source(builder, value, block), _source(builder, i, block), block)
-    known = vars(builder.function).setdefault("fastvi_items", {})
-    if key in known:
-        return known[key][0]
-    place = checked_index(context, builder, i, length(context, builder, kind, value))
-    result = item(context, builder, kind, value, place)
-    known[key] = result, value, i  # kept alive: their identity is the key
-    return result
 
-
-def _source(builder, value, block):
-    """What tells an LLVM value within one block of the user's code: for a variable its place and how often it was set.
-
-    So the two z[i] of ``z[i] * z[i]`` are seen to be one leaf: one entry on the tape, not two.
-    """
-    if isinstance(value, ir.Constant):
-        return str(value)
-    if isinstance(value, ir.instructions.LoadInstr):
-        return id(value.operands[0]), _stores(builder, block).get(id(value.operands[0]), 0)
-    return id(value)
-
-
-def _stores(builder, block):
-    """How often each place was stored to in the LLVM blocks of one block of the user's code, so far."""
-    seen, counts = vars(builder.function).setdefault("fastvi_stores", {}).setdefault(block, ({}, {}))
-    for part_ in builder.function.blocks:
-        if part_.name.partition(".")[0] == block:
-            for instruction in itertools.islice(part_.instructions, seen.get(id(part_), 0), None):
-                if isinstance(instruction, ir.instructions.StoreInstr):
-                    place = id(instruction.operands[1])
-                    counts[place] = counts.get(place, 0) + 1
-            seen[id(part_)] = len(part_.instructions)
-    return counts
+    return one_leaf(builder, value, i, load_it) if kind.recorded else load_it()
 
 
 @lower_builtin(operator.getitem, LaneVector, types.SliceType)
