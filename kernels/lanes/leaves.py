@@ -19,7 +19,7 @@ def one_leaf(builder, sequence, index, load):
 
 
 def source(builder, value, block):
-    """What tells an LLVM value within one block of the user's code: of a variable, its place and how often it was set."""
+    """What tells an LLVM value within one block of the user's code: of a variable, its place and number of stores."""
     if isinstance(value, ir.Constant):
         return str(value)
     if isinstance(value, ir.instructions.LoadInstr):
