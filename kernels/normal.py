@@ -11,6 +11,7 @@ from .elementary import LN2, SQRT_HALF_BITS, horner
 from .jit import routine, widest_vectors
 from .philox import HALF, LOW_WORD, philox4x32
 from .primitive import bits, fma, from_bits, select, sqrt, to_float, word
+from .wide import wide_words
 
 # sin(2 pi t)/t and cos(2 pi t) in t^2, |t| <= 1/8, and atanh(s)/s in s^2, s = f/(2 + f), f in [sqrt(1/2)-1, sqrt(2)-1]
 SIN = (
@@ -80,8 +81,10 @@ def words(draw, pair, stream, key):
 @routine
 def fill_words(scratch, width, first, pair, stream, key):
     """The random words of one pair of dimensions for ``width`` draws."""
-    widest_vectors()
-    for j in range(width):
+    radius = scratch.ctypes.data
+    angle = radius + 8 * scratch.shape[1]
+    done = wide_words(radius, angle, width, np.uint64(first), np.uint64(pair), stream, key)
+    for j in range(done, width):
         scratch[0, j], scratch[1, j] = words(np.uint64(first + j), np.uint64(pair), stream, key)
 
 
