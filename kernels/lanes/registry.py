@@ -6,12 +6,13 @@ themselves are in ``operators`` and ``powers``.
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
 from ..jit import template
 from ..primitive import Traced, constant
-from .types import BIT, SCALARS, LaneMask, Lanes
+from .types import BIT, DOUBLE, SCALARS, LaneMask, Lanes
 
 
 def splat(builder, scalar, vector):
@@ -84,14 +85,19 @@ def register(names, count, emit, partials=(), result=lambda lanes: lanes):
 
 
 def each_lane(context, builder, function, vectors):
-    """A scalar call for each lane.  Correct, not fast."""
-    out = ir.Constant(vectors[0].type, ir.Undefined)
-    for i in range(vectors[0].type.count):
-        k = ir.IntType(32)(i)
-        values = [builder.extract_element(v, k) for v in vectors]
+    """A scalar call for each lane, in a loop.  Correct, not fast."""
+    kind = vectors[0].type
+    memory = ir.ArrayType(DOUBLE, kind.count)
+    places = [cgutils.alloca_once(builder, memory) for _ in (*vectors, None)]
+    for place, vector in zip(places, vectors, strict=False):
+        builder.store(vector, builder.bitcast(place, kind.as_pointer()), align=8)
+    zero = ir.IntType(64)(0)
+    with cgutils.for_range(builder, ir.IntType(64)(kind.count)) as loop:
+        *inputs, output = (builder.gep(place, [zero, loop.index]) for place in places)
+        values = [builder.load(place) for place in inputs]
         y = call(context, builder, function, [types.float64] * len(values), values)
-        out = builder.insert_element(out, y, k)
-    return out
+        builder.store(y, output)
+    return builder.load(builder.bitcast(places[-1], kind.as_pointer()), align=8)
 
 
 def traced_each_lane(function):
