@@ -71,7 +71,7 @@ def laplace(target, start: ArrayLike, *, gtol=1e-6, max_iterations=1000) -> Lapl
 
     options = dict(maxiter=checks.count("max_iterations", max_iterations), gtol=1e-9)
     found = minimize(negative, points[0], jac=True, method="BFGS", options=options)
-    z, factor = found.x, None
+    z = found.x
     for _ in range(20):  # Newton's steps, whose last is the proof
         value, gradient = target.value_and_grad(z)
         factor = _scale_tril(target.hessian(z))

@@ -206,7 +206,7 @@ def new_vector(context, builder, leaf, tape, size):
 
 def table_matrix_times(context, builder, sig, args, row_times):
     """X @ v for a v that may be constant, row by row into a table; ``row_times(sig, args)`` is a dot product."""
-    (kx, x), (kv, v), kind = *zip(sig.args, args, strict=True), sig.return_type
+    (kx, kv), (x, v), kind = sig.args, args, sig.return_type
     matrix = struct(kx)(context, builder, x)
     rows, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
     same_length(context, builder, [columns, length(context, builder, kv, v)])

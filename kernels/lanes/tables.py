@@ -100,7 +100,8 @@ def maker(item, name):
     @template(make)
     class Template(AbstractTemplate):
         def generic(self, args, kws):
-            shape, *rest = [*args, *kws.values()]
+            given = [*args, *kws.values()]
+            shape, rest = given[0], given[1:]
             if isinstance(shape, LaneSequence):
                 return signature(Table(item, 1), *args) if not rest else None
             count = {types.UniTuple: getattr(shape, "count", 0)}.get(type(shape), isinstance(shape, types.Integer))
