@@ -183,14 +183,18 @@ def explain_error(error, function, of_what="") -> str:
     found = re.findall(
         r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
         r"|the log density returned .*|an assignment to an item.*|Untyped global name .*|[Ii]nvalid use of .*"
-        r"|Cannot determine .*|cannot assign .*|Unsupported .*",
+        r"|Cannot determine .*|an array depends on z in one branch.*|cannot assign .*|Unsupported .*",
         text,
     )
     found = [w for w in found if "<intrinsic run>" not in w]  # our own loop around the user's function
     what = next((w for w in found if w.startswith("this `if`")), found[-1] if found else None)
     if what is None:
-        noise = ("Failed in nopython mode", "No implementation of function Function(<intrinsic run>)")
-        lines = [line for line in text.splitlines() if line.strip() and not line.startswith(noise)]
+        noise = (
+            "Failed in nopython mode",
+            "No implementation of function Function(<intrinsic run>)",
+            ">>> run(float64*",
+        )
+        lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
         what = lines[0] if lines else type(error).__name__
     call = [c for c in re.findall(r">>> (.*)", text) if not c.startswith("run(float64*")]
     if "No implementation" in what and call:

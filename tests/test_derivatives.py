@@ -390,6 +390,25 @@ def widening(z, n):
     return -np.sum(v * v)
 
 
+def robust(z, x):
+    w = np.ones(5)
+    r = (z - x) * w
+    total = np.sum(r * r)
+    for i in range(5):
+        if x[i] > 0.0:
+            w[i] = 0.25
+    return -total - np.sum(r * w)
+
+
+def changed_in_place(z, x):
+    limit, places = x + 2.0, np.arange(5)
+    r, e = np.maximum(z - limit, 0.1 * z), z[places]
+    limit -= 0.7
+    limit.fill(7.0)
+    places += 1
+    return np.sum(r * r) + np.sum(e * e) - np.sum(z * z)
+
+
 BEFORE = {
     "masks as factors": (masked, ()),
     "sums over nothing": (empty_groups, (np.zeros(0, dtype=int),)),
@@ -399,6 +418,8 @@ BEFORE = {
     "more leaves than fit": (many_leaves, (np.array([1.0, -2.0, 0.5]),)),
     "items of other blocks": (blocks, (np.array([1.0, -1.0, 1.0]),)),
     "a scalar that becomes a number": (widening, (3,)),
+    "an array changed after its use": (robust, (np.array([1.0, -2.0, 0.5, 3.0, -1.0]),)),
+    "an array changed in place": (changed_in_place, (np.array([1.0, -2.0, 0.5, -3.0, -1.0]),)),
 }
 
 
@@ -409,6 +430,7 @@ def test_what_has_gone_wrong_before(name):
     for z in np.random.default_rng(2).normal(size=(3, 5)):
         expected = naive.gradient(lambda x: float(function(x, *target.python_data)), z, step=1e-4)
         np.testing.assert_allclose(target.gradient(z), expected, rtol=1e-7, atol=1e-7)
+        assert math.isclose(target.value(z), float(function(z, *target.python_data)), rel_tol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -429,3 +451,16 @@ def test_steps_are_noticed(step):
     q = vi.MeanFieldGaussian([0.1], [1.0])
     assert vi.elbo_gradient(target, q, 4096, rng=0).method == "optimal_baseline"
     assert vi.Target(lambda z: -np.sum(z**2) + max(z[0], 0.0), 1).derivative.compiled.smooth
+
+
+def test_a_vector_that_would_nest_without_end_is_refused():
+    def recursion(z, x, n):
+        v = x
+        for _ in range(n):
+            v = v * 0.5 + z
+        return np.sum(v * v * z)
+
+    target = vi.Target(recursion, 4, (np.ones(4), 3))
+    assert not target.compiled.vectorised and "annot unify" in target.explain()
+    with pytest.raises(TypeError, match=r"cannot be differentiated: .*annot unify"):
+        target.gradient(np.ones(4))

@@ -11,14 +11,13 @@ import operator
 import numpy as np
 from numba import types
 from numba.core import errors
-from numba.core.imputils import impl_ret_borrowed
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
 from .. import functions
 from ..jit import template
 from .recorded import Number
-from .sequence import is_table, is_vector, item_type, length, same_length
+from .sequence import as_it_is, is_table, is_vector, item_type, keep, length, same_length
 from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, LaneVector, pack, part
 
 UNARY: list = [
@@ -125,9 +124,10 @@ def register(function, count):
     def lower(context, builder, sig, args):
         kind = sig.return_type
         sizes = [length(context, builder, a, v) for a, v in zip(kind.operands, args, strict=True)]
-        operands = {f"operand{k}": value for k, value in enumerate(args)}
-        lazy = pack(context, builder, kind, size=same_length(context, builder, sizes), **operands)
-        return impl_ret_borrowed(context, builder, kind, lazy)
+        size = same_length(context, builder, sizes)
+        captured = [(a, v, as_it_is(context, builder, a, v)) for a, v in zip(kind.operands, args, strict=True)]
+        operands = {f"operand{k}": taken for k, (_, _, taken) in enumerate(captured)}
+        return keep(context, builder, kind, pack(context, builder, kind, size=size, **operands), captured)
 
     for combination in operand_kinds(count):
         lower_builtin(function, *combination)(lower)

@@ -181,8 +181,36 @@ def get_slice(context, builder, sig, args):
 @lower_builtin(operator.getitem, LaneSequence, types.Array)
 def get_gather(context, builder, sig, args):
     size = length(context, builder, sig.args[1], args[1])
-    out = pack(context, builder, sig.return_type, size=size, sequence=args[0], indices=args[1])
-    return impl_ret_borrowed(context, builder, sig.return_type, out)
+    indices = as_it_is(context, builder, sig.args[1], args[1])
+    out = pack(context, builder, sig.return_type, size=size, sequence=args[0], indices=indices)
+    return keep(context, builder, sig.return_type, out, [(sig.args[1], args[1], indices)])
+
+
+def as_it_is(context, builder, kind, value):
+    """An array as it is now, for a lazy expression to read later: data as they are, anything else as a copy."""
+    if not isinstance(kind, types.Array) or not kind.mutable:
+        return value
+    array = struct(kind)(context, builder, value)
+    size = cgutils.unpack_tuple(builder, array.shape)[0]
+    fresh = types.Array(kind.dtype, 1, "C")
+    copy = arrayobj._empty_nd_impl(context, builder, fresh, [size])
+    with cgutils.for_range(builder, size) as loop:
+        old = array_item(context, builder, kind, value, loop.index)
+        to = cgutils.get_item_pointer(context, builder, fresh, copy, [loop.index])
+        arrayobj.store_item(context, builder, fresh, old, to)
+    out = struct(kind)(context, builder)
+    for name in ("meminfo", "parent", "nitems", "itemsize", "data", "shape", "strides"):
+        setattr(out, name, getattr(copy, name))
+    return out._getvalue()
+
+
+def keep(context, builder, kind, value, captured):
+    """A lazy value as the result of a lowering: it owns its operands, of which copies are its alone."""
+    value = impl_ret_borrowed(context, builder, kind, value)
+    for array_kind, given, taken in captured:
+        if taken is not given:
+            context.nrt.decref(builder, array_kind, taken)
+    return value
 
 
 @template(builtins.len)

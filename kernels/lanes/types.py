@@ -118,12 +118,18 @@ class LaneExpression(LaneSequence):
 
         if not isinstance(other, LaneExpression):
             return super().unify(typingctx, other)
-        if other.function is self.function:
+        if other.function is self.function and not (self.holds(other) or other.holds(self)):
             pairs = [typingctx.unify_pairs(a, b) for a, b in zip(self.operands, other.operands, strict=True)]
             return None if None in pairs else expression_type(typingctx, self.function, pairs)
 
+    def holds(self, other):
+        """Whether another expression is an operand somewhere within: ``v = v * 0.5 + z`` would grow without end."""
+        return any(a == other or isinstance(a, LaneExpression) and a.holds(other) for a in self.operands)
+
     def can_convert_to(self, typingctx, other):
-        if isinstance(other, LaneExpression) and other.function is self.function:
+        if not isinstance(other, LaneExpression) or self.holds(other) or other.holds(self):
+            return None
+        if other.function is self.function:
             pairs = zip(self.operands, other.operands, strict=True)
             if all(typingctx.can_convert(a, b) is not None for a, b in pairs):
                 return Conversion.safe
