@@ -101,6 +101,9 @@ def expression_type(typingctx, function, args):
     return LaneExpression(function, kept, sig.return_type)
 
 
+LaneExpression.of = staticmethod(expression_type)
+
+
 def operand_kinds(count):
     """Combinations of argument kinds with a sequence among them, or an array beside lanes."""
     kinds = (LaneSequence, types.Array, Number, Lanes, LaneMask, types.Number, types.Boolean)

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import impl_ret_new_ref
-from numba.core.typing.templates import AbstractTemplate, signature
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, bound_function, infer_getattr, signature
 from numba.extending import lower_builtin
 from numba.np import arrayobj
 
@@ -276,6 +276,18 @@ for function in (operator.matmul, np.dot):
     lower_builtin(function, types.Array, LaneSequence)(lower_array_first)
     lower_builtin(function, LaneSequence, types.Array)(dot_vectors)
     lower_builtin(function, LaneSequence, LaneSequence)(dot_vectors)
+
+
+@infer_getattr
+class DotMethod(AttributeTemplate):
+    key = LaneSequence
+
+    @bound_function("lanes.dot")
+    def resolve_dot(self, sequence, args, kws):
+        if len(args) == 1 and not kws and (isinstance(args[0], LaneSequence) or is_vector(args[0])):
+            recorded = is_recorded(sequence, args[0])
+            result = product_type(sequence, args[0]) if recorded else sequence.lanes
+            return signature(result, args[0], recvr=sequence)
 
 
 @lower_builtin("lanes.dot", LaneSequence, types.Any)

@@ -254,15 +254,6 @@ class SequenceAttributes(AttributeTemplate):
     def resolve_min(self, sequence, args, kws):
         return _method(sequence, args, kws)
 
-    @bound_function("lanes.dot")
-    def resolve_dot(self, sequence, args, kws):
-        if len(args) == 1 and not kws and (isinstance(args[0], LaneSequence) or is_vector(args[0])):
-            from .products import is_recorded, product_type
-
-            recorded = is_recorded(sequence, args[0])
-            result = product_type(sequence, args[0]) if recorded else sequence.lanes
-            return signature(result, args[0], recvr=sequence)
-
 
 def _method(sequence, args, kws):
     if not args and not kws:

@@ -1,5 +1,7 @@
 """Numba types of SIMD lanes and how they lie in registers and memory."""
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core.typeconv import Conversion
@@ -107,6 +109,8 @@ class LaneGather(LaneSequence):
 class LaneExpression(LaneSequence):
     """Lazy element-wise ``function(*operands)``; operands are sequences, 1-D arrays or scalars."""
 
+    of: Any = None  # (typing context, function, operands) -> LaneExpression or None: ``expression.expression_type``
+
     def __init__(self, function, operands, item):
         self.function, self.operands = function, tuple(operands)
         home = getattr(function, "__module__", "") or ""
@@ -114,13 +118,11 @@ class LaneExpression(LaneSequence):
 
     def unify(self, typingctx, other):
         """``z - s`` while Numba still takes s for a float, and when it has seen that s depends on z."""
-        from .expression import expression_type
-
         if not isinstance(other, LaneExpression):
             return super().unify(typingctx, other)
         if other.function is self.function and not (self.holds(other) or other.holds(self)):
             pairs = [typingctx.unify_pairs(a, b) for a, b in zip(self.operands, other.operands, strict=True)]
-            return None if None in pairs else expression_type(typingctx, self.function, pairs)
+            return None if None in pairs else self.of(typingctx, self.function, pairs)
 
     def holds(self, other):
         """Whether another expression is an operand somewhere within: ``v = v * 0.5 + z`` would grow without end."""
