@@ -20,9 +20,9 @@ from .rng import PILOT, SAMPLE, key_from
 PATHS = ("pathwise", "sticking_the_landing")
 ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", *PATHS)
 BASELINE_WORTHWHILE, BASELINE_LEAST = 1024, 64
-# What a draw costs when log p comes with its gradient, against log p alone: the median over the models of
-# benchmarks/test_value_and_grad.py, committed so that a choice is a function of its arguments
-PATH_COST = 3.0
+# What a draw costs when log p comes with its gradient, against score sums: the median over benchmarks/run-1-cpu.json,
+# committed so that a choice is a function of its arguments
+PATH_COST = 2.0
 
 
 def elbo_gradient(
@@ -58,7 +58,7 @@ def elbo_gradient(
         ``"sticking_the_landing"``: the same with the gradient of log p - log q and without the score of log q (Roeder,
         Wu and Duvenaud 2017, equation 8): no variance at all where q is the target.
         ``"auto"``: ``"optimal_baseline"`` from 1024 draws on, ``"leave_one_out"`` below.  From 4096 draws on a pilot of
-        256 draws compares it with the two pathwise ones, their cost counted three times, where the target has a
+        256 draws compares it with the two pathwise ones, their cost counted twice, where the target has a
         gradient and no step: a log p with comparisons, branches or ``floor`` on z stays with score gradients.  The
         result's ``method`` says which it was.
     atol : float, optional
