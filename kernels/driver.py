@@ -40,10 +40,15 @@ class Callee:
     def call(self, context, builder, kinds, values):
         """(whether it raised, its result)"""
         compiled = self.dispatcher.overloads[tuple(self.signature.args)]
-        context.active_code_library.add_linking_library(compiled.library)
         pairs = zip(values, kinds, self.signature.args, strict=True)
         values = [context.cast(builder, v, k, t) for v, k, t in pairs]
-        status, result = context.call_internal_no_propagate(builder, compiled.fndesc, self.signature, values)
+        # by its address: linked, it would be optimised and compiled to machine code a second time
+        described = compiled.fndesc
+        address = compiled.library.get_pointer_to_function(described.llvm_func_name)
+        convention = context.call_conv
+        kind = convention.get_function_type(described.restype, described.argtypes)
+        function = builder.inttoptr(WORD(address), kind.as_pointer())
+        status, result = convention.call_function(builder, function, described.restype, described.argtypes, values)
         return status.is_error, result
 
 
@@ -86,9 +91,12 @@ def c_function(prepare, kinds, step):
     with a status by ``stop(condition, status)``.  ``tile`` has the arguments by name, and the unpacked data.
     """
 
+    starts = []
+
     @intrinsic
     def run(typingctx, z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
         start = prepare(typingctx)
+        starts.append(start)
 
         def codegen(context, builder, sig, args):
             tile = Tile(*args, unpack(context, builder, kinds, args[3]))
@@ -112,6 +120,7 @@ def c_function(prepare, kinds, step):
     def density(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
         return run(z, dim, width, data, log_p, gradient, scratch, scratch_bytes)
 
+    density.starts = starts  # and with them the compiled functions, which are called by address
     return density
 
 
