@@ -72,9 +72,8 @@ def caption(run):
 
 
 def section(run):
-    tables = [table(run)]
-    if any(group.startswith("compile: ") for group in groups(run)):
-        tables.append(table(run, compiling=True))
+    kinds = sorted({group.startswith("compile: ") for group in groups(run)})
+    tables = [table(run, compiling) for compiling in kinds]
     return "\n\n".join([*tables, caption(run)]) + "\n"
 
 
