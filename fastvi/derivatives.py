@@ -9,7 +9,7 @@ from .kernels import density, memo, pool, scratch
 from .kernels.points import evaluate
 
 BLOCK = 960  # points that a thread takes at a time: whole tiles
-CARE, SMALL, RAISED = 3, 2, 1  # statuses of the C contract
+CARE, SMALL = 3, 2  # statuses of the C contract
 AGREE = 1e-6
 
 

@@ -90,6 +90,15 @@ def checked_result(kind, *wanted):
         raise errors.NumbaTypeError(f"the log density returned {kind}, not a number")
 
 
+def put_value(context, builder, density, arguments, draws, tile, first, stop, kind):
+    """Call a density for some draws and store what it returns as ``kind``: Lanes, or one float64."""
+    raised, value = density.call(context, builder, arguments, [draws, *tile.data])
+    stop(raised, RAISED)
+    value = context.cast(builder, value, density.result, kind)
+    place = builder.gep(tile.log_p, [first])
+    builder.store(value, place) if kind == types.float64 else store(builder, kind, value, place)
+
+
 def in_lanes(function, kinds):
     """A C function that computes 32 draws at a time."""
     if assigns_items(function):
@@ -104,10 +113,7 @@ def in_lanes(function, kinds):
         def start(context, builder, tile):
             def group(first, stop):
                 view = view_of(context, builder, arguments[0], tile, first)
-                raised, value = density.call(context, builder, arguments, [view, *tile.data])
-                stop(raised, RAISED)
-                value = context.cast(builder, value, density.result, lanes)
-                store(builder, lanes, value, builder.gep(tile.log_p, [first]))
+                put_value(context, builder, density, arguments, view, tile, first, stop, lanes)
 
             return group, nothing
 
@@ -129,10 +135,7 @@ def draw_by_draw(function, kinds):
 
             def group(first, stop):
                 copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, ir.IntType(64)(1))
-                raised, value = density.call(context, builder, arguments, [draw, *tile.data])
-                stop(raised, RAISED)
-                value = context.cast(builder, value, density.result, types.float64)
-                builder.store(value, builder.gep(tile.log_p, [first]))
+                put_value(context, builder, density, arguments, draw, tile, first, stop, types.float64)
 
             return group, lambda: context.nrt.decref(builder, arguments[0], draw)
 

@@ -15,7 +15,7 @@ from .driver import RAISED, Callee, c_function
 from .helpers import assigns_items, helper_may_step, with_helpers
 from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes
-from .lanes.edges import edges_of, value_of
+from .lanes.edges import edges_of, value_of, where
 from .lanes.recorded import Leaf, Number, Recorded
 from .lanes.sequence import store
 from .lanes.tables import with_tables
@@ -79,11 +79,8 @@ def start_back(context, builder, kind, result):
     """Give the result of a density the adjoint 1."""
     if isinstance(kind, Number):
         edges = edges_of(context, builder, kind, result)
-        if edges.certain:
+        with where(builder, edges.tape, edges.certain):
             edges.spend()
-        else:
-            with builder.if_then(builder.icmp_signed("!=", edges.tape, number(0))):
-                edges.spend()
 
 
 def new_tape(builder, lanes, tile):

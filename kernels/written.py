@@ -13,7 +13,18 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.cpython import slicing
 from numba.extending import lower_builtin, register_model
 
-from .density import LANE_WIDTH, USERS, Compiled, DensityError, checked_result, explain_error, nothing, quietly, view_of
+from .density import (
+    LANE_WIDTH,
+    USERS,
+    Compiled,
+    DensityError,
+    checked_result,
+    explain_error,
+    nothing,
+    put_value,
+    quietly,
+    view_of,
+)
 from .driver import RAISED, WORD, Callee, c_function, copy_column, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import template
@@ -138,10 +149,7 @@ def in_lanes(functions, kinds):
         def start(context, builder, tile):
             def group(first, stop):
                 view = view_of(context, builder, arguments[0], tile, first)
-                raised, value = density.call(context, builder, arguments, [view, *tile.data])
-                stop(raised, RAISED)
-                value = context.cast(builder, value, density.result, lanes)
-                store(builder, lanes, value, builder.gep(tile.log_p, [first]))
+                put_value(context, builder, density, arguments, view, tile, first, stop, lanes)
                 with builder.if_then(asked(builder, tile)):
                     place = builder.gep(tile.gradient, [first])
                     slope = pack(context, builder, out, data=place, stride=tile.width, size=tile.dim)
@@ -173,10 +181,7 @@ def draw_by_draw(functions, kinds):
 
             def group(first, stop):
                 copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, WORD(1))
-                raised, value = density.call(context, builder, arguments, [draw, *tile.data])
-                stop(raised, RAISED)
-                value = context.cast(builder, value, density.result, types.float64)
-                builder.store(value, builder.gep(tile.log_p, [first]))
+                put_value(context, builder, density, arguments, draw, tile, first, stop, types.float64)
                 with builder.if_then(asked(builder, tile)):
                     with cgutils.for_range(builder, tile.dim) as loop:
                         builder.store(ir.Constant(ir.DoubleType(), math.nan), builder.gep(slope_place, [loop.index]))

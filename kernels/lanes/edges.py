@@ -1,6 +1,7 @@
 """From an expression to the tape: its partial derivatives, one for each variable it depends on."""
 
 import operator
+from contextlib import nullcontext
 
 from llvmlite import ir
 from numba import types
@@ -49,7 +50,7 @@ class Edges:
 
     def __init__(self, context, builder, lanes, check=True):
         self.context, self.builder, self.lanes, self.check = context, builder, lanes, check
-        self.found: dict[int, list] = {}  # id of the LLVM value of an address -> [address, partial]
+        self.found: dict[int, list] = {}  # by id of the address: [address, partial, if it may be a constant's]
         self.tape, self.certain = None, False
 
     def take(self, kind, value, factor=1.0, mask=None):
@@ -125,13 +126,12 @@ class Edges:
         self.tape = tape if self.tape is None else builder.or_(self.tape, tape)
         if isinstance(kind, Recorded) and self.check:
             checked(builder, tape, adjoint, part(context, builder, kind, value, "version"))
-        # the key is the identity of ``adjoint``, so it must stay alive
-        self.found[key] = [adjoint, factor, isinstance(kind, Recorded), adjoint]
+        self.found[key] = [adjoint, factor, isinstance(kind, Recorded)]
 
     def of_kind(self, spread):
         """The (address, partial) pairs with lanes for partials, or with numbers; constants go to a sink."""
         out = []
-        for address, factor, may_be_constant, _ in self.found.values():
+        for address, factor, may_be_constant in self.found.values():
             if isinstance(factor, float):
                 factor = self._traced(ir.Constant(DOUBLE, factor))
             if isinstance(factor.value.type, ir.VectorType) == spread:
@@ -168,6 +168,11 @@ def checked(builder, tape, adjoint, version):
             write(builder, number(STALE), tape, FLAG)
 
 
+def where(builder, tape, certain):
+    """``with where(…):`` code that runs where there is a tape: variables may all be constants."""
+    return nullcontext() if certain else builder.if_then(builder.icmp_signed("!=", tape, number(0)))
+
+
 def edges_of(context, builder, kind, value):
     edges = Edges(context, builder, kind.lanes)
     edges.take(kind, value)
@@ -186,11 +191,8 @@ def materialise(context, builder, source, target, value):
         edges.push(new, fresh=True)
         builder.store(new, adjoint)
 
-    if edges.certain:
+    with where(builder, edges.tape, edges.certain):
         record()
-    else:  # of variables that may all be constants
-        with builder.if_then(builder.icmp_signed("!=", edges.tape, number(0))):
-            record()
     return pack(
         context,
         builder,
@@ -236,7 +238,7 @@ def add_in_place(context, builder, kind, total, sign, term_kind, term):
 
     def record():
         checked_here = builder.icmp_signed("==", old, number(0))
-        for address, _, may_be_itself, _ in edges.found.values():
+        for address, _, may_be_itself in edges.found.values():
             if may_be_itself:  # total += total * z: the old total is asked for too
                 checked_here = builder.or_(checked_here, builder.icmp_signed("==", old, address))
         with builder.if_else(checked_here, likely=False) as (then, otherwise):
@@ -252,11 +254,8 @@ def add_in_place(context, builder, kind, total, sign, term_kind, term):
                 write(builder, builder.load(next_version), builder.sub(old, number(LINE)))
         edges.push(builder.load(adjoint), fresh=False)
 
-    if edges.certain:
+    with where(builder, edges.tape, edges.certain):
         record()
-    else:
-        with builder.if_then(builder.icmp_signed("!=", edges.tape, number(0))):
-            record()
     return pack(
         context,
         builder,

@@ -12,9 +12,9 @@ from numba.core import cgutils
 from ..primitive import Traced, constant
 from . import tape as tapes
 from .borrowed import lasting, lasting_copy
-from .edges import Edges, edges_of
+from .edges import Edges, edges_of, where
 from .expression import expression_type
-from .products import tape_of, where
+from .products import tape_of
 from .recorded import Expression, Number, Recorded
 from .sequence import is_vector, item, item_type, length, total_type
 from .tape import I64, number

@@ -1,7 +1,6 @@
 """Sums, extremes and products of recorded sequences: few statements on the tape for many operations."""
 
 import operator
-from contextlib import nullcontext
 
 from llvmlite import ir
 from numba import types
@@ -13,7 +12,7 @@ from numba.np import arrayobj
 from ..primitive import constant
 from . import tape as tapes
 from .borrowed import address_of, lasting, lasting_copy
-from .edges import edges_of, value_of
+from .edges import edges_of, value_of, where
 from .recorded import Expression, Leaf, Number, Recorded
 from .registry import call
 from .sequence import INTP, is_table, item, item_type, length, rows_of, same_length, store, struct, total_type
@@ -54,11 +53,6 @@ def any_tape(context, builder, kind, value):
         x = item(context, builder, kind, value, loop.index)
         builder.store(builder.or_(builder.load(tape), part(context, builder, kind.item, x, "tape")), tape)
     return builder.load(tape)
-
-
-def where(builder, tape, certain):
-    """``with where(…):`` code that runs where there is a tape."""
-    return nullcontext() if certain else builder.if_then(builder.icmp_signed("!=", tape, number(0)))
 
 
 def recorded_sum(context, builder, kind, value):
