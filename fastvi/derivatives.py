@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import checks
-from .kernels import density, memo, pool, scratch
+from .kernels import density, driver, memo, pool, scratch
 from .kernels.points import evaluate
 
 BLOCK = 960  # points that a thread takes at a time: whole tiles
-CARE, SMALL = 3, 2  # statuses of the C contract
 AGREE = 1e-6
 
 
@@ -60,7 +59,7 @@ def over_points(compiled, target, points, log_p, gradient, num_threads) -> int:
             status, first = kernel(
                 points, first, last, compiled.address, target.words_address, stop, log_p, gradient, memory
             )
-            if status != SMALL:
+            if status != driver.SCRATCH_SMALL:
                 break
             memory = scratch.grow()
         if status:
@@ -146,7 +145,7 @@ class Derivative:
         """(log p, gradient) at points (n, dim), shapes (n,) and (n, dim); None where the density raised."""
         log_p, gradient = np.empty(len(points)), np.empty(points.shape)
         status = over_points(self.compiled, self.target, points, log_p, gradient, num_threads)
-        if status == CARE and self.target.callback is None:
+        if status == driver.NEEDS_CARE and self.target.callback is None:
             self.take_care()
             return self.evaluate(points, num_threads)
         return None if status else (log_p, gradient)

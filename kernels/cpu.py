@@ -12,6 +12,8 @@ from numba import types
 
 from . import full_rank, mean_field, moments, normal, score
 from .density import LANE_WIDTH
+from .driver import NEEDS_CARE as CARE
+from .driver import SCRATCH_SMALL
 from .jit import call_density, kernel, routine, source_stamp
 from .score import centre_of
 
@@ -187,7 +189,7 @@ def path_sweep(family_name: str):
                 status = call_density(
                     density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
                 )
-                if status == 2 or status == 3:
+                if status == SCRATCH_SMALL or status == CARE:
                     return status + 1, which
                 if status != 0:
                     rows[which, moments.RAISED] = first + 1.0

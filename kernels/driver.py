@@ -12,7 +12,7 @@ from numba.np import arrayobj
 
 REAL = types.CPointer(types.float64)
 SIGNATURE = types.int64(REAL, types.int64, types.int64, types.int64, REAL, REAL, types.int64, types.int64)
-FINE, RAISED = 0, 1  # what it returns
+FINE, RAISED, SCRATCH_SMALL, NEEDS_CARE = range(4)  # what it returns; the last two of gradients only
 WORD = ir.IntType(64)
 
 

@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 
 from .density import LANE_WIDTH, USERS, Compiled, DensityError, checked_result, explain_error, nothing, quietly
-from .driver import RAISED, Callee, c_function
+from .driver import NEEDS_CARE, RAISED, SCRATCH_SMALL, Callee, c_function
 from .helpers import assigns_items, helper_may_step, with_helpers
 from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes
@@ -21,8 +21,6 @@ from .lanes.sequence import store
 from .lanes.tables import with_tables
 from .lanes.tape import FLAG, LINE, SINK, STOP, TOP, WORDS, number, write
 from .lanes.types import pack
-
-SCRATCH_SMALL, NEEDS_CARE = 2, 3  # statuses beside 0 and 1; NEEDS_CARE asks for additions that are not in place
 
 
 def recorded(function, kinds, width, in_place, tables):
