@@ -53,15 +53,13 @@ def over_points(compiled, target, points, log_p, gradient, num_threads) -> int:
     points.flags.writeable = False
 
     def call(first, last):
-        first, last = first * BLOCK, min(len(points), last * BLOCK)
-        memory = scratch.buffer()
-        while True:
-            status, first = kernel(
-                points, first, last, compiled.address, target.words_address, stop, log_p, gradient, memory
-            )
-            if status != driver.SCRATCH_SMALL:
-                break
-            memory = scratch.grow()
+        last = min(len(points), last * BLOCK)
+
+        def points_from(first, memory):
+            where = compiled.address, target.words_address, stop
+            return kernel(points, first, last, *where, log_p, gradient, memory)
+
+        status, _ = scratch.with_room(points_from, first * BLOCK, driver.SCRATCH_SMALL)
         if status:
             found.append(status)
         return bool(status)

@@ -100,12 +100,11 @@ def sweep(
         def call(first, last):
             if not paths:
                 return kernel(*what, first, last, *where) == cpu.RAISED
-            memory = scratch.buffer()
-            while True:
-                status, first = kernel(*what, first, last, *where, gradient == "sticking_the_landing", memory)
-                if status != cpu.NEEDS_SCRATCH:
-                    break
-                memory = scratch.grow()
+
+            def leaves_from(first, memory):
+                return kernel(*what, first, last, *where, gradient == "sticking_the_landing", memory)
+
+            status, first = scratch.with_room(leaves_from, first, cpu.NEEDS_SCRATCH)
             if status == cpu.NEEDS_CARE:
                 careless.append(first)
             return status in (cpu.RAISED, cpu.NEEDS_CARE)

@@ -32,3 +32,16 @@ def grow() -> np.ndarray:
         )
     _local.buffer = np.empty(min(4 * size, MAX_BYTES) // 8)
     return _local.buffer
+
+
+def with_room(call, first, small):
+    """``call(first, memory) -> (status, where it stopped)``, again from there with more memory while it says ``small``.
+
+    Returns its last answer.
+    """
+    memory = buffer()
+    while True:
+        status, first = call(first, memory)
+        if status != small:
+            return status, first
+        memory = grow()
