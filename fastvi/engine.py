@@ -9,11 +9,14 @@ from .derivatives import threads
 from .errors import NonFiniteError
 from .families import Gaussian
 from .kernels import cpu, density, moments, path, pool, score, scratch
+from .kernels import surrogate as surrogate_kernel
 from .target import Target
 
 # To enter a compiled sweep and leave it, and to draw one normal at the very least: where work runs depends on these,
 # its result does not.
 CALL_SECONDS, NORMAL_SECONDS = 8e-6, 1e-9
+NO_WEIGHTS, NO_TERMS = np.empty(0), surrogate_kernel.padded(np.empty(0), np.empty(0))
+NO_LINES = np.empty(0), np.empty((0, 0))
 
 
 class Sweep(NamedTuple):
@@ -65,11 +68,25 @@ def reporter(progress, num_samples, leaf):
 
 
 def sweep(
-    target, q, num_samples, key, stream, *, gradient=None, num_threads=None, progress=False, pilot=False
+    target,
+    q,
+    num_samples,
+    key,
+    stream,
+    *,
+    gradient=None,
+    surrogate=None,
+    first_draw=0,
+    weights=None,
+    num_threads=None,
+    progress=False,
+    pilot=False,
 ) -> Sweep:
-    """Sweep the draws 0 … num_samples - 1 of a stream.  A ``pilot`` is not judged: NaN is left to the real sweep.
+    """Sweep the draws first_draw … first_draw + num_samples - 1 of a stream.
 
-    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.
+    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.  A
+    ``surrogate`` is taken off log w, or off the gradient.  ``weights`` is an array (num_samples,) for log w itself.  A
+    ``pilot`` is not judged: NaN is left to the real sweep.
 
     Raises
     ------
@@ -90,10 +107,25 @@ def sweep(
     try:
         trusted = target.derivative.trusted if paths else target.trusted
         compiled = trusted(lambda: q.sample(2, rng=key))
-        kernel = cpu.path_sweep(q.family) if paths else cpu.sweep(q.family, gradient is not None)
+        followed = surrogate is not None
+        kernel = cpu.path_sweep(q.family, followed) if paths else cpu.sweep(q.family, bool(gradient), followed)
         lane_width = density.LANE_WIDTH if compiled.vectorised else 1
-        what = (*q.arrays, q.dim, np.uint64(key.word), stream, num_samples, plan.tile, plan.leaf, lane_width)
+        what = (
+            *q.arrays,
+            q.dim,
+            np.uint64(key.word),
+            stream,
+            first_draw,
+            num_samples,
+            plan.tile,
+            plan.leaf,
+            lane_width,
+        )
         where = (compiled.address, target.words_address, stop, rows, sums)
+        if paths:
+            where = (*where, gradient == "sticking_the_landing", *(surrogate.arrays if surrogate else NO_LINES))
+        else:
+            where = (*where, NO_WEIGHTS if weights is None else weights, *(surrogate.arrays if surrogate else NO_TERMS))
 
         careless = []
 
@@ -102,14 +134,14 @@ def sweep(
                 return kernel(*what, first, last, *where) == cpu.RAISED
 
             def leaves_from(first, memory):
-                return kernel(*what, first, last, *where, gradient == "sticking_the_landing", memory)
+                return kernel(*what, first, last, *where, memory)
 
             status, first = scratch.with_room(leaves_from, first, cpu.NEEDS_SCRATCH)
             if status == cpu.NEEDS_CARE:
                 careless.append(first)
             return status in (cpu.RAISED, cpu.NEEDS_CARE)
 
-        rate = target.rates.get((q.family, gradient))
+        rate = target.rates.get((q.family, gradient, surrogate is None))
         expected = None if rate is None else rate * num_samples
         seconds = pool.run(plan.leaves, call, stop, threads(num_threads), expected, report)
     except KeyboardInterrupt as interrupt:
@@ -121,10 +153,10 @@ def sweep(
         raise RuntimeError(f"{target.name}: the C function returned 3, which the contract does not know")
     if careless:
         target.derivative.take_care()
-        options = dict(gradient=gradient, num_threads=num_threads, progress=progress, pilot=pilot)
-        return sweep(target, q, num_samples, key, stream, **options)
+        options = dict(gradient=gradient, surrogate=surrogate, first_draw=first_draw, pilot=pilot)
+        return sweep(target, q, num_samples, key, stream, **options, num_threads=num_threads, progress=progress)
     seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
-    target.rates[q.family, gradient] = seconds if rate is None else min(rate, seconds)
+    target.rates[q.family, gradient, surrogate is None] = seconds if rate is None else min(rate, seconds)
     result = merged(rows, sums)
     if result.total[moments.RAISED]:
         raise_again(target, q, key, stream, int(result.total[moments.RAISED]) - 1, plan.tile)
@@ -144,6 +176,12 @@ def merged(rows, sums) -> Sweep:
     total = np.empty(moments.COLUMNS)
     cpu.merger()(rows, total)
     return Sweep(total, rows, sums)
+
+
+def partial(interrupt) -> Sweep:
+    """The sweep that an interrupt stopped, of no draws where it came before the first."""
+    found = getattr(interrupt, "partial", None)
+    return found if isinstance(found, Sweep) else merged(np.zeros((1, moments.COLUMNS)), np.zeros((0, 0, 0)))
 
 
 def draw_of(q, key, stream, index) -> np.ndarray:

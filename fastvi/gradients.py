@@ -9,20 +9,19 @@ import math
 
 import numpy as np
 
-from . import checks, engine
-from .elbo import PILOT_SAMPLES, PILOT_WORTHWHILE, common, enough_samples, estimate, sample_limit
+from . import checks, engine, pilots
+from .elbo import PILOT_WORTHWHILE, SURROGATES, common, enough_samples, estimate, sample_limit
 from .estimates import GradientEstimate
 from .kernels import cpu, moments
 from .kernels.score import FFSS, FS, FSS, SS, S
 from .pathwise import path_estimate
+from .pilots import Candidate, cheapest
 from .rng import PILOT, SAMPLE, key_from
 
-PATHS = ("pathwise", "sticking_the_landing")
-ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", *PATHS)
+PATHS = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
+ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic", *PATHS)
 BASELINE_WORTHWHILE, BASELINE_LEAST = 1024, 64
-# What a draw costs when log p comes with its gradient, against score sums: the median over benchmarks/run-1-cpu.json,
-# committed so that a choice is a function of its arguments
-PATH_COST = 2.0
+AFTER_FIT = 2**40  # where the pilot's draws begin that no surrogate was fitted to
 
 
 def elbo_gradient(
@@ -44,7 +43,8 @@ def elbo_gradient(
 
     Parameters
     ----------
-    estimator : {"auto", "score", "leave_one_out", "optimal_baseline", "pathwise", "sticking_the_landing"}
+    estimator : {"auto", "score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic", "pathwise",
+                 "sticking_the_landing", "pathwise_quadratic"}
         ``"score"``: the mean of f s.
         ``"leave_one_out"``: each draw's baseline is the mean of f over the others, which makes
         sum (f - mean f) s / (S - 1); a constant in log p has no effect (Kool, van Hoof and Welling 2019, equation 8;
@@ -57,10 +57,14 @@ def elbo_gradient(
         and Welling 2014, equation 10).  It needs a log p that is continuous in z.
         ``"sticking_the_landing"``: the same with the gradient of log p - log q and without the score of log q (Roeder,
         Wu and Duvenaud 2017, equation 8): no variance at all where q is the target.
-        ``"auto"``: ``"optimal_baseline"`` from 1024 draws on, ``"leave_one_out"`` below.  From 4096 draws on a pilot of
-        256 draws compares it with the two pathwise ones, their cost counted twice, where the target has a
-        gradient and no step: a log p with comparisons, branches or ``floor`` on z stays with score gradients.  The
-        result's ``method`` says which it was.
+        ``"diagonal"``, ``"quadratic"``, ``"cubic"``: the polynomial of :func:`elbo` taken off f, its part of the
+        gradient in closed form, and ``"leave_one_out"`` on what is left.  They need no gradient of log p.
+        ``"pathwise_quadratic"``: straight lines in eps, fitted to the gradient of log p on a pilot, taken off it
+        (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed choices of such lines.
+        ``"auto"``: ``"optimal_baseline"`` from 1024 draws on, ``"leave_one_out"`` below.  From 4096 draws on a pilot
+        compares variance times operations of all of the above; the pathwise ones count twice, and only where the
+        target has a gradient and no step: a log p with comparisons, branches or ``floor`` on z stays with score
+        gradients.  The result's ``method`` says which it was.
     atol : float, optional
         the standard error that the largest coordinate's is to reach
 
@@ -84,34 +88,67 @@ def elbo_gradient(
         raise ValueError(f"num_samples: expected at least {least} for estimator={method!r}, got {num_samples}")
     key = key_from(rng)
 
-    def run(count, stream, **options):
-        kind = method if method in PATHS else "score"
-        return engine.sweep(target, q, count, key, stream, gradient=kind, num_threads=num_threads, **options)
-
+    surrogate = None
     try:
-        if estimator == "auto" and num_samples >= PILOT_WORTHWHILE and continuous(target, q, key):
-            variances = {}
-            for method in (*PATHS, "optimal_baseline"):
-                pilot = gradient_estimate(run(PILOT_SAMPLES, PILOT, pilot=True), q, method, key)
-                variances[method] = float(np.sum(pilot.standard_error**2)) * (PATH_COST if method in PATHS else 1.0)
-            method = min(variances, key=lambda m: variances[m] if variances[m] == variances[m] else math.inf)
-        if atol is not None:
-            pilot = gradient_estimate(run(max(2, num_samples), PILOT, pilot=True), q, method, key)
-            largest = float(np.max(pilot.standard_error))
-            num_samples = enough_samples(largest**2 * pilot.num_samples, pilot.num_samples, atol, limit)
-            if estimator == "auto" and method not in PATHS and num_samples >= BASELINE_WORTHWHILE:
-                method = "optimal_baseline"  # whose errors are no larger than the pilot's
-        result = run(num_samples, SAMPLE, progress=progress)
+        best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, estimator == "auto")
+        method, surrogate = best.method, best.surrogate
+        options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress)
+        result = engine.sweep(target, q, num_samples, key, SAMPLE, gradient=kind(method), **options)
     except KeyboardInterrupt as interrupt:
-        interrupt.partial = gradient_estimate(interrupt.partial, q, method, key, atol)  # type: ignore[attr-defined]
+        partial = engine.partial(interrupt)
+        interrupt.partial = gradient_estimate(partial, q, method, key, atol, surrogate)  # type: ignore[attr-defined]
         raise
-    return gradient_estimate(result, q, method, key, atol)
+    return gradient_estimate(result, q, method, key, atol, surrogate)
 
 
-def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
+def kind(method) -> str:
+    """The sums that a method needs from the sweep."""
+    return {"pathwise_quadratic": "pathwise"}.get(method, method) if method in PATHS else "score"
+
+
+def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) -> tuple[Candidate, int]:
+    """The candidate that an estimator stands for, after a pilot where it needs one, and the draws for ``atol``."""
+
+    best, least = Candidate(method, None), max(2, num_samples)
+    if method in SURROGATES or method == "pathwise_quadratic":
+        score = method in SURROGATES
+        options = dict(score=score, paths=() if score else (method,))
+        levels = SURROGATES.get(method, ())
+        best = cheapest(pilots.gradient_candidates(target, q, key, levels, least, num_threads, **options))
+    elif auto and num_samples >= PILOT_WORTHWHILE:
+        levels = pilots.affordable(SURROGATES["auto"], q.dim, num_samples, q.family)
+        paths = PATHS if continuous(target, q, key) else ()
+        if levels or paths:
+            found = pilots.gradient_candidates(target, q, key, levels, least, num_threads, paths=paths)
+            best = cheapest(found)
+            if best.method == "leave_one_out":
+                best = Candidate(method, None)
+    if atol is None:
+        return best, num_samples
+    sweep = engine.sweep(
+        target,
+        q,
+        least,
+        key,
+        PILOT,
+        gradient=kind(best.method),
+        surrogate=best.surrogate,
+        first_draw=AFTER_FIT,
+        pilot=True,
+        num_threads=num_threads,
+    )
+    found = gradient_estimate(sweep, q, best.method, key, None, best.surrogate)
+    largest = float(np.max(found.standard_error)) ** 2 * sweep.num_samples
+    num_samples = enough_samples(Candidate(best.method, None, largest, 1.0, sweep.num_samples), atol, least, limit)
+    if auto and best.method == "leave_one_out" and num_samples >= BASELINE_WORTHWHILE:
+        best = Candidate("optimal_baseline", None)  # whose errors are no larger than the pilot's
+    return best, num_samples
+
+
+def gradient_estimate(sweep, q, method, key, atol=None, surrogate=None) -> GradientEstimate:
     """Read the gradient off a sweep."""
     if method in PATHS:
-        result = path_estimate(sweep, q, method, key)
+        result = path_estimate(sweep, q, method, key, surrogate)
         if atol is not None:
             converged = bool(np.max(result.standard_error) <= atol)
             result = dataclasses.replace(result, elbo=dataclasses.replace(result.elbo, converged=converged))
@@ -123,8 +160,10 @@ def gradient_estimate(sweep, q, method, key, atol=None) -> GradientEstimate:
     if not math.isfinite(value.value) or (sweep.num_samples < 2 and method != "score"):
         gradient = error = np.full(len(places), math.nan)
     else:
-        gradient, variance = FORMULAS[method](*centred(sweep, method))
+        gradient, variance = FORMULAS.get(method, leave_one_out)(*centred(sweep, method))
         gradient = gradient[places] * units
+        if surrogate is not None:
+            gradient = gradient + surrogate.gradient(q)
         error = np.sqrt(np.maximum(variance[places], 0.0) / sweep.num_samples) * units
     if atol is not None:
         value = dataclasses.replace(value, converged=bool(np.max(error) <= atol))

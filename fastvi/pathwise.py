@@ -15,7 +15,7 @@ from .kernels import cpu, moments
 from .kernels.path import MEAN, SQUARES
 
 
-def path_estimate(sweep, q, method, key) -> GradientEstimate:
+def path_estimate(sweep, q, method, key, lines=None) -> GradientEstimate:
     """Read the gradient off a sweep of pathwise sums."""
     places, units, entropy = cpu.FAMILIES[q.family].path_layout(q.scale)
     value = estimate(sweep, q, "plain", key)
@@ -25,8 +25,10 @@ def path_estimate(sweep, q, method, key) -> GradientEstimate:
     mean, squares = merged(sweep)
     n = sweep.num_samples
     gradient = mean[places] * units
-    if method == "pathwise":
+    if method != "sticking_the_landing":
         gradient = gradient + entropy
+    if lines is not None:
+        gradient = gradient + lines.gradient(q)
     spread = squares[places] / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
     return GradientEstimate(value, gradient, np.sqrt(spread / n) * units, method)
 

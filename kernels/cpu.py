@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from . import full_rank, mean_field, moments, normal, score
+from . import full_rank, mean_field, moments, normal, score, surrogate
 from .density import LANE_WIDTH
 from .driver import NEEDS_CARE as CARE
 from .driver import SCRATCH_SMALL
 from .jit import call_density, kernel, routine, source_stamp
 from .score import centre_of
+from .triangular import next_four
 
 FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
 TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
@@ -69,19 +70,19 @@ def columns(tile, height, width):
 
 F8, I8, U8 = types.float64, types.int64, types.uint64
 STATE = types.float64[:, ::1], types.float64[:, :, ::1]
+READ = types.Array(F8, 1, "C", readonly=True), types.Array(F8, 2, "C", readonly=True)
 
 
 def _signature(family):
     scale = types.Array(F8, family.SCALE_NDIM, "C", readonly=True)
-    loc = types.Array(F8, 1, "C", readonly=True)
-    sample = [loc, scale, I8, U8, U8]
-    leaves = [I8, I8, I8, I8, I8, I8]
+    sample = [READ[0], scale, I8, U8, U8]
+    leaves = [I8] * 7
     return types.int64(*sample, *leaves, I8, I8, types.int64[::1], *STATE)
 
 
 @functools.cache
-def sweep(family_name: str, gradient: bool):
-    """The compiled sweep of one family, with or without score sums."""
+def sweep(family_name: str, gradient: bool, surrogate_: bool = False):
+    """The compiled sweep of one family, with or without score sums, with or without a surrogate."""
     family, stamp = FAMILIES[family_name], source_stamp()
 
     def sweep_leaves(
@@ -90,6 +91,7 @@ def sweep(family_name: str, gradient: bool):
         dim,
         key,
         stream,
+        offset,
         num_samples,
         tile,
         leaf,
@@ -101,13 +103,22 @@ def sweep(family_name: str, gradient: bool):
         stop,
         rows,
         sums,
+        weights,
+        linear,
+        squares,
+        pairs,
+        cubic,
     ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         height = family.rows(dim)
-        eps, z = aligned(height, tile), aligned(height, tile)
+        blocks = next_four(dim) if surrogate_ else height
+        terms = linear, squares, pairs, cubic
+        eps, z = aligned(blocks, tile), aligned(height, tile)
         half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
+        if surrogate_:
+            space = surrogate.workspace(terms, tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_leaf, last_leaf):
             centre = 0.0
@@ -117,16 +128,23 @@ def sweep(family_name: str, gradient: bool):
                     return STOPPED
                 count = min(tile, end - first)
                 width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
-                e, x = columns(eps, height, width), columns(z, height, width)
-                normal.fill(e, dim, first, stream, key, words)
+                padded, x = columns(eps, blocks, width), columns(z, height, width)
+                e = padded[:height]
+                normal.fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
                 status = call_density(density, x, dim, width, data, log_p, 0, 0, 0)
                 if status != 0:
-                    rows[which, moments.RAISED] = first + 1.0
+                    rows[which, moments.RAISED] = offset + first + 1.0
                     return RAISED
                 for j in range(width):
                     log_w[j] = log_p[j] + (half_square[j] + normaliser)
-                moments.add_tile(rows[which], log_w, log_p, count, first)
+                if weights.size > 0:
+                    for j in range(count):
+                        weights[first + j] = log_w[j]
+                if surrogate_:
+                    padded[height:] = 0.0
+                    surrogate.subtract(terms, padded, space, log_w)
+                moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if gradient:
                     if first == which * leaf:
                         centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
@@ -135,12 +153,14 @@ def sweep(family_name: str, gradient: bool):
                     family.add_scores(loc, scale, e, log_w, count, work, sums[which])
         return FINISHED
 
-    return kernel(_signature(family), sweep_leaves)
+    signature = _signature(family)
+    return kernel(signature.return_type(*signature.args, F8[::1], *READ[:1] * 2, *READ[1:] * 2), sweep_leaves)
 
 
 @functools.cache
-def path_sweep(family_name: str):
-    """The compiled sweep of one family with sums of pathwise gradients; ``stick`` for sticking the landing.
+def path_sweep(family_name: str, surrogate_: bool = False):
+    """The compiled sweep of one family with sums of pathwise gradients, with or without a surrogate; ``stick`` for
+    sticking the landing.
 
     It returns (status, leaf): where a density asks for something, the leaf that is to be done again.
     """
@@ -152,6 +172,7 @@ def path_sweep(family_name: str):
         dim,
         key,
         stream,
+        offset,
         num_samples,
         tile,
         leaf,
@@ -164,11 +185,14 @@ def path_sweep(family_name: str):
         rows,
         sums,
         stick,
+        offsets,
+        slopes,
         scratch,
     ):
         stamp  # noqa: B018
         height = family.rows(dim)
-        eps, z, gradient = aligned(height, tile), aligned(height, tile), aligned(dim, tile)
+        blocks = next_four(dim) if surrogate_ else height
+        eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(blocks, tile)
         half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
@@ -182,8 +206,13 @@ def path_sweep(family_name: str):
                     return STOPPED, which
                 count = min(tile, end - first)
                 width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
-                e, x, g = columns(eps, height, width), columns(z, height, width), columns(gradient, dim, width)
-                normal.fill(e, dim, first, stream, key, words)
+                padded, x, whole = (
+                    columns(eps, blocks, width),
+                    columns(z, height, width),
+                    columns(gradient, blocks, width),
+                )
+                e, g = padded[:height], whole[:dim]
+                normal.fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
                 g[:] = np.nan  # what a callback leaves out is not a number
                 status = call_density(
@@ -192,17 +221,21 @@ def path_sweep(family_name: str):
                 if status == SCRATCH_SMALL or status == CARE:
                     return status + 1, which
                 if status != 0:
-                    rows[which, moments.RAISED] = first + 1.0
+                    rows[which, moments.RAISED] = offset + first + 1.0
                     return RAISED, which
                 for j in range(width):
                     log_w[j] = log_p[j] + (half_square[j] + normaliser)
                 before = rows[which, moments.COUNT]
-                moments.count_bad_gradients(rows[which], log_p, g, row, count, first)
+                moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
+                if surrogate_:
+                    padded[height:] = 0.0
+                    whole[dim:] = 0.0
+                    surrogate.add_lines(offsets, slopes, padded, whole)
                 family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
-                moments.add_tile(rows[which], log_w, log_p, count, first)
+                moments.add_tile(rows[which], log_w, log_p, count, offset + first)
         return FINISHED, last_leaf
 
-    arguments = [*_signature(family).args, types.boolean, types.float64[::1]]
+    arguments = [*_signature(family).args, types.boolean, *READ, types.float64[::1]]
     return kernel(types.UniTuple(I8, 2)(*arguments), sweep_leaves)
 
 

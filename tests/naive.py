@@ -165,3 +165,18 @@ class DualMath:
             return x.apply(plain, self.DERIVATIVES[name]) if isinstance(x, Dual) else plain(x)
 
         return function
+
+
+# ---- surrogates
+def hermite_value(surrogate, eps):
+    """(n,): the polynomial term by term"""
+    total = np.zeros(len(eps))
+    for i in range(eps.shape[1]):
+        x = eps[:, i]
+        total += surrogate.linear[i] * x + surrogate.squares[i] * (x**2 - 1)
+        for j in range(eps.shape[1]):
+            if surrogate.pairs is not None and j < i:
+                total += surrogate.pairs[i, j] * x * eps[:, j]
+            if surrogate.cubic is not None:
+                total += surrogate.cubic[i, j] * (x**3 - 3 * x if i == j else x * (eps[:, j] ** 2 - 1))
+    return total

@@ -86,3 +86,10 @@ def random_gaussian(dim, seed, jitter=1.0):
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(dim, dim)) / math.sqrt(dim)
     return rng.normal(size=dim), a @ a.T + jitter * np.eye(dim)
+
+
+def fitted_posterior(name):
+    """A posterior of data/posteriors.json by name: (target, its record, its best mean-field and full-rank q)"""
+    record = load("posteriors")["posteriors"][name]
+    found = [q for _, q in approximations(record)]
+    return posterior(name, record), record, {q.family: q for q in found}

@@ -80,7 +80,7 @@ def test_ctrl_c_is_answered_within_a_second(call, threads):
             estimate = getattr(partial, "elbo", partial)
             exact = 4 * (math.log(0.7) + 0.5 + 0.5 * math.log(2 * math.pi)) - 0.5 * 4 * (0.49 + 0.01)
             assert 10_000 < estimate.num_samples < 20_000_000_000, estimate
-            assert abs(estimate.value - exact) < 6 * estimate.standard_error, (estimate, exact)
+            assert abs(estimate.value - exact) < 6 * estimate.standard_error + 1e-12, (estimate, exact)
         else:
             raise SystemExit("not interrupted")
         again = vi.{call}(target, Q, 5000, rng=0)
