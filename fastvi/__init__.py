@@ -7,7 +7,7 @@ if not _os.path.isdir(_os.path.join(_here, "kernels")):  # a checkout or an edit
     __path__.append(_os.path.dirname(_here))
 
 from .derivatives import GradientCheck
-from .divergences import kl_divergence
+from .divergences import divergence
 from .elbo import elbo
 from .errors import NonFiniteError
 from .estimates import Estimate, GradientEstimate
@@ -15,13 +15,17 @@ from .families import FullRankGaussian, MeanFieldGaussian
 from .gradients import elbo_gradient
 from .info import show_versions
 from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
+from .kl import kl_divergence
 from .laplace import LaplaceResult
+from .mixture import GaussianMixture
+from .psis import psis
 from .target import Target
 from .version import __version__
 
 __all__ = [
     "Estimate",
     "FullRankGaussian",
+    "GaussianMixture",
     "GradientCheck",
     "GradientEstimate",
     "LaplaceResult",
@@ -29,12 +33,14 @@ __all__ = [
     "NonFiniteError",
     "Target",
     "__version__",
+    "divergence",
     "elbo",
     "elbo_gradient",
     "expit",
     "kl_divergence",
     "log1mexp",
     "logaddexp",
+    "psis",
     "show_versions",
     "softplus",
     "where",

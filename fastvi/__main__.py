@@ -3,11 +3,11 @@
 import argparse
 import time
 
-from .divergences import kl_divergence
 from .elbo import elbo
 from .estimates import with_error
 from .gradients import elbo_gradient
 from .info import show_versions
+from .kl import kl_divergence
 from .models import eight_schools, launches
 
 HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "draws/s", "compiled")

@@ -1,150 +1,160 @@
-"""KL(q || p) = E_q[log q - log p]: in closed form between Gaussians, by Monte Carlo otherwise."""
+"""Divergences between q and p: exact where a closed form is known, by importance weights u = p / q otherwise.
+
+Everything is computed from log u, and an unnormalised p is normalised by the mean of its own weights.  Whether a mean
+has a finite variance is read off the Pareto shape k of the weights: a mean of u^c needs c k < 1/2.  Where it has none
+no standard error is offered.
+"""
+
+import math
 
 import numpy as np
 
 from . import checks
-from .elbo import common, elbo, sample_limit
+from .elbo import common
 from .estimates import Estimate
-from .families import LOG_2PI, Gaussian, MeanFieldGaussian
-from .rng import key_from
-from .target import Target
+from .exact import as_target, closed_form
+from .families import Gaussian
+from .kl import METHODS, check_p, kl_divergence
+from .log_weights import LogWeights
+from .mixture import GaussianMixture
+from .rng import SAMPLE, key_from
+from .weighted import Power, finite_or_inf, from_draws_of, weighted, weighted_power
 
-METHODS = ("auto", "exact", "monte_carlo")
+KINDS = (
+    "kl_reverse",
+    "kl_forward",
+    "chi2",
+    "renyi",
+    "alpha",
+    "hellinger",
+    "jeffreys",
+    "jensen_shannon",
+    "total_variation",
+)
+LIMIT = 1e-8  # nearer than this to alpha = -1, 1 or order = 1 the limit is taken
 
 
-def kl_divergence(
+def power_of(kind, alpha, order) -> Power | None:
+    """The kinds of the alpha family; None for the others and for the limits that are KL divergences."""
+    if kind == "chi2":
+        return Power(2.0, math.expm1, math.exp)
+    if kind == "hellinger":
+        return Power(0.5, lambda log: -math.expm1(log), math.exp)
+    if kind == "renyi" and abs(order - 1.0) > LIMIT:
+        return Power(order, lambda log: log / (order - 1.0), lambda log: 1.0 / (order - 1.0))
+    if kind == "alpha" and abs(abs(alpha) - 1.0) > LIMIT:
+        factor = 4.0 / (1.0 - alpha * alpha)
+        return Power(0.5 * (1.0 + alpha), lambda log: -factor * math.expm1(log), lambda log: factor * math.exp(log))
+    return None
+
+
+def divergence(
     q,
     p,
+    kind,
     num_samples=10_000,
     *,
+    alpha=None,
+    order=None,
     method="auto",
-    atol=None,
-    max_samples=None,
     rng=None,
     dtype="float64",
     backend="cpu",
     num_threads=None,
     progress=False,
 ) -> Estimate:
-    """KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
+    """A divergence between q and p, in nats where it is a logarithm.
 
     Parameters
     ----------
     q : MeanFieldGaussian or FullRankGaussian
-    p : MeanFieldGaussian, FullRankGaussian or Target
-        a Target must be ``normalized=True``
+    p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
+        a Target that is not ``normalized`` is normalised by its importance weights
+    kind : str
+        ``"kl_reverse"``  KL(q || p) = E_q[log q/p]
+        ``"kl_forward"``  KL(p || q) = E_p[log p/q]
+        ``"chi2"``  integral p^2/q - 1
+        ``"renyi"``  D_r(p || q) = log(integral p^r q^(1-r)) / (r - 1), r = ``order``; r -> 1 is KL(p || q)
+        ``"alpha"``  D_a(p || q) = 4/(1 - a^2) (1 - integral p^((1+a)/2) q^((1-a)/2)), a = ``alpha`` (Bishop 2006,
+        equation 10.19): a -> -1 is KL(q || p), a -> 1 is KL(p || q), a = 0 four times the Hellinger divergence
+        ``"hellinger"``  1/2 integral (sqrt p - sqrt q)^2 = 1 - integral sqrt(p q)
+        ``"jeffreys"``  KL(q || p) + KL(p || q)
+        ``"jensen_shannon"``  1/2 KL(p || m) + 1/2 KL(q || m), m = (p + q)/2; at most log 2
+        ``"total_variation"``  1/2 integral |p - q|; at most 1
+    num_samples : int
+        draws of q; of p for ``"kl_forward"`` where p can be sampled
     method : {"auto", "exact", "monte_carlo"}
-        ``"exact"``: 1/2 (tr(S_p^-1 S_q) + (m_p - m_q)^T S_p^-1 (m_p - m_q) - dim) + 1/2 log(det S_p / det S_q), for
-        two Gaussians.  ``"monte_carlo"``: the mean of log q - log p over draws of q; unbiased, and its variance is
-        finite wherever that of log p - log q is.  ``"auto"``: exact where there is a formula.  The result's ``method``
-        says which it was.
+        exact between Gaussians, but for ``"jensen_shannon"`` and, in more than one dimension, ``"total_variation"``
 
     The other parameters are those of :func:`elbo`.
+
+    Returns
+    -------
+    Estimate
+        with ``khat`` and ``ess`` of the weights.  inf where a closed form says so.  Where the weights have no second
+        moment of the power that is averaged (a mean of u^c needs c khat < 1/2) the standard error is nan and ``note``
+        says so: the value then depends on draws that have not been seen
 
     Raises
     ------
     ValueError
-        for a Target that is not normalized, or ``method="exact"`` without a closed form
+        for an unknown kind, a missing ``alpha`` or ``order``, or ``method="exact"`` without a closed form
     """
-    if not isinstance(q, Gaussian):
-        raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
-    if not isinstance(p, Gaussian | Target):
-        raise TypeError(f"p: expected a Gaussian family or a Target, got {checks.describe(p)}")
-    if p.dim != q.dim:
-        raise ValueError(f"p: expected {q.dim} dimensions, as q has, got {p.dim}")
+    check_p(q, p)
+    checks.choice("kind", kind, KINDS)
     checks.choice("method", method, METHODS)
-    common(draws="iid", dtype=dtype, backend=backend)
-    sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
-    key = key_from(rng)
-    if isinstance(p, Gaussian) and method != "monte_carlo":
-        return Estimate(gaussian_kl(q, p), 0.0, 0, method="exact", key=None)
+    common("iid", dtype, backend)
+    num_samples = checks.count("num_samples", num_samples, 2)
+    alpha = parameter("alpha", alpha, kind == "alpha", kind)
+    order = parameter("order", order, kind == "renyi", kind)
+    if kind == "alpha" and abs(alpha + 1.0) <= LIMIT:
+        kind = "kl_reverse"
+    elif (kind == "alpha" and abs(alpha - 1.0) <= LIMIT) or (kind == "renyi" and abs(order - 1.0) <= LIMIT):
+        kind = "kl_forward"
+    power = power_of(kind, alpha, order)
+    value = None if method == "monte_carlo" else exact(q, p, kind, power)
+    if value is not None:
+        return Estimate(value, 0.0, 0, method="exact")
     if method == "exact":
-        raise ValueError(f"method: no closed form is known for p = {p!r}; use 'monte_carlo'")
-    target = as_target(p) if isinstance(p, Gaussian) else p
-    if not target.normalized:
-        raise ValueError(f"p: {target!r} is not normalized=True, and KL(q || p) needs log p with its constant")
-    try:
-        result = elbo(
-            target,
-            q,
-            num_samples,
-            estimator="auto",
-            atol=atol,
-            max_samples=max_samples,
-            rng=key,
-            dtype=dtype,
-            backend=backend,
-            num_threads=num_threads,
-            progress=progress,
-        )
-    except KeyboardInterrupt as interrupt:
-        if hasattr(interrupt, "partial"):
-            interrupt.partial = negated(interrupt.partial)
-        raise
-    return negated(result)
+        raise ValueError(f"method: no closed form is known for {kind!r} and p = {p!r}; use 'monte_carlo'")
+    key, target = key_from(rng), as_target(p)
+    options = dict(num_threads=num_threads, progress=progress)
+    if kind == "kl_reverse" and target.normalized:
+        return kl_divergence(q, p, num_samples, method="monte_carlo", rng=key, **options)
+    if kind == "kl_forward" and isinstance(p, Gaussian):
+        return kl_divergence(p, as_target(q), num_samples, method="monte_carlo", rng=key, **options)
+    if kind == "kl_forward" and isinstance(p, GaussianMixture):
+        return from_draws_of(p, q, num_samples, key)
+    weights = LogWeights(target, q, num_samples, key, SAMPLE, **options)
+    return (weighted if power is None else weighted_power)(weights, target.normalized, power or kind)
 
 
-def negated(result: Estimate) -> Estimate:
-    """KL(q || p) = -L(q) where p is normalized."""
-    return Estimate(
-        -result.value,
-        result.standard_error,
-        result.num_samples,
-        result.num_neginf,
-        "monte_carlo",
-        result.converged,
-        result.key,
-        result.degrees_of_freedom,
-    )
+def parameter(name, value, wanted, kind) -> float:
+    """``alpha`` or ``order``, asked for by one kind alone."""
+    if not wanted:
+        if value is not None:
+            raise ValueError(f"{name}: does not belong to kind={kind!r}")
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError(f"{name}: expected a number for kind={kind!r}, got {checks.describe(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
+    return float(value)
 
 
-def gaussian_kl(q, p) -> float:
-    """The closed form, through triangular factors: never a determinant or an inverse."""
-    if isinstance(q, MeanFieldGaussian) and isinstance(p, MeanFieldGaussian):
-        ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
-        return float(np.sum(_scale_part(ratio) + 0.5 * shift**2))
-    factor, shift = _relative(q, p)
-    strict = np.sum(np.tril(factor, -1) ** 2)
-    return float(np.sum(_scale_part(np.diag(factor))) + 0.5 * (strict + np.sum(shift**2)))
-
-
-def _scale_part(ratio):
-    """(r^2 - 1)/2 - log r for ratios of scales; near 1 through log1p, where the terms cancel"""
-    with np.errstate(over="ignore"):
-        excess = (ratio - 1.0) * (ratio + 1.0)
-    near = np.abs(excess) < 0.5
-    log_square = np.where(near, np.log1p(np.where(near, excess, 0.0)), 2.0 * np.log(ratio))
-    return 0.5 * (excess - log_square)
-
-
-def _relative(q, p):
-    """L_p^-1 L_q and L_p^-1 (m_q - m_p)"""
-    if isinstance(p, MeanFieldGaussian):
-        return q.scale_tril / p.scale[:, None], (q.loc - p.loc) / p.scale
-    from scipy.linalg import solve_triangular
-
-    both = np.column_stack([q.scale_tril, q.loc - p.loc])
-    solved = solve_triangular(p.scale_tril, both, lower=True)
-    return solved[:, :-1], solved[:, -1]
-
-
-def as_target(p) -> Target:
-    """A Gaussian family as a Target, for Monte Carlo."""
-    if isinstance(p, MeanFieldGaussian):
-        return Target(_mean_field_log_prob, p.dim, (p.loc, p.scale, p.log_det), normalized=True, name=type(p).__name__)
-    from scipy.linalg import solve_triangular
-
-    whiten = solve_triangular(p.scale_tril, np.eye(p.dim), lower=True)
-    return Target(_full_rank_log_prob, p.dim, (p.loc, whiten, p.log_det), normalized=True, name=type(p).__name__)
-
-
-def _mean_field_log_prob(z, loc, scale, log_det):
-    return -0.5 * np.sum(((z - loc) / scale) ** 2) - log_det - 0.5 * len(z) * LOG_2PI
-
-
-def _full_rank_log_prob(z, loc, whiten, log_det):
-    eps = whiten @ (z - loc)
-    return -0.5 * np.sum(eps * eps) - log_det - 0.5 * len(z) * LOG_2PI
-
-
-__all__ = ["as_target", "gaussian_kl", "kl_divergence"]
+def exact(q, p, kind, power) -> float | None:
+    """In closed form, or None."""
+    pair = closed_form(q, p)
+    if pair is None:
+        return None
+    if power is not None:
+        log = pair.log_power(q, p, power.c)
+        with np.errstate(over="ignore"):
+            return finite_or_inf(power, log)
+    forms = {
+        "kl_reverse": lambda: pair.kl(q, p),
+        "kl_forward": lambda: pair.kl(p, q),
+        "jeffreys": lambda: pair.kl(q, p) + pair.kl(p, q),
+        "total_variation": lambda: pair.total_variation(q, p),
+    }
+    return forms[kind]() if kind in forms else None

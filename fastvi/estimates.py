@@ -28,6 +28,10 @@ class Estimate:
         ``rng=estimate.key`` repeats it
     degrees_of_freedom : float
         of the variance estimate, for intervals
+    khat, ess : float
+        Pareto shape and effective sample size of the importance weights behind it, nan where there are none
+    note : str
+        what to know before it is used: why there is no standard error, say
     """
 
     value: float
@@ -38,6 +42,9 @@ class Estimate:
     converged: bool = True
     key: Key | None = None
     degrees_of_freedom: float = field(default=math.inf, repr=False)
+    khat: float = math.nan
+    ess: float = math.nan
+    note: str = ""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """A confidence interval from Student's t distribution; (nan, nan) where there is no standard error."""
@@ -59,6 +66,10 @@ class Estimate:
             notes += f", {self.num_neginf:,} at -inf"
         if not self.converged:
             notes += ", not converged"
+        if self.khat == self.khat:
+            notes += f", k-hat {self.khat:.2f}"
+        if self.note:
+            notes += f"; {self.note}"
         return f"{with_error(self.value, self.standard_error)} ({notes})"
 
 

@@ -7,9 +7,11 @@ import numpy as np
 
 from .checks import describe
 
-# A stream is a word of every draw's address, so draws that play different parts are never the same.  1 to 3 are kept
-# for fitting, for judging a fit and for diagnosis.
-SAMPLE, PILOT = 0, 4
+# A stream is a word of every draw's address, so draws that play different parts are never the same: those that are
+# reported, those a fit is trained on and judged by, those of a diagnosis, of a pilot.  A mixture draws its components
+# from the stream COMPONENT further on.
+SAMPLE, FIT, FINAL, DIAGNOSE, PILOT = range(5)
+COMPONENT = 2**16
 
 
 @dataclass(frozen=True, slots=True)
