@@ -6,7 +6,11 @@ _here = _os.path.dirname(__file__)
 if not _os.path.isdir(_os.path.join(_here, "kernels")):  # a checkout or an editable install: kernels/ lies beside us
     __path__.append(_os.path.dirname(_here))
 
+from .attribution import Attribution
+from .bounds import Bounds, bounds
+from .comparison import compare
 from .derivatives import GradientCheck
+from .diagnostics import Diagnosis, diagnose
 from .divergences import divergence
 from .elbo import elbo
 from .errors import NonFiniteError
@@ -23,6 +27,9 @@ from .target import Target
 from .version import __version__
 
 __all__ = [
+    "Attribution",
+    "Bounds",
+    "Diagnosis",
     "Estimate",
     "FullRankGaussian",
     "GaussianMixture",
@@ -33,6 +40,9 @@ __all__ = [
     "NonFiniteError",
     "Target",
     "__version__",
+    "bounds",
+    "compare",
+    "diagnose",
     "divergence",
     "elbo",
     "elbo_gradient",

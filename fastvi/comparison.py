@@ -1,0 +1,48 @@
+"""Two approximations or two models against each other, with the error of the difference."""
+
+import math
+
+import numpy as np
+
+from . import checks, engine
+from .estimates import Estimate
+from .log_weights import LogWeights
+from .rng import SAMPLE, key_from
+
+
+def compare(
+    target, q1, q2, num_samples=10_000, *, target2=None, rng=None, num_threads=None, progress=False
+) -> Estimate:
+    """ELBO of q1 minus ELBO of q2, from common draws eps: the error is that of the difference.
+
+    Parameters
+    ----------
+    target : Target
+    q1, q2 : MeanFieldGaussian or FullRankGaussian
+        of any two families
+    target2 : Target, optional
+        the target of q2, for comparing models; ``target`` otherwise
+
+    The other parameters are those of :func:`elbo`.
+
+    Returns
+    -------
+    Estimate
+        positive where q1 is better; -inf minus -inf is nan
+    """
+    other = target if target2 is None else target2
+    for one, q in ((target, q1), (other, q2)):
+        engine.check(one, q)
+    num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
+    first = LogWeights(target, q1, num_samples, key, SAMPLE, num_threads, progress)
+    second = LogWeights(other, q2, num_samples, key, SAMPLE, num_threads)
+    count, mean, m2, num_neginf = 0, 0.0, 0.0, 0
+    for a, b in zip(first, second, strict=True):
+        with np.errstate(invalid="ignore"):
+            difference = a - b
+            num_neginf += int(np.sum(~np.isfinite(difference)))
+            more, shift = len(difference), float(np.mean(difference)) - mean
+            m2 += float(np.sum((difference - np.mean(difference)) ** 2)) + shift**2 * count * more / (count + more)
+            count, mean = count + more, mean + shift * more / (count + more)
+    error = math.nan if num_neginf else math.sqrt(m2 / (count - 1.0) / count)
+    return Estimate(mean, error, count, num_neginf, "paired", key=key, degrees_of_freedom=count - 1.0)
