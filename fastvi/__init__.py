@@ -16,6 +16,7 @@ from .elbo import elbo
 from .errors import NonFiniteError
 from .estimates import Estimate, GradientEstimate
 from .families import FullRankGaussian, MeanFieldGaussian
+from .fit import FitResult, fit
 from .gradients import elbo_gradient
 from .info import show_versions
 from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
@@ -31,6 +32,7 @@ __all__ = [
     "Bounds",
     "Diagnosis",
     "Estimate",
+    "FitResult",
     "FullRankGaussian",
     "GaussianMixture",
     "GradientCheck",
@@ -47,6 +49,7 @@ __all__ = [
     "elbo",
     "elbo_gradient",
     "expit",
+    "fit",
     "kl_divergence",
     "log1mexp",
     "logaddexp",

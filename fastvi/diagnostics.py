@@ -139,7 +139,7 @@ def diagnose(
     found = from_weights(weights, particles, (), eubo)
     khat, ess = found.khat, found.ess
     relative = num_samples / ess if ess > 0.0 else math.inf
-    deviation = math.sqrt(2.0 * math.log(relative)) if not khat >= 0.5 and relative < math.inf else math.inf
+    deviation = math.sqrt(2.0 * math.log(max(1.0, relative))) if not khat >= 0.5 and relative < math.inf else math.inf
     misfit = attribution(target, q, key, num_samples, num_threads)
     ends = found.lower(), found.upper()
     return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence)

@@ -80,10 +80,37 @@ def elbo(
     KeyboardInterrupt
         with ``.partial``, the Estimate from the draws so far
     """
+    common(draws, dtype, backend)
+    return estimated(
+        target,
+        q,
+        num_samples,
+        estimator=estimator,
+        atol=atol,
+        max_samples=max_samples,
+        rng=rng,
+        num_threads=num_threads,
+        progress=progress,
+    )
+
+
+def estimated(
+    target,
+    q,
+    num_samples,
+    *,
+    estimator="auto",
+    atol=None,
+    max_samples=None,
+    rng=None,
+    stream=SAMPLE,
+    num_threads=None,
+    progress=False,
+) -> Estimate:
+    """:func:`elbo` from i.i.d. draws of any stream."""
     engine.check(target, q)
     num_samples = checks.count("num_samples", num_samples)
     checks.choice("estimator", estimator, ESTIMATORS)
-    common(draws, dtype, backend)
     limit = sample_limit(atol, max_samples, num_samples)
     key = key_from(rng)
 
@@ -92,7 +119,7 @@ def elbo(
         best, num_samples = choose(target, q, key, estimator, num_samples, atol, limit, num_threads)
         method = best.method
         options = dict(surrogate=best.surrogate, num_threads=num_threads, progress=progress)
-        result = engine.sweep(target, q, num_samples, key, SAMPLE, **options)
+        result = engine.sweep(target, q, num_samples, key, stream, **options)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = estimate(engine.partial(interrupt), q, method, key, atol)  # type: ignore[attr-defined]
         raise

@@ -72,11 +72,11 @@ def fit_operations(level, dim) -> float:
     return CALL_OPERATIONS + enough_to_fit(level, dim) * min(count**2 / 2, 6 * SMOOTH_ITERATIONS * dim**2)
 
 
-def draw(target, q, key, num_samples, num_threads=None, stream=PILOT):
-    """(eps, z, log w) of draws of the pilot's stream: (n, dim), (n, dim), (n,)"""
+def draw(target, q, key, num_samples, num_threads=None, stream=PILOT, first_draw=0):
+    """(eps, z, log w) of the draws from ``first_draw`` on: (n, dim), (n, dim), (n,)"""
     eps, z = np.empty((num_samples, q.dim)), np.empty((num_samples, q.dim))
-    MeanFieldGaussian(np.zeros(q.dim), np.ones(q.dim)).fill(eps, key, stream, 0)
-    q.fill(z, key, stream, 0)
+    MeanFieldGaussian(np.zeros(q.dim), np.ones(q.dim)).fill(eps, key, stream, first_draw)
+    q.fill(z, key, stream, first_draw)
     log_w = target.value(z, num_threads=num_threads)
     return eps, z, log_w + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)
 

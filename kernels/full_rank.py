@@ -143,6 +143,51 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
             path.add_row(sums, (2 + i) * size + k, row, before, count)
 
 
+@routine
+def unpack(parameters, dim, loc, scale):
+    """loc and scale as the kernels take them, from [loc, rows of the triangle with its diagonal as logs]."""
+    k = dim
+    for i in range(dim):
+        loc[i] = parameters[i]
+        for j in range(i + 1):
+            scale[i, j] = math.exp(parameters[k]) if i == j else parameters[k]
+            k += 1
+
+
+@routine
+def collect(sums, scale, dim, entropy, out):
+    """A gradient in the order of the parameters from a row of pathwise sums, with ``entropy`` times the entropy's."""
+    k, size = dim, len(scale)
+    for i in range(dim):
+        out[i] = sums[i]
+        for j in range(i + 1):
+            value = sums[(2 + i) * size + j]
+            out[k] = scale[i, i] * value + entropy if i == j else value
+            k += 1
+
+
+@routine
+def collect_scores(sums, scale, dim, entropy, out):
+    """The same from a row of score sums, where the diagonal has its own places."""
+    k, size = dim, len(scale)
+    for i in range(dim):
+        out[i] = sums[i]
+        for j in range(i + 1):
+            out[k] = sums[size + i] + entropy if i == j else sums[(2 + i) * size + j]
+            k += 1
+
+
+@routine
+def steps(scale, dim, out):
+    """The length of a step of one in each parameter: a row's diagonal element, or a factor e for the diagonal."""
+    k = dim
+    for i in range(dim):
+        out[i] = scale[i, i]
+        for j in range(i + 1):
+            out[k] = 1.0 if i == j else scale[i, i]
+            k += 1
+
+
 def path_layout(scale):
     """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
     of the entropy."""

@@ -108,6 +108,33 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
         path.add_row(sums, dim + i, row, before, count)
 
 
+@routine
+def unpack(parameters, dim, loc, scale):
+    """loc and scale as the kernels take them, from [loc, log scale]."""
+    for i in range(dim):
+        loc[i] = parameters[i]
+        scale[i] = math.exp(parameters[dim + i])
+
+
+@routine
+def collect(sums, scale, dim, entropy, out):
+    """A gradient in the order of the parameters from a row of sums, with ``entropy`` times the entropy's."""
+    for i in range(dim):
+        out[i] = sums[i] / scale[i]
+        out[dim + i] = sums[dim + i] + entropy
+
+
+collect_scores = collect
+
+
+@routine
+def steps(scale, dim, out):
+    """The length of a step of one in each parameter: a standard deviation of z, or a factor e."""
+    for i in range(dim):
+        out[i] = scale[i]
+        out[dim + i] = 1.0
+
+
 def padded(loc, scale):
     """loc and scale as the kernels take them."""
     return loc, scale

@@ -1,0 +1,288 @@
+"""Fitting: an approximation with the ELBO it has on draws that it was not fitted to."""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from . import checkpoint as checkpoints
+from . import checks, engine
+from .coordinate_ascent import CoordinateAscent
+from .deterministic import OPTIMIZERS, Deterministic
+from .diagnostics import Diagnosis, diagnose
+from .elbo import estimated
+from .errors import NonFiniteError
+from .estimates import Estimate
+from .families import FullRankGaussian, Gaussian, MeanFieldGaussian
+from .natural import Natural
+from .rng import FINAL, Key, key_from
+from .stochastic import Stochastic
+from .target import Target
+
+METHODS = {each.name: each for each in (Natural, Stochastic, Deterministic, CoordinateAscent)}
+FAMILIES = ("mean_field", "full_rank")
+MAX_ROUNDS, MAX_DRAWS, FINAL_DRAWS, QUICK_DRAWS = 200, 2_000_000, 100_000, 2000
+NATURAL_DIM = 64  # beyond it a round of the natural method takes more draws than are worth it
+SCATTER = 3.0  # standard deviations of the start between restarts
+
+
+class Round(NamedTuple):
+    """A line of a fit's history: the restart, the round, the ELBO before its step, its error, and all draws so far."""
+
+    restart: int
+    number: int
+    elbo: float
+    standard_error: float
+    num_draws: int
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What a fit brought.
+
+    Attributes
+    ----------
+    q : MeanFieldGaussian or FullRankGaussian
+        the best approximation found
+    elbo : Estimate
+        of q, from draws that the fit has not seen
+    diagnosis : Diagnosis or None
+        of q, from yet other draws; None where log p is not finite at some, or after an interrupt
+    history : list of Round
+    converged : bool
+        whether the method could tell, against its own noise, that nothing is left to gain
+    message : str
+        why it stopped
+    method : str
+    num_draws : int
+        evaluations of log p that the fit took, its final estimates apart
+    key : Key
+        ``rng=result.key`` repeats it
+    linear_response : ndarray (dim, dim) or None
+        covariance of z with the correlations that a mean-field q lacks (method "deterministic")
+    """
+
+    q: Gaussian
+    elbo: Estimate
+    diagnosis: Diagnosis | None
+    history: list = field(repr=False)
+    converged: bool
+    message: str
+    method: str
+    num_draws: int
+    key: Key
+    linear_response: np.ndarray | None = field(default=None, repr=False)
+
+    def __repr__(self):
+        head = f"FitResult({self.q!r}, {self.method}, {self.message}"
+        return f"{head}, {len(self.history)} rounds, {self.num_draws:,} draws, elbo = {self.elbo})"
+
+
+def fit(
+    target,
+    family_or_q,
+    *,
+    method="auto",
+    num_restarts=1,
+    tolerance=0.005,
+    max_rounds=MAX_ROUNDS,
+    max_draws=MAX_DRAWS,
+    optimizer="L-BFGS-B",
+    checkpoint=None,
+    rng=None,
+    num_threads=None,
+    progress=False,
+) -> FitResult:
+    """Fit a Gaussian approximation by maximising the ELBO.
+
+    Parameters
+    ----------
+    target : Target
+    family_or_q : {"mean_field", "full_rank"} or MeanFieldGaussian or FullRankGaussian
+        a family, to start from location 0 and scale 1, or where to start
+    method : {"auto", "natural", "stochastic", "deterministic", "coordinate_ascent"}
+        ``"natural"``: fits a quadratic to log w and jumps to its Gaussian; no gradient, few rounds, to about 60
+        dimensions.  ``"stochastic"``: Adam on fresh draws, on pathwise gradients where the target has them, on
+        leave-one-out scores otherwise.  ``"deterministic"``: fixed draws and a quasi-Newton method, doubled until the
+        optimum stays; mean-field only, with linear response covariances.  ``"coordinate_ascent"``: for Gaussian
+        targets.  ``"auto"``: natural, and beyond 64 dimensions stochastic
+    num_restarts : int
+        starts, all but the first scattered about it by three of its deviations; the best final ELBO wins
+    tolerance : float
+        nats: converged where the method can tell that less than this is to be gained
+    max_rounds, max_draws : int
+        limits for each start; where one ends a fit, ``converged`` is False
+    optimizer : {"L-BFGS-B", "trust-ncg"}
+        SciPy's, for ``"deterministic"``
+    checkpoint : path, optional
+        a file that is rewritten after every round; where it exists the fit goes on from it, to the same bits.  Leave
+        ``rng`` out then, or give the same
+    rng, num_threads
+        as in :func:`elbo`; the result has the same bits on any number of threads
+    progress : bool or callable
+        True for a tqdm bar, or a function that is called with each :class:`Round`
+
+    Returns
+    -------
+    FitResult
+        On Ctrl-C, or where log p is not finite, what was best so far, with ``converged=False`` and the reason
+
+    Raises
+    ------
+    TypeError, ValueError
+        naming the argument
+    Exception
+        what the log density raises, with the last good approximation as ``.partial``
+    """
+    if not isinstance(target, Target):
+        raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
+    start = starting_point(target, family_or_q)
+    checks.choice("method", method, ("auto", *METHODS))
+    checks.choice("optimizer", optimizer, OPTIMIZERS)
+    restarts = checks.count("num_restarts", num_restarts)
+    limits = checks.count("max_rounds", max_rounds), checks.count("max_draws", max_draws)
+    tolerance = checks.positive("tolerance", tolerance)
+    if method == "auto":
+        method = "natural" if target.dim <= NATURAL_DIM else "stochastic"
+    options = {"optimizer": optimizer} if method == "deterministic" else {}
+    key, states, history = (None if rng is None else key_from(rng)), [], []
+    if checkpoint is not None:
+        mark = checkpoints.fingerprint(target, start, method, {"tolerance": tolerance, "restarts": restarts, **options})
+        loaded = checkpoints.load(checkpoint, mark, key)
+        if loaded is not None:
+            key, states, history = loaded
+            history = [Round(int(r), int(n), e, se, int(d)) for r, n, e, se, d in history]
+    key = key_from(None) if key is None else key
+
+    def keep(fitters):
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, mark, key, [f.state for f in fitters], history)
+
+    tell, close = teller(progress, max_rounds)
+    fitters, ends = [], []
+    try:
+        for restart in range(restarts):
+            q = start if restart == 0 else scattered(start, key, restart)
+            each = restart_key(key, restart)
+            fitter = METHODS[method](target, q, each, tolerance, limits[1], num_threads, **options)
+            if restart < len(states):
+                fitter.state.update(states[restart])
+            fitters.append(fitter)
+            ends.append(ascend(fitter, restart, limits[0], history, lambda: keep(fitters), tell))
+            if ends[-1] == INTERRUPTED:
+                break
+    except Exception as error:
+        if fitters:
+            error.partial = fitters[-1].q  # type: ignore[attr-defined]
+        raise
+    finally:
+        close()
+    return finished(target, fitters, ends, key, history, method, num_threads)
+
+
+INTERRUPTED = "interrupted"
+
+
+def starting_point(target, family_or_q) -> Gaussian:
+    """A q of the family at 0 with scale 1, or the given one, checked."""
+    if isinstance(family_or_q, str):
+        checks.choice("family_or_q", family_or_q, FAMILIES)
+        zero, one = np.zeros(target.dim), np.ones(target.dim)
+        return MeanFieldGaussian(zero, one) if family_or_q == "mean_field" else FullRankGaussian(zero, np.diag(one))
+    if not isinstance(family_or_q, Gaussian):
+        given = checks.describe(family_or_q)
+        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank' or a Gaussian to start from, got {given}")
+    engine.check(target, family_or_q)
+    return family_or_q
+
+
+def scattered(q, key, restart) -> Gaussian:
+    """The start of another restart."""
+    rng = np.random.default_rng([key.word, restart])
+    return type(q)(q.loc + SCATTER * q.stddev * rng.normal(size=q.dim), q.scale)
+
+
+def restart_key(key, restart) -> Key:
+    """The key of a restart; the first has the fit's own."""
+    return key if restart == 0 else key_from(np.random.SeedSequence([key.word, restart]))
+
+
+def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
+    """Round after round until the fitter has a reason to stop, which is returned."""
+    number = sum(1 for line in history if line.restart == restart)
+    end = fitter.state.get("end", "")
+    try:
+        while not end:
+            if number >= max_rounds:
+                return f"stopped after {max_rounds} rounds"
+            before = dict(fitter.state)
+            try:
+                value, end = fitter.step()
+            except KeyboardInterrupt:
+                best = fitter.state.get("parameters") if fitter.name == "deterministic" else None
+                fitter.state.clear()
+                fitter.state.update(before)
+                if best is not None:
+                    fitter.state["parameters"] = best
+                raise
+            if value.num_samples or end == "converged" or value.method == "exact":
+                number += 1
+                history.append(Round(restart, number, value.value, value.standard_error, fitter.state["draws"]))
+                tell(history[-1])
+            if end == "converged":
+                fitter.state["end"] = end
+            keep()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return end
+
+
+def teller(progress, max_rounds):
+    """(tell, close) for ``progress``."""
+    if progress is False or progress is None:
+        return (lambda line: None), (lambda: None)
+    if callable(progress):
+        return progress, (lambda: None)
+    if progress is not True:
+        raise TypeError(f"progress: expected a bool or a function of a Round, got {checks.describe(progress)}")
+    bar_report, close = engine.reporter(True, max_rounds, 1)
+    return (lambda line: bar_report(line.number)), close
+
+
+def finished(target, fitters, ends, key, history, method, num_threads) -> FitResult:
+    """Judge the results on fresh draws, and keep the best."""
+    quick = INTERRUPTED in ends
+    count = QUICK_DRAWS if quick else FINAL_DRAWS
+    judged = []
+    for fitter in fitters:
+        try:
+            value = estimated(target, fitter.q, count, rng=key, stream=FINAL, num_threads=num_threads)
+        except (NonFiniteError, KeyboardInterrupt):
+            value = Estimate(math.nan, math.nan, 0, method="none", key=key)
+        judged.append(value)
+    best = max(range(len(judged)), key=lambda k: judged[k].value if judged[k].value == judged[k].value else -math.inf)
+    fitter, end, diagnosis, response = fitters[best], ends[best], None, None
+    if not quick and math.isfinite(judged[best].value):
+        diagnosis = diagnose(target, fitter.q, count, rng=key, num_threads=num_threads)
+        if isinstance(fitter, Deterministic):
+            response = fitter.linear_response()
+    rounds = sum(1 for line in history if line.restart == best)
+    message = {
+        "converged": f"converged after {rounds} rounds",
+        INTERRUPTED: f"interrupted after {len(history)} rounds: the best so far",
+    }.get(end, f"{end}: the best so far" if end else "")
+    if len(fitters) > 1:
+        message += f"; the best of {len(fitters)} starts"
+    return FitResult(
+        fitter.q,
+        judged[best],
+        diagnosis,
+        history,
+        end == "converged",
+        message,
+        method,
+        sum(f.state["draws"] for f in fitters),
+        key,
+        response,
+    )
