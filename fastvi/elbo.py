@@ -1,12 +1,14 @@
 """The evidence lower bound L(q) = E_q[log p(z) - log q(z)], with its standard error."""
 
+import dataclasses
 import math
 
-from . import checks, engine, pilots
+from . import checks, engine, pilots, schemes
 from .estimates import Estimate
 from .kernels import moments
 from .pilots import Candidate, cheapest
-from .rng import PILOT, SAMPLE, key_from
+from .rng import CHECK, PILOT, SAMPLE, key_from
+from .schemes import ROUNDING
 from .surrogate import LEVELS
 
 # What each estimator may take off log w
@@ -14,7 +16,6 @@ SURROGATES = {"diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3], "cubic": LEVELS
 ESTIMATORS = ("auto", "plain", "entropy", "diagonal", "quadratic", "cubic")
 PILOT_SAMPLES, PILOT_WORTHWHILE = 256, 4096
 MAX_SAMPLES = 10**9
-ROUNDING = 2.0**-50
 MARGIN = 4.0  # standard errors of the pilot's variance that the draw count allows for
 
 
@@ -52,8 +53,11 @@ def elbo(
         ``"plain"``, where the pilot sees no gain or ``num_samples`` is below four draws a coefficient.
         ``"auto"`` takes the one with the least variance times operations over a pilot (``"plain"`` below 4096 draws;
         polynomials only where fitting them costs less than half of the draws).  The result's ``method`` names it.
-    draws : {"iid"}
-        how draws relate to each other
+    draws : {"iid", "antithetic", "sobol"}
+        how draws relate to each other.  ``"antithetic"``: pairs eps and -eps, with the error of pairs: half the work
+        where log w is odd in eps, twice where it is even.  ``"sobol"``: scrambled Sobol points in at least eight
+        replicates of a power of two each, with the error of replicates and Student's t in ``interval``; at most
+        ``num_samples`` are used.  With either, ``estimator="auto"`` is ``"plain"``
     atol : float, optional
         the standard error to reach, in nats: a pilot of ``num_samples`` draws fixes the draw count, and only fresh
         draws are reported, so the estimate stays unbiased.  There is no relative tolerance: an ELBO's zero is arbitrary
@@ -81,6 +85,9 @@ def elbo(
         with ``.partial``, the Estimate from the draws so far
     """
     common(draws, dtype, backend)
+    if draws != "iid":
+        options = dict(estimator=estimator, draws=draws, atol=atol, max_samples=max_samples)
+        return dependent(target, q, num_samples, rng=rng, num_threads=num_threads, **options)
     return estimated(
         target,
         q,
@@ -126,9 +133,29 @@ def estimated(
     return estimate(result, q, method, key, atol)
 
 
+def dependent(target, q, num_samples, *, estimator, draws, atol, max_samples, rng, num_threads) -> Estimate:
+    """:func:`elbo` from draws that depend on each other; ``"auto"`` is ``"plain"``."""
+    engine.check(target, q)
+    num_samples = checks.count("num_samples", num_samples)
+    checks.choice("estimator", estimator, ESTIMATORS)
+    limit, key = sample_limit(atol, max_samples, num_samples), key_from(rng)
+    method = "plain" if estimator == "auto" else estimator
+    best, _ = choose(target, q, key, method, num_samples, None, limit, num_threads)
+
+    def run(count, stream):
+        groups = schemes.Groups(draws, q.dim, count, key, stream)
+        return schemes.elbo_of_groups(target, q, groups, key, best.method, best.surrogate, num_threads)
+
+    if atol is None:
+        return run(num_samples, SAMPLE)
+    pilot = run(num_samples, CHECK)
+    found = run(schemes.enough(pilot.standard_error, pilot.num_samples, atol, limit, draws), SAMPLE)
+    return dataclasses.replace(found, converged=found.standard_error <= atol)
+
+
 def common(draws, dtype, backend) -> None:
     """The options that estimators share."""
-    checks.choice("draws", draws, ("iid",))
+    checks.choice("draws", draws, schemes.DRAWS)
     checks.choice("dtype", dtype, ("float64",))
     checks.choice("backend", backend, ("cpu",))
 

@@ -9,19 +9,18 @@ import math
 
 import numpy as np
 
-from . import checks, engine, pilots
+from . import checks, engine, pilots, schemes
 from .elbo import PILOT_WORTHWHILE, SURROGATES, common, enough_samples, estimate, sample_limit
 from .estimates import GradientEstimate
 from .kernels import cpu, moments
 from .kernels.score import FFSS, FS, FSS, SS, S
 from .pathwise import path_estimate
 from .pilots import Candidate, cheapest
-from .rng import PILOT, SAMPLE, key_from
+from .rng import CHECK, SAMPLE, key_from
 
 PATHS = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
 ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic", *PATHS)
 BASELINE_WORTHWHILE, BASELINE_LEAST = 1024, 64
-AFTER_FIT = 2**40  # where the pilot's draws begin that no surrogate was fitted to
 
 
 def elbo_gradient(
@@ -87,7 +86,9 @@ def elbo_gradient(
     if num_samples < least:
         raise ValueError(f"num_samples: expected at least {least} for estimator={method!r}, got {num_samples}")
     key = key_from(rng)
-
+    if draws != "iid":
+        options = dict(draws=draws, atol=atol, limit=limit, num_threads=num_threads)
+        return dependent(target, q, num_samples, key, estimator, **options)
     surrogate = None
     try:
         best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, estimator == "auto")
@@ -99,6 +100,25 @@ def elbo_gradient(
         interrupt.partial = gradient_estimate(partial, q, method, key, atol, surrogate)  # type: ignore[attr-defined]
         raise
     return gradient_estimate(result, q, method, key, atol, surrogate)
+
+
+def dependent(target, q, num_samples, key, method, *, draws, atol, limit, num_threads) -> GradientEstimate:
+    """The gradient from draws that depend on each other; ``"auto"`` is ``"leave_one_out"``."""
+    if method == "optimal_baseline":
+        raise ValueError("estimator: 'optimal_baseline' needs draws='iid', whose leaves judge each other")
+    method = "leave_one_out" if method == "auto" else method
+    best, _ = choose(target, q, key, method, num_samples, None, limit, num_threads, False)
+
+    def run(count, stream):
+        groups = schemes.Groups(draws, q.dim, count, key, stream)
+        return schemes.gradient_of_groups(target, q, groups, key, best.method, best.surrogate, num_threads)
+
+    if atol is None:
+        return run(num_samples, SAMPLE)
+    pilot = run(num_samples, CHECK)
+    found = run(schemes.enough(float(np.max(pilot.standard_error)), pilot.num_samples, atol, limit, draws), SAMPLE)
+    converged = bool(np.max(found.standard_error) <= atol)
+    return dataclasses.replace(found, elbo=dataclasses.replace(found.elbo, converged=converged))
 
 
 def kind(method) -> str:
@@ -130,10 +150,9 @@ def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) 
         q,
         least,
         key,
-        PILOT,
+        CHECK,
         gradient=kind(best.method),
         surrogate=best.surrogate,
-        first_draw=AFTER_FIT,
         pilot=True,
         num_threads=num_threads,
     )

@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 
-from .elbo import ROUNDING
 from .estimates import Estimate
 from .families import FullRankGaussian, MeanFieldGaussian
 from .pilots import draw, possible
 from .rng import FIT
+from .schemes import ROUNDING
 from .surrogate import fit, size
 
 LEAST_DRAWS, PER_COEFFICIENT, GROWTH = 2048, 16, 4

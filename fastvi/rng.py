@@ -8,9 +8,9 @@ import numpy as np
 from .checks import describe
 
 # A stream is a word of every draw's address, so draws that play different parts are never the same: those that are
-# reported, those a fit is trained on and judged by, those of a diagnosis, of a pilot.  A mixture draws its components
-# from the stream COMPONENT further on.
-SAMPLE, FIT, FINAL, DIAGNOSE, PILOT = range(5)
+# reported, those a fit is trained on and judged by, those of a diagnosis, of a pilot, and those by which a pilot's
+# choice is measured.  A mixture draws its components from the stream COMPONENT further on.
+SAMPLE, FIT, FINAL, DIAGNOSE, PILOT, CHECK = range(6)
 COMPONENT = 2**16
 
 
