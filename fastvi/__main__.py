@@ -1,4 +1,4 @@
-"""``python -m fastvi``: the main job on real data; ``python -m fastvi info``: versions and state of the machine."""
+"""``python -m fastvi``: the main job on real data; ``info``: versions; ``gallery``: pictures."""
 
 import argparse
 import time
@@ -50,14 +50,25 @@ def main(arguments=None) -> int:
         prog="fastvi", description="ELBO, KL and gradients of Gaussian approximations to two real posteriors."
     )
     parser.add_argument(
-        "command", nargs="?", choices=["run", "info"], default="run", help="run the job (default), or print versions"
+        "command",
+        nargs="?",
+        choices=["run", "info", "gallery"],
+        default="run",
+        help="run the job (default), print versions, or draw the lecture's pictures",
     )
+    parser.add_argument("--out", default="gallery", help="folder for the pictures (default gallery)")
     parser.add_argument("--num-samples", type=int, default=1_000_000, help="draws for each estimate (default 1000000)")
     parser.add_argument("--rng", type=int, default=0, help="seed (default 0)")
     parser.add_argument("--num-threads", type=int, default=None, help="threads; all CPUs by default")
     options = parser.parse_args(arguments)
     if options.command == "info":
         show_versions()
+        return 0
+    if options.command == "gallery":
+        from .gallery import draw
+
+        for file in draw(options.out):
+            print(file)
         return 0
     if options.num_samples < 1024:
         parser.error(f"--num-samples: expected at least 1024, got {options.num_samples}")
