@@ -200,6 +200,9 @@ def upper_bound(target, q, draws) -> Estimate:
         raise ValueError(f"posterior_draws: expected shape {expected}, got {draws.shape}")
     points = draws.reshape(-1, target.dim)
     log_w = (target.value(points) - q.log_prob(points)).reshape(-1, draws.shape[-2])
+    if not np.isfinite(log_w).all():
+        bad = points[np.argmin(np.isfinite(log_w.ravel()))]
+        raise ValueError(f"posterior_draws: expected draws where log p is finite, got one where it is not, z = {bad}")
     time = autocorrelation_time(log_w)
     error = math.sqrt(float(np.var(log_w, ddof=1)) * time / log_w.size)
     return Estimate(float(np.mean(log_w)), error, log_w.size, method="posterior_draws", ess=log_w.size / time)

@@ -22,6 +22,16 @@ def fingerprint(target, q, method, options) -> str:
     return digest.hexdigest()
 
 
+def place(path) -> pathlib.Path:
+    """A path in a folder that exists."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint: expected a path, got {path!r}")
+    path = pathlib.Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise ValueError(f"checkpoint: expected a file in a folder that exists, got {path}")
+    return path
+
+
 def save(path, mark, key, states, history) -> None:
     """Replace the checkpoint at ``path`` by a new one; a crash leaves the old one."""
     path = pathlib.Path(path)

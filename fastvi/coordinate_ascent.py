@@ -18,7 +18,7 @@ from .rng import FIT
 from .surrogate import fit, size
 
 EXACT = 1e-8  # what may be left of log w beyond a quadratic, relative to its spread and rounding
-SETTLED = 1e-9
+SETTLED, FLATTEST = 1e-9, 1e-12
 
 
 class CoordinateAscent:
@@ -36,12 +36,18 @@ class CoordinateAscent:
             raise ValueError(f"method: 'coordinate_ascent' needs a finite log density, and {target.name} is not")
         found = fit(eps, log_w, "quadratic")
         left = float(np.max(np.abs(log_w - found.constant - found.value(eps))))
-        if left > EXACT * (1.0 + float(np.max(np.abs(log_w)))):
+        if left > EXACT * float(np.std(log_w)) + 2.0**-48 * float(np.max(np.abs(log_w))):
             raise ValueError(
                 f"method: 'coordinate_ascent' needs an update in closed form, and {target.name} is not Gaussian: its "
                 f"log density is up to {left:.2g} away from a quadratic; use 'natural'"
             )
         inner = np.eye(q.dim) - found.curvature
+        least = float(np.min(np.linalg.eigvalsh(inner)))
+        if not least > FLATTEST:
+            raise ValueError(
+                f"method: 'coordinate_ascent' needs a Gaussian, and exp({target.name}) is none: the least eigenvalue "
+                f"of its precision is {least:.2g} in units of q"
+            )
         self.precision = inner / np.outer(q.scale, q.scale)
         self.mean = q.loc + q.scale * np.linalg.solve(inner, found.linear)
         # log p(x) from the surrogate: E_q log w + KL(q || p)

@@ -1,4 +1,5 @@
-"""Deterministic fitting: the ELBO over fixed draws, maximised by a quasi-Newton method; then over twice as many.
+"""Deterministic fitting: the ELBO over fixed draws, maximised by a quasi-Newton method; then over twice as many
+others.
 
 DADVI (Giordano, Ingram and Broderick 2024), for mean-field q alone: over n fixed draws a full-rank q can put its mass
 where no draw looks, and with n below the dimension the optimum runs away.  The full Hessian of the objective gives
@@ -12,9 +13,11 @@ import numpy as np
 from .comparison import compare
 from .estimates import Estimate
 from .families import MeanFieldGaussian
+from .gradients import continuous
 from .rng import FIT, Key
 
-FIRST_DRAWS, COMPARED, MOST_COMPARED = 64, 4000, 2**20
+FIRST_DRAWS, COMPARED, MOST_COMPARED = 128, 4000, 2**20
+WIDEST = 300.0  # of log scale, either way
 STEP = 1e-5
 OPTIMIZERS = ("L-BFGS-B", "trust-ncg")
 
@@ -33,31 +36,47 @@ class Deterministic:
         self.target, self.key, self.tolerance = target, key, tolerance
         self.max_draws, self.num_threads, self.optimizer = max_draws, num_threads, optimizer
         self.start = q
-        self.state = dict(parameters=q.parameters, fixed=FIRST_DRAWS, draws=0, rounds=0, compared=COMPARED)
+        if not continuous(target, q, key):
+            raise ValueError(
+                f"method: 'deterministic' needs a gradient that sees all of log p, and {target.name} has comparisons, "
+                "branches or floor on z, or none at all; use 'natural' or 'stochastic'"
+            )
+        self.state = dict(
+            parameters=q.parameters,
+            best_parameters=q.parameters,
+            fixed=FIRST_DRAWS,
+            first_draw=0,
+            draws=0,
+            rounds=0,
+            settled=0,
+            compared=COMPARED,
+        )
 
     @property
     def q(self):
-        """The last round's optimum, or the best point of an unfinished one."""
-        return self.start.with_parameters(self.state["parameters"])
+        """The best round's optimum."""
+        return self.start.with_parameters(self.state["best_parameters"])
 
     def eps(self) -> np.ndarray:
-        """The fixed draws, (fixed, dim): those of a round are the first of the next."""
-        out = np.empty((self.state["fixed"], self.start.dim))
-        MeanFieldGaussian(np.zeros(self.start.dim), np.ones(self.start.dim)).fill(out, self.key, FIT, 0)
+        """The fixed draws of this round, (fixed, dim), none of which another round had."""
+        out, s = np.empty((self.state["fixed"], self.start.dim)), self.state
+        MeanFieldGaussian(np.zeros(self.start.dim), np.ones(self.start.dim)).fill(out, self.key, FIT, s["first_draw"])
         return out
 
     def loss(self, parameters, eps):
         """(-ELBO over the fixed draws, its gradient), exactly."""
         dim = self.start.dim
         loc, log_scale = parameters[:dim], parameters[dim:]
-        with np.errstate(over="ignore"):
-            scale = np.exp(log_scale)
-        if not np.isfinite(scale).all():
+        if np.max(np.abs(log_scale)) > WIDEST or not np.isfinite(loc).all():
             return math.inf, np.zeros(2 * dim)
-        log_p, slope = self.target.value_and_grad(loc + scale * eps, num_threads=self.num_threads)
-        self.state["draws"] += len(eps)
-        value = float(np.mean(log_p) + np.sum(log_scale)) + 0.5 * dim * (1.0 + math.log(2.0 * math.pi))
-        gradient = np.concatenate([slope.mean(0), (slope * eps).mean(0) * scale + 1.0])
+        if self.state["draws"] + len(eps) > self.max_draws:
+            raise OutOfDraws
+        scale = np.exp(log_scale)
+        with np.errstate(over="ignore", invalid="ignore"):
+            log_p, slope = self.target.value_and_grad(loc + scale * eps, num_threads=self.num_threads)
+            self.state["draws"] += len(eps)
+            value = float(np.mean(log_p) + np.sum(log_scale)) + 0.5 * dim * (1.0 + math.log(2.0 * math.pi))
+            gradient = np.concatenate([slope.mean(0), (slope * eps).mean(0) * scale + 1.0])
         if not math.isfinite(value) or not np.isfinite(gradient).all():
             return math.inf, np.zeros(2 * dim)
         if value > self.found:
@@ -66,35 +85,50 @@ class Deterministic:
 
     def step(self) -> tuple[Estimate, str]:
         """One optimisation: (ELBO over its fixed draws, why to stop or "")."""
-        from scipy.optimize import minimize
-
         s, eps = self.state, self.eps()
-        if s["draws"] + len(eps) > self.max_draws:
-            return Estimate(math.nan, math.nan, 0, key=self.key), "out of draws"
-        self.found, before = -math.inf, s["parameters"]
-        options = {"maxiter": 1000}
-        if self.optimizer == "L-BFGS-B":
-            options.update(maxfun=5000, ftol=1e-12, gtol=1e-6)
-            result = minimize(self.loss, before, (eps,), jac=True, method=self.optimizer, options=options)
-        else:
-            result = minimize(
-                self.loss, before, (eps,), jac=True, hessp=self.product, method=self.optimizer, options=options
-            )
+        self.found = -math.inf
+        try:
+            self.optimise(eps)
+        except OutOfDraws:
+            return Estimate(self.found, math.nan, len(eps), method="fixed_draws", key=self.key), "out of draws"
         if not math.isfinite(self.found):
             return Estimate(math.nan, math.nan, len(eps), key=self.key), "the log density is not finite at the start"
         value = Estimate(self.found, math.nan, len(eps), method="fixed_draws", key=self.key)
-        s["rounds"] += 1
-        s["fixed"] *= 2
+        s.update(rounds=s["rounds"] + 1, first_draw=s["first_draw"] + s["fixed"], fixed=2 * s["fixed"])
+        return value, self.judge()
+
+    def optimise(self, eps) -> None:
+        """To the optimum over these draws; ``loss`` keeps the best point that it sees."""
+        from scipy.optimize import minimize
+
+        hessian = {"hessp": self.product} if self.optimizer == "trust-ncg" else {}
+        options = {"maxiter": 1000} | ({} if hessian else {"maxfun": 5000, "ftol": 1e-12, "gtol": 1e-6})
+        before = self.state["parameters"]
+        with np.errstate(over="ignore", invalid="ignore"):
+            minimize(self.loss, before, (eps,), jac=True, method=self.optimizer, options=options, **hessian)
+
+    def judge(self) -> str:
+        """Two optima over different draws differ by what the draws' scarcity costs: converged where that stays below
+        the tolerance twice in a row, in either direction."""
+        s = self.state
         if s["rounds"] == 1:
-            return value, ""
+            s["best_parameters"] = s["parameters"]
+            return ""
         key = Key(self.key.word ^ (s["rounds"] << 40))
-        gain = compare(self.target, self.q, self.start.with_parameters(before), s["compared"], rng=key)
+        gain = compare(
+            self.target, self.start.with_parameters(s["parameters"]), self.q, s["compared"], rng=key,
+            num_threads=self.num_threads,
+        )  # fmt: skip
         s["draws"] += s["compared"]
-        if gain.value + 2.0 * gain.standard_error < self.tolerance:
-            return value, "converged" if result.success or result.status == 2 else str(result.message)
+        if not gain.value < 0.0:
+            s["best_parameters"] = s["parameters"]
+        near = abs(gain.value) + 2.0 * gain.standard_error < self.tolerance
+        s["settled"] = s["settled"] + 1 if near else 0
+        if s["settled"] == 2:
+            return "converged"
         if 2.0 * gain.standard_error > 0.5 * self.tolerance:
             s["compared"] = min(4 * s["compared"], MOST_COMPARED)
-        return value, ""
+        return ""
 
     def product(self, parameters, vector, eps):
         """Hessian of the loss times a vector, by a difference of exact gradients."""
@@ -105,9 +139,20 @@ class Deterministic:
         up, down = (self.loss(parameters + sign * h * vector, eps)[1] for sign in (1.0, -1.0))
         return (up - down) / (2.0 * h)
 
-    def linear_response(self) -> np.ndarray:
-        """Covariance of z, (dim, dim): the block for loc of the inverse of the full Hessian of -ELBO."""
-        eps, parameters = self.eps(), self.state["parameters"].copy()
-        self.found = math.inf  # nothing here is a better point
+    def linear_response(self) -> np.ndarray | None:
+        """Covariance of z, (dim, dim): the block for loc of the inverse of the full Hessian of -ELBO; None where that
+        is not positive definite."""
+        eps, parameters, draws = self.eps(), self.state["best_parameters"].copy(), self.state["draws"]
+        self.found, self.max_draws = math.inf, math.inf  # nothing here is a better point, or counts
         hessian = np.array([self.product(parameters, row, eps) for row in np.eye(len(parameters))])
-        return np.linalg.inv(0.5 * (hessian + hessian.T))[: self.start.dim, : self.start.dim]
+        self.state["draws"] = draws
+        try:
+            factor = np.linalg.cholesky(0.5 * (hessian + hessian.T))
+        except np.linalg.LinAlgError:
+            return None
+        root = np.linalg.solve(factor, np.eye(len(parameters)))
+        return (root.T @ root)[: self.start.dim, : self.start.dim]
+
+
+class OutOfDraws(Exception):
+    """The next evaluation would exceed ``max_draws``."""

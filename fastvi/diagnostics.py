@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import checks, engine
 from .attribution import Attribution, attribution
 from .bounds import Bounds, from_weights, upper_bound
@@ -70,9 +72,9 @@ class Diagnosis:
             share = self.num_neginf / self.num_samples
             return f"q puts {share:.2%} of its draws where p is 0, so the ELBO is -inf: check the support of the target"
         if not self.khat > RELIABLE:  # nan where all weights are equal
-            return "good: importance weights from q have a finite variance and correct what is left"
+            return "good where q has mass: importance weights have a finite variance and correct what is left"
         if self.false_alarm:
-            return "good: k-hat is a false alarm, the weights hardly differ"
+            return "good where q has mass: k-hat is a false alarm, the weights hardly differ"
         if self.khat <= USABLE:
             return (
                 "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
@@ -96,7 +98,10 @@ class Diagnosis:
             f"  misfit        {self.misfit if self.misfit is not None else 'not resolved by this many draws'}",
         ]
         if math.isfinite(self.deviation):
-            lines.append(f"  deviation     means and sds of q are within {self.deviation:.2g} of its sds")
+            lines.append(
+                f"  deviation     means and sds of q are within {self.deviation:.2g} of its sds, by its own draws"
+            )
+        lines.append("  caution       no draw of q shows a mode that q misses; restarts or posterior_draws may")
         if self.known_log_evidence is not None:
             kl = with_error(self.known_log_evidence - self.elbo.value, self.elbo.standard_error)
             lines.append(f"  decomposition log p(x) = {self.known_log_evidence:.6g} = ELBO + KL(q || p), KL = {kl}")
@@ -133,7 +138,10 @@ def diagnose(
     """
     engine.check(target, q)
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
-    particles = [checks.count("num_particles", k) for k in num_particles if k <= num_samples]
+    particles = [checks.count("num_particles", k) for k in np.atleast_1d(num_particles).tolist()]
+    particles = [k for k in particles if k <= num_samples]
+    if log_evidence is not None:
+        log_evidence = float(checks.real_array("log_evidence", np.atleast_1d(log_evidence), 1)[0])
     weights = LogWeights(target, q, num_samples, key, DIAGNOSE, num_threads, progress)
     eubo = None if posterior_draws is None else upper_bound(target, q, posterior_draws)
     found = from_weights(weights, particles, (), eubo)

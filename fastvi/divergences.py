@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from . import checks
+from .derivatives import threads
 from .elbo import common
 from .estimates import Estimate
 from .exact import as_target, closed_form
@@ -105,6 +106,7 @@ def divergence(
     checks.choice("method", method, METHODS)
     common("iid", dtype, backend)
     num_samples = checks.count("num_samples", num_samples, 2)
+    threads(num_threads)
     alpha = parameter("alpha", alpha, kind == "alpha", kind)
     order = parameter("order", order, kind == "renyi", kind)
     if kind == "alpha" and abs(alpha + 1.0) <= LIMIT:

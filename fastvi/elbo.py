@@ -217,7 +217,8 @@ def estimate(sweep, q, method, key, atol=None) -> Estimate:
         value = mean + q.entropy() if method == "entropy" else mean
         error = math.sqrt(spread / sweep.num_samples) if sweep.num_samples > 1 else math.nan
         if method in SURROGATES:  # what rounding leaves of an exact fit varies too little to show its own size
-            error = max(error, ROUNDING * abs(value))
+            scale = abs(sweep.total[moments.MEAN_P]) + sweep.mean_and_variance(moments.MEAN_P)[1] ** 0.5
+            error = max(error, ROUNDING * (scale + abs(q.entropy())))
     converged = atol is None or error <= atol
     return Estimate(
         value if sweep.num_samples else math.nan,

@@ -42,7 +42,10 @@ class GaussianPair:
             return None
         from scipy.special import ndtr
 
-        m, s = float(q.loc[0] - p.loc[0]) / float(p.stddev[0]), float(q.stddev[0] / p.stddev[0])
+        with np.errstate(over="ignore", under="ignore"):
+            m, s = float((q.loc[0] - p.loc[0]) / p.stddev[0]), float(q.stddev[0] / p.stddev[0])
+        if not FARTHEST**-1 < s < FARTHEST or abs(m) > FARTHEST:
+            return 1.0  # up to rounding
         # log p - log q = a x^2 + b x + c, x in standard deviations of p from its mean
         a, b, c = 0.5 * (1.0 / s**2 - 1.0), -m / s**2, 0.5 * (m / s) ** 2 + math.log(s)
         if a == 0.0:
@@ -54,6 +57,7 @@ class GaussianPair:
         return abs(inside[0] - inside[1])
 
 
+FARTHEST = 1e70  # ratios of scales, and distances in scales, beyond which two Gaussians do not overlap
 EXACT = {
     (q, p): GaussianPair for q in (MeanFieldGaussian, FullRankGaussian) for p in (MeanFieldGaussian, FullRankGaussian)
 }

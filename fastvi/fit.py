@@ -1,5 +1,6 @@
 """Fitting: an approximation with the ELBO it has on draws that it was not fitted to."""
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from .target import Target
 METHODS = {each.name: each for each in (Natural, Stochastic, Deterministic, CoordinateAscent)}
 FAMILIES = ("mean_field", "full_rank")
 MAX_ROUNDS, MAX_DRAWS, FINAL_DRAWS, QUICK_DRAWS = 200, 2_000_000, 100_000, 2000
-NATURAL_DIM = 64  # beyond it a round of the natural method takes more draws than are worth it
+NATURAL_DIM = 32  # beyond it a round of the natural method takes more draws than are worth it
 SCATTER = 3.0  # standard deviations of the start between restarts
 
 
@@ -102,11 +103,11 @@ def fit(
     family_or_q : {"mean_field", "full_rank"} or MeanFieldGaussian or FullRankGaussian
         a family, to start from location 0 and scale 1, or where to start
     method : {"auto", "natural", "stochastic", "deterministic", "coordinate_ascent"}
-        ``"natural"``: fits a quadratic to log w and jumps to its Gaussian; no gradient, few rounds, to about 60
+        ``"natural"``: fits a quadratic to log w and jumps to its Gaussian; no gradient, few rounds, to some 30
         dimensions.  ``"stochastic"``: Adam on fresh draws, on pathwise gradients where the target has them, on
         leave-one-out scores otherwise.  ``"deterministic"``: fixed draws and a quasi-Newton method, doubled until the
         optimum stays; mean-field only, with linear response covariances.  ``"coordinate_ascent"``: for Gaussian
-        targets.  ``"auto"``: natural, and beyond 64 dimensions stochastic
+        targets.  ``"auto"``: natural, and beyond 32 dimensions stochastic
     num_restarts : int
         starts, all but the first scattered about it by three of its deviations; the best final ELBO wins
     tolerance : float
@@ -148,6 +149,7 @@ def fit(
     options = {"optimizer": optimizer} if method == "deterministic" else {}
     key, states, history = (None if rng is None else key_from(rng)), [], []
     if checkpoint is not None:
+        checkpoint = checkpoints.place(checkpoint)
         mark = checkpoints.fingerprint(target, start, method, {"tolerance": tolerance, "restarts": restarts, **options})
         loaded = checkpoints.load(checkpoint, mark, key)
         if loaded is not None:
@@ -235,6 +237,8 @@ def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
             keep()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except NonFiniteError as error:
+        return str(error)
     return end
 
 
@@ -254,35 +258,36 @@ def finished(target, fitters, ends, key, history, method, num_threads) -> FitRes
     """Judge the results on fresh draws, and keep the best."""
     quick = INTERRUPTED in ends
     count = QUICK_DRAWS if quick else FINAL_DRAWS
-    judged = []
-    for fitter in fitters:
-        try:
-            value = estimated(target, fitter.q, count, rng=key, stream=FINAL, num_threads=num_threads)
-        except (NonFiniteError, KeyboardInterrupt):
-            value = Estimate(math.nan, math.nan, 0, method="none", key=key)
-        judged.append(value)
+    judged = [judge(target, fitter.q, count, key, num_threads) for fitter in fitters]
     best = max(range(len(judged)), key=lambda k: judged[k].value if judged[k].value == judged[k].value else -math.inf)
-    fitter, end, diagnosis, response = fitters[best], ends[best], None, None
-    if not quick and math.isfinite(judged[best].value):
-        diagnosis = diagnose(target, fitter.q, count, rng=key, num_threads=num_threads)
-        if isinstance(fitter, Deterministic):
-            response = fitter.linear_response()
+    fitter, end, value = fitters[best], ends[best], judged[best]
+    diagnosis, response = None, None
+    if not quick and math.isfinite(value.value):
+        try:
+            diagnosis = diagnose(target, fitter.q, count, rng=key, num_threads=num_threads)
+            if isinstance(fitter, Deterministic):
+                response = fitter.linear_response()
+        except (NonFiniteError, KeyboardInterrupt) as error:
+            value = dataclasses.replace(value, note=f"{type(error).__name__} in the diagnosis")
+    history.sort(key=lambda line: line[:2])
     rounds = sum(1 for line in history if line.restart == best)
-    message = {
-        "converged": f"converged after {rounds} rounds",
-        INTERRUPTED: f"interrupted after {len(history)} rounds: the best so far",
-    }.get(end, f"{end}: the best so far" if end else "")
+    converged = end == "converged" and math.isfinite(value.value)
+    message = f"{end}: the best so far"
+    if converged:
+        message = f"converged after {rounds} rounds"
+    elif end == INTERRUPTED:
+        message = f"interrupted after {len(history)} rounds: the best so far"
+    elif end == "converged":
+        message = f"settled after {rounds} rounds, but the ELBO of q is {value.value:g} on fresh draws"
     if len(fitters) > 1:
         message += f"; the best of {len(fitters)} starts"
-    return FitResult(
-        fitter.q,
-        judged[best],
-        diagnosis,
-        history,
-        end == "converged",
-        message,
-        method,
-        sum(f.state["draws"] for f in fitters),
-        key,
-        response,
-    )
+    draws = sum(f.state["draws"] for f in fitters)
+    return FitResult(fitter.q, value, diagnosis, history, converged, message, method, draws, key, response)
+
+
+def judge(target, q, count, key, num_threads) -> Estimate:
+    """The ELBO of q on draws that no fit has seen; nan where log p is not finite at some."""
+    try:
+        return estimated(target, q, count, rng=key, stream=FINAL, num_threads=num_threads)
+    except (NonFiniteError, KeyboardInterrupt) as error:
+        return Estimate(math.nan, math.nan, 0, method="none", key=key, note=type(error).__name__)

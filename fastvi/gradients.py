@@ -158,7 +158,9 @@ def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) 
     )
     found = gradient_estimate(sweep, q, best.method, key, None, best.surrogate)
     largest = float(np.max(found.standard_error)) ** 2 * sweep.num_samples
-    num_samples = enough_samples(Candidate(best.method, None, largest, 1.0, sweep.num_samples), atol, least, limit)
+    # products with scores have heavy tails: their variance is known as if from a quarter of the draws
+    judged = Candidate(best.method, None, largest, 1.0, max(1, sweep.num_samples // 4))
+    num_samples = enough_samples(judged, atol, least, limit)
     if auto and best.method == "leave_one_out" and num_samples >= BASELINE_WORTHWHILE:
         best = Candidate("optimal_baseline", None)  # whose errors are no larger than the pilot's
     return best, num_samples
@@ -175,7 +177,7 @@ def gradient_estimate(sweep, q, method, key, atol=None, surrogate=None) -> Gradi
     if method == "optimal_baseline" and np.count_nonzero(sweep.rows[:, moments.COUNT]) < 2:
         method = "leave_one_out"  # an interrupted sweep of a single leaf
     places, units = cpu.FAMILIES[q.family].layout(q.scale)
-    value = estimate(sweep, q, "plain", key)
+    value = estimate(sweep, q, "plain" if surrogate is None else method, key)
     if not math.isfinite(value.value) or (sweep.num_samples < 2 and method != "score"):
         gradient = error = np.full(len(places), math.nan)
     else:

@@ -127,10 +127,11 @@ class Summary:
         finite = block[block > -math.inf]
         self.num_neginf += len(block) - len(finite)
         if len(finite):
-            mean, shift = float(np.mean(finite)), float(np.mean(finite)) - self.mean
-            total = self.count + len(finite)
-            self.m2 += float(np.sum((finite - mean) ** 2)) + shift**2 * self.count * len(finite) / total
-            self.mean += shift * len(finite) / total
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean = np.mean(finite)
+                shift, total = mean - self.mean, self.count + len(finite)
+                self.m2 += float(np.sum((finite - mean) ** 2) + shift**2 * self.count * len(finite) / total)
+                self.mean += float(shift * len(finite) / total)
             self.count = total
         self.weight.add(block)
         self.largest.add(block)

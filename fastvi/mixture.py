@@ -12,7 +12,7 @@ from .target import Target
 
 
 class GaussianMixture:
-    """sum_k weights_k N(locs_k, S_k).
+    """sum_k weights_k N(locs_k, S_k).  An instance never changes.
 
     Parameters
     ----------
@@ -28,6 +28,11 @@ class GaussianMixture:
         with the argument's name
     """
 
+    weights: np.ndarray
+    locs: np.ndarray
+    scales: np.ndarray
+    components: tuple
+
     def __init__(self, weights: ArrayLike, locs: ArrayLike, scales: ArrayLike):
         weights, locs = checks.real_array("weights", weights, 1), checks.real_array("locs", locs, 2)
         given = checks.numeric("scales", scales)
@@ -41,10 +46,14 @@ class GaussianMixture:
             raise ValueError(f"weights: expected values >= 0 that add up to 1, got a sum of {weights.sum()!r}")
         kind = MeanFieldGaussian if scales.ndim == 2 else FullRankGaussian
         try:
-            self.components = tuple(kind(loc, scale) for loc, scale in zip(locs, scales, strict=True))
+            components = tuple(kind(loc, scale) for loc, scale in zip(locs, scales, strict=True))
         except ValueError as error:
             raise ValueError(f"scales: {error}") from None
-        self.weights, self.locs, self.scales = frozen(weights / weights.sum()), frozen(locs), frozen(scales)
+        self.__dict__.update(components=components)
+        self.__dict__.update(weights=frozen(weights / weights.sum()), locs=frozen(locs), scales=frozen(scales))
+
+    def __setattr__(self, name, value):
+        raise AttributeError("GaussianMixture is frozen: make another")
 
     def __repr__(self):
         return f"GaussianMixture({len(self.weights)} components, dim={self.dim})"
@@ -72,10 +81,12 @@ class GaussianMixture:
     def log_prob(self, z: ArrayLike):
         """log density at one point (dim,) -> float, or at many (n, dim) -> (n,)."""
         points, single = checks.points(z, self.dim)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             parts = np.column_stack([c.log_prob(points) for c in self.components]) + np.log(self.weights)
-        top = parts.max(axis=1)
-        total = top + np.log(np.sum(np.exp(parts - top[:, None]), axis=1))
+            parts = np.where(np.isnan(parts), -np.inf, parts)  # a weight of 0
+            top = parts.max(axis=1)
+            safe = np.where(top > -np.inf, top, 0.0)
+            total = safe + np.log(np.sum(np.exp(parts - safe[:, None]), axis=1))
         return float(total[0]) if single else total
 
     def sample(self, num_samples: int, *, rng=None) -> np.ndarray:

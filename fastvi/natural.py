@@ -56,6 +56,16 @@ class Natural:
 
     def step(self) -> tuple[Estimate, str]:
         """One round: (ELBO before the step, why to stop or "")."""
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            try:
+                return self.round()
+            except (ValueError, np.linalg.LinAlgError) as error:
+                if isinstance(error, ValueError) and not str(error).startswith(("loc:", "scale:", "scale_tril:")):
+                    raise
+                return self.estimate(math.nan, math.nan, 0), "q leaves the range of float64"
+
+    def round(self) -> tuple[Estimate, str]:
+        """:meth:`step`, where numbers stay in range."""
         s = self.state
         q = self.kind(s["loc"], s["scale"])
         count = int(min(max(least_draws(q.dim), s["wanted"]), self.max_draws - s["draws"]))
@@ -133,17 +143,22 @@ class Natural:
         """The best of steps within regions of several sizes, by the ELBO over a few common draws."""
         s = self.state
         trusts = [min(max(s["trust"] * t, LEAST_TRUST), MOST_TRUST) for t in SEARCHED]
+        if np.min(1.0 - np.linalg.eigvalsh(curvature)) > FLATTEST:
+            trusts.append(math.inf)  # all the way to the surrogate's Gaussian, which may be the target itself
         tried = [self.next_q(q, linear, curvature, trust)[0] for trust in trusts]
+        if s["draws"] + TRIAL * len(tried) > self.max_draws:
+            return tried[0]
         values = [np.mean(draw(self.target, q, self.key, TRIAL, self.num_threads, FIT, s["draws"])[2]) for q in tried]
         s["draws"] += TRIAL * len(tried)
         which = int(np.argmax([v if math.isfinite(v) else -math.inf for v in values]))
-        s["trust"] = trusts[which]
+        if trusts[which] < math.inf:
+            s["trust"] = trusts[which]
         return tried[which]
 
     def next_q(self, q, linear, curvature, trust):
         """(the next q, whether the trust region held it back, nats to be gained without that)"""
         values, vectors = np.linalg.eigh(curvature)
-        widest = FACTOR ** min(trust, MOST_WIDENING)
+        widest = FACTOR ** (trust if trust == math.inf else min(trust, MOST_WIDENING))
         precision = np.maximum(1.0 - values, FLATTEST)
         pull, reach = vectors.T @ linear / precision, STEP * trust / np.sqrt(np.maximum(precision, FLAT))
         along = np.clip(pull, -reach, reach)

@@ -20,6 +20,8 @@ PATH_COST = 2.0
 # What a pilot takes before its first draw, in the same unit
 CALL_OPERATIONS = 2**21
 PER_COEFFICIENT, LEAST, LEAST_PER_COEFFICIENT, CHECK_SHARE = 8, 384, 4, 3
+# Draws' worth of steady terms that an error needs: below, a sample variance of heavy tails is mostly too small
+STEADY = 200
 SMOOTH_ITERATIONS = 30  # of LSMR, as a rule
 
 
@@ -93,7 +95,8 @@ def candidates(target, q, key, levels, num_samples, num_threads=None) -> list[Ca
         found = [pilot.candidate("plain", None, np.var(log_w)), pilot.candidate("entropy", None, np.var(log_p))]
     for surrogate in pilot.surrogates():
         left = log_w - surrogate.value(pilot.eps[pilot.check])
-        found.append(pilot.candidate(surrogate.level, surrogate, np.var(left)))
+        terms = (left - np.mean(left)) ** 2
+        found.append(pilot.candidate(surrogate.level, surrogate, np.mean(terms), terms=terms))
     return found
 
 
@@ -109,7 +112,8 @@ def gradient_candidates(target, q, key, levels, num_samples, num_threads=None, *
         found.append(pilot.candidate("leave_one_out", None, score_spread(q, eps, log_w), True))
         for surrogate in pilot.surrogates():
             left = log_w - surrogate.value(eps)
-            found.append(pilot.candidate(surrogate.level, surrogate, score_spread(q, eps, left), True))
+            terms = (left - np.mean(left)) ** 2 * squared_scores(q, eps)
+            found.append(pilot.candidate(surrogate.level, surrogate, score_spread(q, eps, left), True, terms))
     if not paths:
         return found
     gradients = target.value_and_grad(pilot.z, num_threads=num_threads)[1]
@@ -131,7 +135,7 @@ class Pilot:
     """Draws for fitting and, ``check``, the last of them for judging."""
 
     def __init__(self, target, q, key, levels, num_samples, num_threads, least=0):
-        self.q, self.levels = q, possible(levels, q.dim, num_samples)
+        self.q, self.levels, self.num_samples = q, possible(levels, q.dim, num_samples), num_samples
         fitted = max([least, LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
         n = max(2, min(num_samples, fitted + fitted // CHECK_SHARE))
         first = min(fitted, n - max(1, n // (CHECK_SHARE + 1)))
@@ -146,8 +150,12 @@ class Pilot:
         pairs = zip(self.levels, ends, strict=True)
         return [fit(self.eps[:end], self.log_w[:end], level) for level, end in pairs]
 
-    def candidate(self, method, surrogate, variance, gradient=False):
+    def candidate(self, method, surrogate, variance, gradient=False, terms=None):
+        """``terms`` are the squares whose mean the reported error rests on: where a few hold most of it, that of
+        a surrogate is not to be trusted."""
         level = "none" if surrogate is None else surrogate.level
+        if terms is not None and np.sum(terms) ** 2 * self.num_samples < STEADY * len(terms) * np.sum(terms**2):
+            variance = math.nan
         cost = operations(level, self.q.dim, self.q.family, gradient)
         return Candidate(method, surrogate, float(variance), cost, self.check.stop - self.check.start)
 
@@ -166,6 +174,15 @@ def score_spread(q, eps, f) -> float:
     f = (f - np.mean(f))[:, None]
     twice, once = f * eps * eps, f * (eps * eps - 1.0)
     return second_moments(q, f * eps, eps) - float(np.sum(np.var(twice, axis=0)) - np.sum(np.var(once, axis=0)))
+
+
+def squared_scores(q, eps):
+    """|standardised score|^2 of each draw, (n,)"""
+    squares = eps**2
+    if q.family == "mean_field":
+        return np.sum(squares + (squares - 1.0) ** 2, axis=1)
+    below = np.cumsum(squares, axis=1) - squares
+    return np.sum(squares + squares * below + (squares - 1.0) ** 2, axis=1)
 
 
 def score_of(q, eps):

@@ -25,7 +25,7 @@ class SmoothedWeights:
     Attributes
     ----------
     khat : float
-        the fitted shape; inf where fewer than five weights lie in the tail
+        the fitted shape; inf where fewer than five weights lie in the tail, nan where those do not differ
     log_weights : ndarray (n,)
         smoothed and normalised: their exponentials add up to 1
     ess : float
@@ -53,14 +53,17 @@ def psis(log_weights: ArrayLike) -> SmoothedWeights:
     """
     log_weights = checked(log_weights)
     n = len(log_weights)
-    scaled = log_weights - log_weights.max()
+    with np.errstate(over="ignore"):
+        scaled = log_weights - log_weights.max()
     tail = tail_size(n)
     order = np.argsort(scaled, kind="stable")
     cutoff = max(scaled[order[max(0, n - tail - 1)]], SMALLEST)
     beyond = order[scaled[order] > cutoff]
     smoothed, khat = scaled.copy(), math.inf
-    if len(beyond) >= LEAST_TAIL:
-        excess = np.exp(scaled[beyond]) - math.exp(cutoff)
+    excess = np.exp(scaled[beyond]) - math.exp(cutoff)
+    if len(beyond) >= LEAST_TAIL and not excess[quartile_of(len(excess))] > 0.0:
+        khat = math.nan  # the weights do not differ
+    elif len(beyond) >= LEAST_TAIL:
         khat, scale = fit_pareto(excess)
         ranks = (np.arange(len(beyond)) + 0.5) / len(beyond)
         smoothed[beyond] = np.minimum(np.log(pareto_quantiles(ranks, khat, scale) + math.exp(cutoff)), 0.0)
@@ -98,7 +101,14 @@ def khat_of_tail(largest, n) -> float:
     scaled = largest - largest[-1]
     cutoff = max(scaled[0], SMALLEST)
     excess = np.exp(scaled[scaled > cutoff]) - math.exp(cutoff)
-    return fit_pareto(excess)[0] if len(excess) >= LEAST_TAIL else math.inf
+    if len(excess) < LEAST_TAIL:
+        return math.inf
+    return fit_pareto(excess)[0] if excess[quartile_of(len(excess))] > 0.0 else math.nan
+
+
+def quartile_of(n) -> int:
+    """The place of the first quartile of n values in order."""
+    return int(n / 4 + 0.5) - 1
 
 
 def fit_pareto(excess) -> tuple[float, float]:
@@ -107,7 +117,7 @@ def fit_pareto(excess) -> tuple[float, float]:
     n = len(excess)
     count = 30 + int(math.sqrt(n))
     grid = 1.0 - np.sqrt(count / (np.arange(1, count + 1) - 0.5))
-    quartile = excess[int(n / 4 + 0.5) - 1]
+    quartile = excess[quartile_of(n)]
     with np.errstate(all="ignore"):
         theta = 1.0 / excess[-1] + grid / (PRIOR_SCALE * quartile)
         shape = np.array([np.mean(np.log1p(-t * excess)) for t in theta])
