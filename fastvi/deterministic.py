@@ -111,15 +111,19 @@ class Deterministic:
         """Two optima over different draws differ by what the draws' scarcity costs: converged where that stays below
         the tolerance twice in a row, in either direction."""
         s = self.state
+        if np.max(np.abs(s["parameters"][self.start.dim :])) > WIDEST - 1.0:
+            return "the scale of q runs away: the target may be improper"
         if s["rounds"] == 1:
             s["best_parameters"] = s["parameters"]
             return ""
+        if s["draws"] + 2 * s["compared"] > self.max_draws:
+            return "out of draws"
         key = Key(self.key.word ^ (s["rounds"] << 40))
         gain = compare(
             self.target, self.start.with_parameters(s["parameters"]), self.q, s["compared"], rng=key,
             num_threads=self.num_threads,
         )  # fmt: skip
-        s["draws"] += s["compared"]
+        s["draws"] += 2 * s["compared"]
         if not gain.value < 0.0:
             s["best_parameters"] = s["parameters"]
         near = abs(gain.value) + 2.0 * gain.standard_error < self.tolerance

@@ -180,7 +180,8 @@ def fit(
         raise
     finally:
         close()
-    return finished(target, fitters, ends, key, history, method, num_threads)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return finished(target, fitters, ends, key, history, method, num_threads)
 
 
 INTERRUPTED = "interrupted"
@@ -220,7 +221,8 @@ def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
                 return f"stopped after {max_rounds} rounds"
             before = dict(fitter.state)
             try:
-                value, end = fitter.step()
+                with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # of a q that runs away
+                    value, end = fitter.step()
             except KeyboardInterrupt:
                 best = fitter.state.get("parameters") if fitter.name == "deterministic" else None
                 fitter.state.clear()
@@ -239,6 +241,8 @@ def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
         return INTERRUPTED
     except NonFiniteError as error:
         return str(error)
+    except OverflowError:
+        return "q runs away: the target may be improper"
     return end
 
 
@@ -267,11 +271,11 @@ def finished(target, fitters, ends, key, history, method, num_threads) -> FitRes
             diagnosis = diagnose(target, fitter.q, count, rng=key, num_threads=num_threads)
             if isinstance(fitter, Deterministic):
                 response = fitter.linear_response()
-        except (NonFiniteError, KeyboardInterrupt) as error:
+        except (NonFiniteError, KeyboardInterrupt, OverflowError) as error:
             value = dataclasses.replace(value, note=f"{type(error).__name__} in the diagnosis")
     history.sort(key=lambda line: line[:2])
     rounds = sum(1 for line in history if line.restart == best)
-    converged = end == "converged" and math.isfinite(value.value)
+    converged = end == "converged" and math.isfinite(value.value + value.standard_error)
     message = f"{end}: the best so far"
     if converged:
         message = f"converged after {rounds} rounds"
@@ -289,5 +293,5 @@ def judge(target, q, count, key, num_threads) -> Estimate:
     """The ELBO of q on draws that no fit has seen; nan where log p is not finite at some."""
     try:
         return estimated(target, q, count, rng=key, stream=FINAL, num_threads=num_threads)
-    except (NonFiniteError, KeyboardInterrupt) as error:
+    except (NonFiniteError, KeyboardInterrupt, OverflowError) as error:
         return Estimate(math.nan, math.nan, 0, method="none", key=key, note=type(error).__name__)

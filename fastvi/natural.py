@@ -27,6 +27,9 @@ CAUTION = 0.2  # of the tolerance, for nats that are estimated to second order o
 FAR = 2.0  # nats to be gained from which on a step is searched for
 
 
+RUNAWAY = "the ELBO is too large for its rounding: the target may be improper"
+
+
 class Natural:
     """One fit, round by round; ``state`` is all that the next round depends on."""
 
@@ -113,6 +116,8 @@ class Natural:
             s["wanted"] = min(2 * count, MANY * least_draws(q.dim))
             return ""
         elif max(gain, blur / s["averaged"]) < self.tolerance:
+            if ROUNDING * abs(value.value) > self.tolerance:
+                return RUNAWAY
             moved = self.next_q(q, linear / s["averaged"], curvature / s["averaged"], 1.0)[0]
             s.update(loc=moved.loc, scale=moved.scale, best_loc=moved.loc, best_scale=moved.scale)
             return "converged"

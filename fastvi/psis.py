@@ -68,7 +68,9 @@ def psis(log_weights: ArrayLike) -> SmoothedWeights:
         ranks = (np.arange(len(beyond)) + 0.5) / len(beyond)
         smoothed[beyond] = np.minimum(np.log(pareto_quantiles(ranks, khat, scale) + math.exp(cutoff)), 0.0)
     smoothed -= smoothed.max() + math.log(np.sum(np.exp(smoothed - smoothed.max())))
-    return SmoothedWeights(khat, smoothed, float(np.exp(-log_sum(2.0 * smoothed))))
+    with np.errstate(over="ignore"):
+        ess = float(np.exp(-log_sum(2.0 * smoothed)))
+    return SmoothedWeights(khat, smoothed, ess)
 
 
 def checked(log_weights) -> np.ndarray:

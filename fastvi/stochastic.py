@@ -106,7 +106,7 @@ class Stochastic:
         new, old = self.start.with_parameters(average), self.q
         key = Key(self.key.word ^ (s["steps"] << 20))
         gain = compare(self.target, new, old, s["compared"], rng=key, num_threads=self.num_threads)
-        s["draws"] += s["compared"]
+        s["draws"] += 2 * s["compared"]
         high = gain.value + 2.0 * gain.standard_error
         if gain.value > 0.0 or not math.isfinite(gain.value):
             s["best_parameters"] = average

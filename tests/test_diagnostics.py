@@ -186,3 +186,12 @@ def test_bad_input():
             vi.bounds(TARGET, WIDE, 1000, **options)
     with pytest.raises(ValueError, match="q: expected 3 dimensions"):
         vi.compare(TARGET, WIDE, vi.MeanFieldGaussian([0.0], [1.0]))
+
+
+def test_compare_with_infinite_sides():
+    half = vi.Target(lambda z: vi.where(z[0] > 0.0, -0.5 * z[0] ** 2, -np.inf), 1)
+    near, far = vi.MeanFieldGaussian([0.0], [1.0]), vi.MeanFieldGaussian([100.0], [1.0])
+    for count in (1000, 600_000):
+        assert vi.compare(half, near, far, count, rng=0).value == -math.inf
+        assert vi.compare(half, far, near, count, rng=0).value == math.inf
+    assert math.isnan(vi.compare(half, near, near, 1000, rng=0).value)

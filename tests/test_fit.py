@@ -288,3 +288,62 @@ def test_bad_input():
             vi.fit(GAUSSIAN, *arguments, **options)
     with pytest.raises(TypeError, match="family_or_q: expected 'mean_field'"):
         vi.fit(GAUSSIAN, 3)
+
+
+# ---- what a hostile user found
+def test_deterministic_is_not_fooled_by_its_own_draws():
+    """exp(-z^4): the best Gaussian's ELBO is .5463 (quadrature); over few fixed draws the optimum costs up to .05."""
+    target = vi.Target(lambda z: -(z[0] ** 4), 1)
+    for seed in range(6):
+        found = vi.fit(target, "mean_field", method="deterministic", rng=seed)
+        assert found.converged and found.elbo.value > 0.5463 - 0.005 - 5 * found.elbo.standard_error
+
+
+def test_a_far_or_narrow_gaussian_takes_one_jump():
+    for loc, scale in ((1e6, 1.0), (3.0, 1e-6)):
+        target = vi.Target(lambda z, m, s: -0.5 * ((z[0] - m) / s) ** 2, 1, (loc, scale))
+        found = vi.fit(target, "mean_field", method="natural", rng=0)
+        exact = 0.5 * math.log(2 * math.pi) + math.log(scale)
+        assert found.converged and len(found.history) <= 6 and found.elbo.value == pytest.approx(exact, abs=1e-3)
+
+
+def test_no_convergence_where_the_elbo_is_not_finite():
+    half = vi.Target(lambda z: vi.where(z[0] > -3.0, -0.5 * z[0] ** 2, -np.inf), 1)
+    found = vi.fit(half, "mean_field", rng=2)
+    assert not found.converged and found.elbo.value == -math.inf
+    broken = vi.Target(lambda z: -0.5 * z[0] ** 2 + vi.where(z[0] > -4.3, 0.0, np.nan), 1)
+    for seed in range(5):
+        found = vi.fit(broken, "mean_field", rng=seed)  # whatever the final draws meet, the fit is not lost
+        assert isinstance(found, vi.FitResult)
+        assert found.converged == math.isfinite(found.elbo.value)
+
+
+@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+def test_an_improper_target_is_no_convergence(method):
+    for density in (lambda z: 0.0 * z[0], lambda z: z[0], lambda z: 0.5 * z[0] ** 2):
+        found = vi.fit(vi.Target(density, 1), "mean_field", method=method, rng=0, max_draws=200_000)
+        assert not found.converged, found
+
+
+def test_coordinate_ascent_refuses_what_is_not_gaussian():
+    student = vi.Target(lambda z, c: -5 * math.log(1 + z[0] ** 2) - c, 1, (1e10,))
+    for target, message in (
+        (student, "is not Gaussian"),
+        (vi.Target(lambda z: z[0], 1), "the least eigenvalue of its precision is"),
+        (vi.Target(lambda z: 0.5 * z[0] ** 2, 1), "the least eigenvalue of its precision is -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            vi.fit(target, "mean_field", method="coordinate_ascent", rng=0)
+
+
+def test_steps_are_refused_by_fixed_draws():
+    with pytest.raises(ValueError, match="has comparisons, branches or floor on z"):
+        vi.fit(vi.Target(lambda z: -0.5 * np.sum(np.floor(z) ** 2), 3), "mean_field", method="deterministic")
+
+
+@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+def test_max_draws_is_a_limit(method):
+    target, _, _ = fitted_posterior("sblri-blr")
+    for most in (10, 3000, 30_000):
+        found = vi.fit(target, "mean_field", method=method, rng=0, max_draws=most)
+        assert found.num_draws <= max(most, 0) + (8000 if method == "stochastic" else 0), found
