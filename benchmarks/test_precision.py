@@ -40,7 +40,7 @@ def test_time_to_error(benchmark, request, name, side, threads):
     available(side)
     case, atol = precision.cases()[name], ATOL * (10.0 if quick(request) else 1.0)
     estimator = "quadratic" if side == "jax quadratic" else "plain"
-    pilot = vi.elbo(case.target, case.q, 200_000, estimator=estimator, rng=9, num_threads=1)
+    pilot = vi.elbo(case.target, case.q, 4_000_000, estimator=estimator, rng=9)
     draws = math.ceil(pilot.standard_error**2 * pilot.num_samples / atol**2)
     if side == "fastvi":
         call = precision.fastvi_atol(case, atol)

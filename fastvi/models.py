@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .families import LOG_2PI, FullRankGaussian, MeanFieldGaussian
-from .gradients import elbo_gradient
-from .rng import key_from
+from .fit import fit
 from .target import Target
 
 # Rubin (1981), "Estimation in parallel randomized experiments", J. Educ. Stat. 6(4), table 1: estimated effects of
@@ -66,9 +65,10 @@ class Model:
     scale: np.ndarray
 
     def fitted(self, **options):
-        """(mean-field, full-rank) approximations near their best ELBO; ``options`` are those of ``ascend``."""
-        mean_field = ascend(self.target, MeanFieldGaussian(self.loc, self.scale), **options)
-        return mean_field, ascend(self.target, FullRankGaussian(mean_field.loc, np.diag(mean_field.scale)), **options)
+        """The fits of a mean-field and of a full-rank approximation; ``options`` are those of ``fit``."""
+        mean_field = fit(self.target, MeanFieldGaussian(self.loc, self.scale), **options)
+        start = FullRankGaussian(mean_field.q.loc, np.diag(mean_field.q.scale))
+        return mean_field, fit(self.target, start, **options)
 
 
 def eight_schools() -> Model:
@@ -92,21 +92,3 @@ def launches() -> Model:
         np.array([-1.0, -1.0]),
         np.array([1.0, 1.0]),
     )
-
-
-def ascend(target, q, *, num_steps=400, num_samples=1024, rng=None, num_threads=None):
-    """q after Adam (Kingma and Ba 2015) on pathwise gradients: enough to bring a small model near its best ELBO.
-
-    Every step has its own draws; the step size falls from 0.1 to 0.001.
-    """
-    seeds = np.random.default_rng(key_from(rng).word)
-    parameters, mean, square = q.parameters, 0.0, 0.0
-    for step in range(1, num_steps + 1):
-        options = dict(estimator="sticking_the_landing", rng=seeds, num_threads=num_threads)
-        gradient = elbo_gradient(target, q, num_samples, **options).gradient
-        mean = 0.9 * mean + 0.1 * gradient
-        square = 0.999 * square + 0.001 * gradient**2
-        direction = (mean / (1.0 - 0.9**step)) / (np.sqrt(square / (1.0 - 0.999**step)) + 1e-8)
-        parameters = parameters + 10.0 ** (-1.0 - 2.0 * step / num_steps) * direction
-        q = q.with_parameters(parameters)
-    return q

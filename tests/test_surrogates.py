@@ -12,7 +12,7 @@ import pytest
 import fastvi as vi
 from fastvi import pilots, surrogate
 from fastvi.engine import sweep
-from fastvi.models import ascend, eight_schools
+from fastvi.models import eight_schools
 from fastvi.rng import SAMPLE, key_from
 
 import naive
@@ -39,7 +39,7 @@ def logistic():
     X = rng.normal(size=(200, 10)) / np.sqrt(10) * 2
     y = (rng.random(200) < 1.0 / (1.0 + np.exp(-X @ rng.normal(size=10)))).astype(float)
     target = vi.Target(logistic_log_density, 10, (X, y))
-    return target, ascend(target, vi.MeanFieldGaussian(np.zeros(10), np.full(10, 0.4)), rng=1)
+    return target, vi.fit(target, "mean_field", rng=1).q
 
 
 def random_surrogate(level, dim, seed):
