@@ -91,7 +91,8 @@ def logistic_data(rows=200, dim=10):
     """The design and outcomes of a logistic regression whose coefficients come from the prior."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(rows, dim)) / math.sqrt(dim) * 2
-    return X, (rng.random(rows) < 1.0 / (1.0 + np.exp(-X @ rng.normal(size=dim)))).astype(float)
+    beta = rng.normal(size=dim)
+    return X, (rng.random(rows) < 1.0 / (1.0 + np.exp(-X @ beta))).astype(float)
 
 
 @functools.cache
@@ -156,6 +157,7 @@ def jax_quadratic(case, draws):
     """The same polynomial of degree 2 as fastvi's "quadratic", fitted to eight draws a coefficient."""
     jax, jnp, data, loc, scale = jax_parts(case)
     i, j = np.triu_indices(case.q.dim, 1)
+    ends = np.cumsum([1, case.q.dim, case.q.dim])
     fitted = 8 * (1 + 2 * case.q.dim + len(i))
     count, size = chunks(draws)
 
@@ -168,11 +170,13 @@ def jax_quadratic(case, draws):
         eps = jax.random.normal(first, (fitted, case.q.dim))
         matrix = jnp.concatenate([jnp.ones((fitted, 1)), design(eps)], axis=1)
         f = log_weights(jnp, case, data, eps, loc, scale)
-        x = jnp.linalg.solve(matrix.T @ matrix, matrix.T @ f)[1:]
+        _, linear, squares, below = jnp.split(jnp.linalg.solve(matrix.T @ matrix, matrix.T @ f), ends)
+        pairs = jnp.zeros((case.q.dim, case.q.dim)).at[i, j].set(below) + jnp.diag(squares / math.sqrt(2.0))
 
         def step(total, key):
             eps = jax.random.normal(key, (size, case.q.dim))
-            r = log_weights(jnp, case, data, eps, loc, scale) - design(eps) @ x
+            follow = eps @ linear + ((eps @ pairs) * eps).sum(-1) - jnp.trace(pairs)
+            r = log_weights(jnp, case, data, eps, loc, scale) - follow
             return (total[0] + r.sum(), total[1] + (r * r).sum()), None
 
         (total, square), _ = jax.lax.scan(step, (0.0, 0.0), jax.random.split(second, count))

@@ -1,24 +1,40 @@
 """Saved benchmark runs as Markdown tables: medians, and how many times longer each peer takes than fastvi.
 
 python benchmarks/report.py run1.json run2.json > benchmarks/RESULTS.md
-python benchmarks/report.py --readme README.md run1.json    # rewrites the table between the markers
+python benchmarks/report.py --readme README.md run1.json precision-1-cpu.json  # rewrites the tables between markers
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 
 NAMES = {
     "fastvi": "fastvi",
     "tiles": "fastvi, in tiles",
     "written": "with a written gradient",
+    "fastvi plain": "fastvi, plain",
+    "fastvi stochastic": "fastvi, stochastic",
     "numpy": "NumPy",
     "jax": "JAX",
+    "jax quadratic": "JAX, same correction",
     "torch": "torch",
     "numpyro": "NumPyro",
+    "pymc": "PyMC",
 }
-TASKS = {": elbo": "", ": leave_one_out": ", + score gradient", ": pathwise": ", + pathwise gradient"}
-BEGIN, END = "<!-- benchmark table: made by benchmarks/report.py -->", "<!-- end of the table -->"
+# What a group's name begins with, and the heading of its table
+KINDS = {
+    "compile: ": "compile and first call",
+    "1e-3 nat: ": "ELBO to a standard error of 1e-3 nat",
+    "1 % gradient: ": "gradient to 1 %",
+    "fit: ": "fit to within 0.01 nat",
+    "": "workload",
+}
+TASKS = {": elbo": "", ": leave_one_out": ", + leave-one-out gradient", ": pathwise": ", + pathwise gradient"}
+MARKERS = (
+    ("<!-- benchmark table: made by benchmarks/report.py -->", "<!-- end of the table -->"),
+    ("<!-- precision table: made by benchmarks/report.py -->", "<!-- end of the precision table -->"),
+)
 
 
 def seconds(value):
@@ -37,26 +53,45 @@ def groups(run):
     return found
 
 
+def kind_of(group):
+    """The beginning of a group's name that says what it measures."""
+    return next(kind for kind in KINDS if group.startswith(kind))
+
+
 def row(group, medians, sides):
     """One workload: fastvi's median, then each peer's with its ratio to it, or to fastvi in tiles."""
     for task, title in TASKS.items():
         group = group.replace(task, title)
-    ours = medians.get("tiles", medians["fastvi"])
-    cells = [group.removeprefix("compile: ")]
+    cells = [group.removeprefix(kind_of(group))]
     for side in sides:
-        theirs = medians.get(side)
-        ratio = "" if side in ("fastvi", "tiles") or not theirs else f" ({theirs / ours:.1f}x)"
-        cells.append(seconds(theirs) + ratio if theirs else "")
+        ratio = ratio_of(medians, side)
+        cells.append((seconds(medians[side]) + (f" ({ratio:.1f}x)" if ratio else "")) if side in medians else "")
     return "| " + " | ".join(cells) + " |"
 
 
-def table(run, compiling=False):
-    """A whole table of a run: of its calls, or of what compiling takes."""
-    found = {g: m for g, m in groups(run).items() if "fastvi" in m and g.startswith("compile: ") == compiling}
+def ratio_of(medians, side):
+    """How many times longer a side takes than fastvi, or fastvi in tiles; None for these, or where it is missing."""
+    ours = medians.get("tiles", medians["fastvi"])
+    return None if side in ("fastvi", "tiles") or side not in medians else medians[side] / ours
+
+
+def summary(found, sides):
+    """The median and the quartiles of each peer's ratios."""
+    cells = ["median (quartiles)"]
+    for side in sides:
+        ratios = [r for r in (ratio_of(medians, side) for medians in found.values()) if r]
+        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 2 else (0, 0, 0)
+        cells.append(f"{middle:.2g}x ({low:.2g}–{high:.2g})" if middle else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(run, kind=""):
+    """A whole table of a run: the groups of one kind."""
+    found = {g: m for g, m in groups(run).items() if "fastvi" in m and kind_of(g) == kind}
     sides = [side for side in NAMES if any(side in medians for medians in found.values())]
-    title = "compile and first call" if compiling else "workload"
-    head = [f"| {title} | " + " | ".join(NAMES[s] for s in sides) + " |", "|---|" + "---:|" * len(sides)]
-    return "\n".join(head + [row(group, medians, sides) for group, medians in found.items()])
+    head = [f"| {KINDS[kind]} | " + " | ".join(NAMES[s] for s in sides) + " |", "|---|" + "---:|" * len(sides)]
+    rows = [row(group, medians, sides) for group, medians in found.items()]
+    return "\n".join(head + rows + ([summary(found, sides)] if kind in ("1e-3 nat: ", "1 % gradient: ") else []))
 
 
 def caption(run):
@@ -67,14 +102,14 @@ def caption(run):
     return (
         f"{info['cpu']}, {count} CPU{'s' * (count != 1)} for every side, Python {info['python']}, {versions}; "
         f"{run['datetime'][:10]}. Medians of one run, float64, compilation excluded; in brackets how many times longer "
-        "than fastvi. Score gradient: leave-one-out. fastvi alone gives the gradients' standard errors too."
+        "than fastvi. fastvi alone gives the gradients' standard errors too."
     )
 
 
 def section(run):
-    kinds = sorted({group.startswith("compile: ") for group in groups(run)})
-    tables = [table(run, compiling) for compiling in kinds]
-    return "\n\n".join([*tables, caption(run)]) + "\n"
+    """Every table of a run, and what it was made on."""
+    kinds = dict.fromkeys(kind_of(group) for group in groups(run))
+    return "\n\n".join([*(table(run, kind) for kind in kinds), caption(run)]) + "\n"
 
 
 def main():
@@ -87,9 +122,12 @@ def main():
         print("# Benchmark results\n\n" + "\n".join(section(run) for run in runs), end="")
         return
     text = options.readme.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    options.readme.write_text(f"{before}{BEGIN}\n{section(runs[0])}{END}{after}")
+    for (begin, end), run in zip(MARKERS, runs, strict=False):
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        kind = kind_of(next(iter(groups(run))))
+        text = f"{before}{begin}\n{table(run, kind)}\n\n{caption(run)}\n{end}{after}"
+    options.readme.write_text(text)
 
 
 if __name__ == "__main__":

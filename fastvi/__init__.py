@@ -16,7 +16,8 @@ from .elbo import elbo
 from .errors import NonFiniteError
 from .estimates import Estimate, GradientEstimate
 from .families import FullRankGaussian, MeanFieldGaussian
-from .fit import FitResult, fit
+from .fit import fit
+from .fit_result import FitResult
 from .gradients import elbo_gradient
 from .info import show_versions
 from .kernels.functions import expit, log1mexp, logaddexp, softplus, where

@@ -44,7 +44,7 @@ def save(path, mark, key, states, history) -> None:
     arrays["history"] = np.array(history, dtype=np.float64).reshape(len(history), -1)
     temporary = path.with_name(path.name + ".new")
     with open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

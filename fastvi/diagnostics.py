@@ -82,7 +82,8 @@ class Diagnosis:
         return "poor: q misses part of p, and importance weights cannot mend it; try a richer family"
 
     def __repr__(self):
-        n, low, high = self.num_samples, *self.log_evidence
+        n = self.num_samples
+        low, high = self.log_evidence
         evidence = f"at least {low:.4f}; no upper bound has an error at k-hat {self.khat:.2f}"
         if math.isfinite(high):
             evidence = f"between {low:.4f} and {high:.4f}"

@@ -182,23 +182,23 @@ def enough_samples(candidate, atol, least, limit) -> int:
 
 def choose(target, q, key, estimator, num_samples, atol, limit, num_threads) -> tuple[Candidate, int]:
     """The candidate that ``estimator`` stands for, after a pilot where it needs one, and the draws for ``atol``."""
-    levels, best, count = SURROGATES.get(estimator, ()), Candidate(estimator, None), num_samples
+    auto, follows, count = estimator == "auto", estimator in SURROGATES, num_samples
+    best = Candidate("plain" if auto else estimator, None)
 
     def pilot(draws):
         sweep = engine.sweep(target, q, draws, key, PILOT, pilot=True, num_threads=num_threads)
-        methods = ("plain", "entropy") if estimator == "auto" else (estimator,)
+        methods = ("plain", "entropy") if auto else (estimator,)
         return cheapest([Candidate(m, None, variance(sweep, m), 1.0, sweep.num_samples) for m in methods])
 
-    if atol is not None and estimator not in SURROGATES or estimator == "auto" and atol is not None:
+    if atol is not None and (auto or not follows):
         best = pilot(max(2, num_samples))
         count = enough_samples(best, atol, num_samples, limit)
-    elif estimator == "auto":
-        best = Candidate("plain", None)
-    if estimator == "auto":
+    levels = list(SURROGATES.get(estimator, ()))
+    if auto:
         levels = pilots.affordable(levels, q.dim, count, q.family)
-    if levels or (estimator in SURROGATES and estimator != "auto"):
+    if levels:
         best = cheapest(pilots.candidates(target, q, key, levels, num_samples, num_threads))
-    elif estimator == "auto" and atol is None and num_samples >= PILOT_WORTHWHILE:
+    elif auto and atol is None and num_samples >= PILOT_WORTHWHILE:
         best = pilot(PILOT_SAMPLES)
     return best, num_samples if atol is None else enough_samples(best, atol, num_samples, limit)
 

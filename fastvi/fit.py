@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,11 +9,12 @@ from . import checkpoint as checkpoints
 from . import checks, engine
 from .coordinate_ascent import CoordinateAscent
 from .deterministic import OPTIMIZERS, Deterministic
-from .diagnostics import Diagnosis, diagnose
+from .diagnostics import diagnose
 from .elbo import estimated
 from .errors import NonFiniteError
 from .estimates import Estimate
 from .families import FullRankGaussian, Gaussian, MeanFieldGaussian
+from .fit_result import FitResult, Round
 from .natural import Natural
 from .rng import FINAL, Key, key_from
 from .stochastic import Stochastic
@@ -23,61 +22,9 @@ from .target import Target
 
 METHODS = {each.name: each for each in (Natural, Stochastic, Deterministic, CoordinateAscent)}
 FAMILIES = ("mean_field", "full_rank")
-MAX_ROUNDS, MAX_DRAWS, FINAL_DRAWS, QUICK_DRAWS = 200, 2_000_000, 100_000, 2000
+MAX_ROUNDS, MAX_SWEEPS, MAX_DRAWS, FINAL_DRAWS, QUICK_DRAWS = 200, 100_000, 2_000_000, 100_000, 2000
 NATURAL_DIM = 32  # beyond it a round of the natural method takes more draws than are worth it
 SCATTER = 3.0  # standard deviations of the start between restarts
-
-
-class Round(NamedTuple):
-    """A line of a fit's history: the restart, the round, the ELBO before its step, its error, and all draws so far."""
-
-    restart: int
-    number: int
-    elbo: float
-    standard_error: float
-    num_draws: int
-
-
-@dataclass(frozen=True, eq=False)
-class FitResult:
-    """What a fit brought.
-
-    Attributes
-    ----------
-    q : MeanFieldGaussian or FullRankGaussian
-        the best approximation found
-    elbo : Estimate
-        of q, from draws that the fit has not seen
-    diagnosis : Diagnosis or None
-        of q, from yet other draws; None where log p is not finite at some, or after an interrupt
-    history : list of Round
-    converged : bool
-        whether the method could tell, against its own noise, that nothing is left to gain
-    message : str
-        why it stopped
-    method : str
-    num_draws : int
-        evaluations of log p that the fit took, its final estimates apart
-    key : Key
-        ``rng=result.key`` repeats it
-    linear_response : ndarray (dim, dim) or None
-        covariance of z with the correlations that a mean-field q lacks (method "deterministic")
-    """
-
-    q: Gaussian
-    elbo: Estimate
-    diagnosis: Diagnosis | None
-    history: list = field(repr=False)
-    converged: bool
-    message: str
-    method: str
-    num_draws: int
-    key: Key
-    linear_response: np.ndarray | None = field(default=None, repr=False)
-
-    def __repr__(self):
-        head = f"FitResult({self.q!r}, {self.method}, {self.message}"
-        return f"{head}, {len(self.history)} rounds, {self.num_draws:,} draws, elbo = {self.elbo})"
 
 
 def fit(
@@ -87,7 +34,7 @@ def fit(
     method="auto",
     num_restarts=1,
     tolerance=0.005,
-    max_rounds=MAX_ROUNDS,
+    max_rounds=None,
     max_draws=MAX_DRAWS,
     optimizer="L-BFGS-B",
     checkpoint=None,
@@ -113,7 +60,8 @@ def fit(
     tolerance : float
         nats: converged where the method can tell that less than this is to be gained
     max_rounds, max_draws : int
-        limits for each start; where one ends a fit, ``converged`` is False
+        limits for each start, by default 200 rounds (100,000 sweeps of coordinate ascent) and two million draws; where
+        one ends a fit, ``converged`` is False
     optimizer : {"L-BFGS-B", "trust-ncg"}
         SciPy's, for ``"deterministic"``
     checkpoint : path, optional
@@ -142,10 +90,13 @@ def fit(
     checks.choice("method", method, ("auto", *METHODS))
     checks.choice("optimizer", optimizer, OPTIMIZERS)
     restarts = checks.count("num_restarts", num_restarts)
-    limits = checks.count("max_rounds", max_rounds), checks.count("max_draws", max_draws)
+    max_draws = checks.count("max_draws", max_draws)
     tolerance = checks.positive("tolerance", tolerance)
     if method == "auto":
         method = "natural" if target.dim <= NATURAL_DIM else "stochastic"
+    if max_rounds is None:
+        max_rounds = MAX_SWEEPS if method == "coordinate_ascent" else MAX_ROUNDS
+    max_rounds = checks.count("max_rounds", max_rounds)
     options = {"optimizer": optimizer} if method == "deterministic" else {}
     key, states, history = (None if rng is None else key_from(rng)), [], []
     if checkpoint is not None:
@@ -167,11 +118,11 @@ def fit(
         for restart in range(restarts):
             q = start if restart == 0 else scattered(start, key, restart)
             each = restart_key(key, restart)
-            fitter = METHODS[method](target, q, each, tolerance, limits[1], num_threads, **options)
+            fitter = METHODS[method](target, q, each, tolerance, max_draws, num_threads, **options)
             if restart < len(states):
                 fitter.state.update(states[restart])
             fitters.append(fitter)
-            ends.append(ascend(fitter, restart, limits[0], history, lambda: keep(fitters), tell))
+            ends.append(ascend(fitter, restart, max_rounds, history, lambda: keep(fitters), tell))
             if ends[-1] == INTERRUPTED:
                 break
     except Exception as error:

@@ -133,7 +133,7 @@ def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) 
     if method in SURROGATES or method == "pathwise_quadratic":
         score = method in SURROGATES
         options = dict(score=score, paths=() if score else (method,))
-        levels = SURROGATES.get(method, ())
+        levels = list(SURROGATES.get(method, ()))
         best = cheapest(pilots.gradient_candidates(target, q, key, levels, least, num_threads, **options))
     elif auto and num_samples >= PILOT_WORTHWHILE:
         levels = pilots.affordable(SURROGATES["auto"], q.dim, num_samples, q.family)

@@ -83,7 +83,8 @@ def weighted(weights, normalized, kind) -> Estimate:
     sums = np.zeros(6)  # of h, h^2, u - 1, (u - 1)^2, h (u - 1), h'(u) u
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         for block in weights:
-            h, slope, b = *terms(block - log_z), np.expm1(block - log_z)
+            h, slope = terms(block - log_z)
+            b = np.expm1(block - log_z)
             sums += h.sum(), h @ h, b.sum(), b @ b, h @ b, slope.sum()
         value, b_mean, slope = sums[[0, 2, 5]] / n
         hh, hb, bb = sums[1] - n * value**2, sums[4] - n * value * b_mean, sums[3] - n * b_mean**2

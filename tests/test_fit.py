@@ -347,3 +347,38 @@ def test_max_draws_is_a_limit(method):
     for most in (10, 3000, 30_000):
         found = vi.fit(target, "mean_field", method=method, rng=0, max_draws=most)
         assert found.num_draws <= max(most, 0) + (8000 if method == "stochastic" else 0), found
+
+
+@pytest.mark.parametrize("name", list(load("bishop")["factorised_gaussian"]))
+def test_the_factorised_gaussians_of_the_lecture(name):
+    """Both KL divergences in closed form and by weights, and coordinate ascent sweep by sweep."""
+    case = load("bishop")["factorised_gaussian"][name]
+    mean, covariance = np.array(case["mean"]), np.array(case["cov"])
+    p = vi.FullRankGaussian(mean, np.linalg.cholesky(covariance))
+    for kind, side, key in (("kl_reverse", "reverse_kl", "KL_q_p"), ("kl_forward", "forward_kl", "KL_p_q")):
+        q = vi.MeanFieldGaussian(case[side]["means"], np.sqrt(case[side]["variances"]))
+        assert vi.divergence(q, p, kind).value == pytest.approx(case[side][key], rel=1e-9)
+        found = vi.divergence(q, p, kind, 100_000, method="monte_carlo", rng=1)
+        assert abs(found.value - case[side][key]) < 5 * found.standard_error + 1e-9
+    found = vi.fit(as_target(p), "mean_field", method="coordinate_ascent", rng=0)
+    np.testing.assert_allclose(found.q.loc, case["reverse_kl"]["means"], atol=1e-6)
+    np.testing.assert_allclose(found.q.scale**2, case["reverse_kl"]["variances"], rtol=1e-7)
+    start = vi.MeanFieldGaussian(np.zeros(len(mean)), np.ones(len(mean)))
+    fitter = CoordinateAscent(as_target(p), start, key_from(0), 0.005, 10**6)
+    for expected in case["cavi_means_per_sweep_from_zero"][1:]:
+        fitter.step()
+        np.testing.assert_allclose(fitter.q.loc, expected, atol=1e-6)
+    assert p.entropy() == pytest.approx(case["entropy_p"], rel=1e-9)
+
+
+def test_the_two_modes_of_the_lecture():
+    """The forward fit has the moments of the mixture."""
+    case = load("bishop")["two_mode_forward_kl"]
+    factors = [np.linalg.cholesky(c) for c in case["covs"]]
+    mixture = vi.GaussianMixture(case["weights"], case["means"], factors)
+    np.testing.assert_allclose(mixture.mean, case["forward_kl"]["mean"], atol=1e-12)
+    np.testing.assert_allclose(mixture.covariance, case["forward_kl"]["cov"], atol=1e-12)
+    best = vi.FullRankGaussian(mixture.mean, np.linalg.cholesky(mixture.covariance))
+    wider = vi.FullRankGaussian(mixture.mean + 0.1, 1.1 * best.scale_tril)
+    values = [vi.divergence(q, mixture, "kl_forward", 100_000, rng=0).value for q in (best, wider)]
+    assert values[0] < values[1]

@@ -1,6 +1,8 @@
 """Pareto smoothing: ArviZ's numbers, the population's, and streaming in bounded memory."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -97,3 +99,17 @@ def test_minus_infinity_is_a_weight_of_zero():
     log_weights = np.append(ndtri((np.arange(1, 400) * 0.618) % 1.0), -np.inf)
     found = vi.psis(log_weights)
     assert found.log_weights[-1] == -np.inf and math.isfinite(found.khat)
+
+
+def test_a_hundred_million_weights_in_bounded_memory():
+    """Under 400 MB, all of the process counted."""
+    code = (
+        "import fastvi as vi, numpy as np\n"
+        "target, q = vi.Target(lambda z: -0.5 * z[0] ** 2, 1), vi.MeanFieldGaussian([0.1], [1.2])\n"
+        "found = vi.diagnose(target, q, 100_000_000, rng=0)\n"
+        "assert found.khat < 0.2 and found.num_samples == 100_000_000\n"
+        "peak = next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "assert peak < 400_000, peak\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
