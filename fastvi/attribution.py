@@ -56,7 +56,7 @@ def where(place) -> str:
     return " with ".join(f"z[{k}]" for k in place)
 
 
-def attribution(target, q, key, num_samples, num_threads=None) -> Attribution | None:
+def attribution(target, q, key, num_samples, num_threads=None, most=4096) -> Attribution | None:
     """Fit the richest polynomial that ``num_samples`` draws allow; None where log p is not finite at some, or where
     they are too few.
 
@@ -65,29 +65,47 @@ def attribution(target, q, key, num_samples, num_threads=None) -> Attribution | 
     levels = possible(LEVELS[1:], q.dim, num_samples)
     if not levels:
         return None
-    n = min(num_samples, max(4096, 16 * size(levels[-1], q.dim)))
+    n = min(num_samples, max(most, 16 * size(levels[-1], q.dim)))
     eps, _, log_w = draw(target, q, key, n, num_threads, DIAGNOSE)
     if not np.isfinite(log_w).all():
         return None
     found = fit(eps, log_w, levels[-1])
     left = log_w - found.constant - found.value(eps)
-    degrees = max(1, n - size(levels[-1], q.dim))
-    noise = float(left @ left) / degrees / n  # the variance of an orthonormal coefficient
     zero = np.zeros((q.dim, q.dim))
     pairs, cubic = (zero if m is None else m for m in (found.pairs, found.cubic))
-    cross = cubic - np.diag(np.diag(cubic))
-    mass, error = share(noise, found.linear, np.sqrt(2.0) * found.squares, np.sqrt(6.0) * np.diag(cubic))
-    pair_mass, pair_error = share(noise, pairs + pairs.T, np.sqrt(2.0) * cross, np.sqrt(2.0) * cross.T)
+    linear, squares, cubes, products, mixed = noise(eps, left, size(levels[-1], q.dim))
+    mass, error = masses(
+        (found.linear, linear),
+        (np.sqrt(2.0) * found.squares, squares),
+        (np.sqrt(6.0) * np.diag(cubic), cubes if found.cubic is not None else 0.0),
+    )
+    cross = np.sqrt(2.0) * (cubic - np.diag(np.diag(cubic)))
+    mixed = mixed if found.cubic is not None else zero
+    pair_mass, pair_error = masses(
+        (pairs + pairs.T, products if found.pairs is not None else 0.0), (cross, mixed), (cross.T, mixed.T)
+    )
     np.fill_diagonal(pair_mass, 0.0)
     np.fill_diagonal(pair_error, 0.0)
-    rest = 0.5 * noise * n
+    rest = 0.5 * float(left @ left) / max(1, n - size(levels[-1], q.dim))
     total = float(mass.sum() + 0.5 * pair_mass.sum() + rest)
     return Attribution(mass, error, pair_mass, pair_error, rest, total, levels[-1])
 
 
-def share(noise, *coefficients):
-    """Half the sum of squares of orthonormal coefficients, without what noise adds, and its error; those that the level
-    lacks are 0 and cost nothing."""
-    used = [c for c in coefficients if np.any(c)] or [coefficients[0]]
-    squares = sum(c**2 for c in used)
-    return 0.5 * (squares - len(used) * noise), np.sqrt(noise * squares + 0.5 * len(used) * noise**2)
+def noise(eps, left, coefficients):
+    """Variances of the orthonormal coefficients of eps_i, eps_i^2 - 1, eps_i^3 - 3 eps_i, eps_i eps_j and
+    eps_i (eps_j^2 - 1), each the mean of polynomial^2 residual^2 over the draws (White 1980, equation 1): what is left
+    varies more where polynomials are large."""
+    n = len(eps)
+    weights = left**2 / n / max(1, n - coefficients)
+    squares, widths = eps**2, (eps**2 - 1.0) ** 2 / 2.0
+    cubes = squares * (squares - 3.0) ** 2 / 6.0
+    weighted = squares * weights[:, None]
+    return weights @ squares, weights @ widths, weights @ cubes, weighted.T @ squares, weighted.T @ widths
+
+
+def masses(*parts):
+    """Half the sum of squared coefficients, without what their variances add, and its error, from (coefficient,
+    variance) pairs."""
+    mass = sum(c**2 - v for c, v in parts)
+    error = sum(4.0 * c**2 * v + 2.0 * np.square(v) for c, v in parts)
+    return 0.5 * mass, 0.5 * np.sqrt(error)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from . import checks, engine
 from .estimates import Estimate, with_error
-from .log_weights import LogWeights, Summary
+from .log_weights import Largest, LogWeights, Summary
 from .rng import SAMPLE, key_from
 
 CUBO_ORDER = 2.0
@@ -25,7 +25,8 @@ class Bounds:
     iwae : dict of int to Estimate
         E log mean of K weights (Burda, Grosse and Salakhutdinov 2016, equation 8): rises with K to log p(x)
     renyi : dict of float to Estimate
-        log E_q[w^(1-a)] / (1-a) (Li and Turner 2016, equation 4): a lower bound for a > 0
+        log E_q[w^(1-a)] / (1-a) (Li and Turner 2016, equation 4): a lower bound for a > 0; estimated low for a < 1 and
+        high for a > 1
     log_evidence : Estimate
         log E_q[w], by importance sampling: consistent, biased low by half its variance
     cubo : Estimate
@@ -58,13 +59,13 @@ class Bounds:
         return self.summary.max_weight
 
     def lower(self) -> float:
-        """The best lower end for log p(x), two standard errors below its bound."""
-        ends = [e.value - 2.0 * e.standard_error for e in (self.elbo, *self.iwae.values())]
+        """The best lower end for log p(x), each the lower end of a 95 % interval for its bound."""
+        ends = [e.interval()[0] for e in (self.elbo, *self.iwae.values())]
         return max([end for end in ends if end == end], default=-math.inf)
 
     def upper(self) -> float:
-        """The best upper end, two standard errors above its bound; inf where no bound has an error."""
-        ends = [e.value + 2.0 * e.standard_error for e in (self.cubo, self.eubo) if e is not None]
+        """The best upper end, each the upper end of a 95 % interval for its bound; inf where none has an error."""
+        ends = [e.interval()[1] for e in (self.cubo, self.eubo) if e is not None]
         return min([end for end in ends if end == end], default=math.inf)
 
     def __repr__(self):
@@ -124,8 +125,11 @@ def from_weights(weights, particles, orders, eubo=None) -> Bounds:
     """All bounds from one pass over log weights."""
     groups = [Groups(k) for k in particles]
     powers = {1.0 - a for a in orders if a != 1.0} | {CUBO_ORDER}
+    smallest = Largest(weights.num_samples)  # of 1 / w
 
     def visit(block):
+        if min(powers) < 0.0:
+            smallest.add(-block[block > -math.inf])
         for group in groups:
             group.add(block)
 
@@ -137,8 +141,9 @@ def from_weights(weights, particles, orders, eubo=None) -> Bounds:
         if c < 0.0 and summary.num_neginf:
             value, estimate = -math.inf, math.nan
         note = ""
-        if c * khat >= 0.5:
-            estimate, note = math.nan, f"no error: k-hat {khat:.2f}, from {0.5 / c:g} on w^{c:g} has no variance"
+        tail = c * khat if c > 0.0 else -c * smallest.khat()
+        if tail >= 0.5:
+            estimate, note = math.nan, f"no error: the tail of w^{c:g} has shape {tail:.2f}, from 0.5 on no variance"
         return Estimate(value, estimate, n, summary.num_neginf, "monte_carlo", key=key, khat=khat, note=note)
 
     spread = math.sqrt(summary.m2 / max(1, n - 1) / n)

@@ -42,7 +42,8 @@ def real_array(name, value, ndim) -> np.ndarray:
     """A finite float64 array of ``ndim`` dimensions, C-contiguous."""
     array = numeric(name, value)
     if array.ndim != ndim:
-        raise ValueError(f"{name}: expected {ndim} dimension{'s' * (ndim != 1)}, got shape {array.shape}")
+        expected = f"{ndim} dimension{'s' * (ndim != 1)}" if ndim else "one number"
+        raise ValueError(f"{name}: expected {expected}, got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name}: expected at least one element, got shape {array.shape}")
     array = np.ascontiguousarray(array, dtype=np.float64)

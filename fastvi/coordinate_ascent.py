@@ -31,10 +31,14 @@ class CoordinateAscent:
             raise ValueError("method: 'coordinate_ascent' fits mean-field approximations only")
         self.key, self.tolerance = key, tolerance
         count = max(512, 4 * size("quadratic", q.dim))
-        eps, _, log_w = draw(target, q, key, count, num_threads, FIT)
+        if 2 * count > max_draws:
+            raise ValueError(
+                f"max_draws: expected at least {2 * count} for method='coordinate_ascent', got {max_draws}"
+            )
+        eps, _, log_w = draw(target, q, key, 2 * count, num_threads, FIT)
         if not np.isfinite(log_w).all():
             raise ValueError(f"method: 'coordinate_ascent' needs a finite log density, and {target.name} is not")
-        found = fit(eps, log_w, "quadratic")
+        found = fit(eps[:count], log_w[:count], "quadratic")  # and judged by the other half too
         left = float(np.max(np.abs(log_w - found.constant - found.value(eps))))
         if left > EXACT * float(np.std(log_w)) + 2.0**-48 * float(np.max(np.abs(log_w))):
             raise ValueError(
@@ -52,7 +56,7 @@ class CoordinateAscent:
         self.mean = q.loc + q.scale * np.linalg.solve(inner, found.linear)
         # log p(x) from the surrogate: E_q log w + KL(q || p)
         self.log_evidence = found.constant + kl_to(q, self.mean, self.precision)
-        self.state = dict(loc=q.loc, scale=q.scale, draws=count)
+        self.state = dict(loc=q.loc, scale=q.scale, draws=2 * count)
 
     @property
     def q(self):

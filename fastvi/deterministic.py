@@ -14,7 +14,7 @@ from .comparison import compare
 from .estimates import Estimate
 from .families import MeanFieldGaussian
 from .gradients import continuous
-from .rng import FIT, Key
+from .rng import COMPARISON, FIT
 
 FIRST_DRAWS, COMPARED, MOST_COMPARED = 128, 4000, 2**20
 WIDEST = 300.0  # of log scale, either way
@@ -46,6 +46,8 @@ class Deterministic:
             best_parameters=q.parameters,
             fixed=FIRST_DRAWS,
             first_draw=0,
+            best_fixed=FIRST_DRAWS,
+            best_first=0,
             draws=0,
             rounds=0,
             settled=0,
@@ -90,6 +92,8 @@ class Deterministic:
         try:
             self.optimise(eps)
         except OutOfDraws:
+            if not s["rounds"]:
+                s["best_parameters"] = s["parameters"]
             return Estimate(self.found, math.nan, len(eps), method="fixed_draws", key=self.key), "out of draws"
         if not math.isfinite(self.found):
             return Estimate(math.nan, math.nan, len(eps), key=self.key), "the log density is not finite at the start"
@@ -113,19 +117,22 @@ class Deterministic:
         s = self.state
         if np.max(np.abs(s["parameters"][self.start.dim :])) > WIDEST - 1.0:
             return "the scale of q runs away: the target may be improper"
+        seen = dict(
+            best_parameters=s["parameters"], best_fixed=s["fixed"] // 2, best_first=s["first_draw"] - s["fixed"] // 2
+        )
         if s["rounds"] == 1:
-            s["best_parameters"] = s["parameters"]
+            s.update(seen)
             return ""
         if s["draws"] + 2 * s["compared"] > self.max_draws:
             return "out of draws"
-        key = Key(self.key.word ^ (s["rounds"] << 40))
+        key = self.key.child(COMPARISON, s["rounds"])
         gain = compare(
             self.target, self.start.with_parameters(s["parameters"]), self.q, s["compared"], rng=key,
             num_threads=self.num_threads,
         )  # fmt: skip
         s["draws"] += 2 * s["compared"]
         if not gain.value < 0.0:
-            s["best_parameters"] = s["parameters"]
+            s.update(seen)
         near = abs(gain.value) + 2.0 * gain.standard_error < self.tolerance
         s["settled"] = s["settled"] + 1 if near else 0
         if s["settled"] == 2:
@@ -146,10 +153,14 @@ class Deterministic:
     def linear_response(self) -> np.ndarray | None:
         """Covariance of z, (dim, dim): the block for loc of the inverse of the full Hessian of -ELBO; None where that
         is not positive definite."""
-        eps, parameters, draws = self.eps(), self.state["best_parameters"].copy(), self.state["draws"]
+        s = self.state
+        s.update(fixed=s["best_fixed"], first_draw=s["best_first"])  # the objective that was optimised
+        eps, parameters, draws = self.eps(), s["best_parameters"].copy(), s["draws"]
         self.found, self.max_draws = math.inf, math.inf  # nothing here is a better point, or counts
         hessian = np.array([self.product(parameters, row, eps) for row in np.eye(len(parameters))])
         self.state["draws"] = draws
+        if not np.isfinite(hessian).all() or not np.all(np.any(hessian != 0.0, axis=1)):
+            return None
         try:
             factor = np.linalg.cholesky(0.5 * (hessian + hessian.T))
         except np.linalg.LinAlgError:

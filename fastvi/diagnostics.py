@@ -33,8 +33,8 @@ class Diagnosis:
     bounds : Bounds
     deviation : float
         an upper limit, in q's standard deviations, on the error of every mean and standard deviation of q: the square
-        root of 2 KL(p || q) (Talagrand 1996, equation 1.3), with KL(p || q) <= log E_q[(p/q)^2] as estimated; inf where
-        k-hat >= 1/2
+        root of 2 KL(p || q) (Talagrand 1996, equation 1.3), with KL(p || q) <= log E_q[(p/q)^2] and two standard errors
+        of that; inf where it has none, from k-hat 1/4 on
     misfit : Attribution or None
         the coordinates and pairs that hold the variance of log w
     known_log_evidence : float or None
@@ -114,7 +114,7 @@ def diagnose(
     q,
     num_samples=100_000,
     *,
-    num_particles=(100,),
+    num_particles=None,
     log_evidence=None,
     posterior_draws=None,
     rng=None,
@@ -136,19 +136,30 @@ def diagnose(
     -------
     Diagnosis
         print it
+
+    Raises
+    ------
+    NonFiniteError
+        where log p is NaN or +inf at a draw
+    TypeError, ValueError
+        naming the argument
     """
     engine.check(target, q)
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
-    particles = [checks.count("num_particles", k) for k in np.atleast_1d(num_particles).tolist()]
-    particles = [k for k in particles if k <= num_samples]
+    given = (min(100, num_samples),) if num_particles is None else np.atleast_1d(num_particles).tolist()
+    particles = [checks.count("num_particles", k) for k in given]
+    if any(k > num_samples for k in particles):
+        raise ValueError(f"num_particles: expected at most num_samples, {num_samples}, got {max(particles)}")
     if log_evidence is not None:
-        log_evidence = float(checks.real_array("log_evidence", np.atleast_1d(log_evidence), 1)[0])
+        log_evidence = checks.real_array("log_evidence", log_evidence, 0).item()
     weights = LogWeights(target, q, num_samples, key, DIAGNOSE, num_threads, progress)
     eubo = None if posterior_draws is None else upper_bound(target, q, posterior_draws)
     found = from_weights(weights, particles, (), eubo)
     khat, ess = found.khat, found.ess
-    relative = num_samples / ess if ess > 0.0 else math.inf
-    deviation = math.sqrt(2.0 * math.log(max(1.0, relative))) if not khat >= 0.5 and relative < math.inf else math.inf
+    # log E[w^2] - 2 log E[w]
+    kl = 2.0 * (found.cubo.value - found.log_evidence.value)
+    kl += 4.0 * (found.cubo.standard_error + found.log_evidence.standard_error)
+    deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf else math.inf
     misfit = attribution(target, q, key, num_samples, num_threads)
     ends = found.lower(), found.upper()
     return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence)

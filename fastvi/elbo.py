@@ -50,14 +50,16 @@ def elbo(
         draws of its own and of known mean (a control variate, Miller et al. 2017, here without a gradient): the error
         is that of what is left, 0 for a Gaussian target.  ``"cubic"`` adds eps_i (eps_j^2 - 1), which is where a
         variance parameter is skewed; ``"diagonal"`` leaves the pairs out.  Each falls back to a lower degree, or to
-        ``"plain"``, where the pilot sees no gain or ``num_samples`` is below four draws a coefficient.
+        ``"plain"`` or ``"entropy"``, where the pilot sees no gain, where ``num_samples`` is below four draws a
+        coefficient, or where a few draws hold most of the variance that is left, as its error could not be trusted.
         ``"auto"`` takes the one with the least variance times operations over a pilot (``"plain"`` below 4096 draws;
         polynomials only where fitting them costs less than half of the draws).  The result's ``method`` names it.
     draws : {"iid", "antithetic", "sobol"}
         how draws relate to each other.  ``"antithetic"``: pairs eps and -eps, with the error of pairs: half the work
         where log w is odd in eps, twice where it is even.  ``"sobol"``: scrambled Sobol points in at least eight
         replicates of a power of two each, with the error of replicates and Student's t in ``interval``; at most
-        ``num_samples`` are used.  With either, ``estimator="auto"`` is ``"plain"``
+        ``num_samples`` are used.  With either, ``estimator="auto"`` is ``"plain"``, and there is no progress and no
+        partial result
     atol : float, optional
         the standard error to reach, in nats: a pilot of ``num_samples`` draws fixes the draw count, and only fresh
         draws are reported, so the estimate stays unbiased.  There is no relative tolerance: an ELBO's zero is arbitrary

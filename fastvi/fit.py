@@ -16,7 +16,7 @@ from .estimates import Estimate
 from .families import FullRankGaussian, Gaussian, MeanFieldGaussian
 from .fit_result import FitResult, Round
 from .natural import Natural
-from .rng import FINAL, Key, key_from
+from .rng import CHECK, FINAL, RESTART, START, Key, key_from
 from .stochastic import Stochastic
 from .target import Target
 
@@ -110,7 +110,8 @@ def fit(
 
     def keep(fitters):
         if checkpoint is not None:
-            checkpoints.save(checkpoint, mark, key, [f.state for f in fitters], history)
+            later = states[len(fitters) :]
+            checkpoints.save(checkpoint, mark, key, [f.state for f in fitters] + later, history)
 
     tell, close = teller(progress, max_rounds)
     fitters, ends = [], []
@@ -135,7 +136,7 @@ def fit(
         return finished(target, fitters, ends, key, history, method, num_threads)
 
 
-INTERRUPTED = "interrupted"
+INTERRUPTED, OUT_OF_DRAWS = "interrupted", "out of draws"
 
 
 def starting_point(target, family_or_q) -> Gaussian:
@@ -153,13 +154,13 @@ def starting_point(target, family_or_q) -> Gaussian:
 
 def scattered(q, key, restart) -> Gaussian:
     """The start of another restart."""
-    rng = np.random.default_rng([key.word, restart])
+    rng = np.random.default_rng(key.child(START, restart).word)
     return type(q)(q.loc + SCATTER * q.stddev * rng.normal(size=q.dim), q.scale)
 
 
 def restart_key(key, restart) -> Key:
     """The key of a restart; the first has the fit's own."""
-    return key if restart == 0 else key_from(np.random.SeedSequence([key.word, restart]))
+    return key if restart == 0 else key.child(RESTART, restart)
 
 
 def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
@@ -175,17 +176,16 @@ def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
                 with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # of a q that runs away
                     value, end = fitter.step()
             except KeyboardInterrupt:
-                best = fitter.state.get("parameters") if fitter.name == "deterministic" else None
-                fitter.state.clear()
-                fitter.state.update(before)
-                if best is not None:
-                    fitter.state["parameters"] = best
+                seen = fitter.state
+                fitter.state = before
+                if fitter.name == Deterministic.name and not before["rounds"]:
+                    fitter.state["best_parameters"] = seen["parameters"]  # the best point of the first optimisation
                 raise
             if value.num_samples or end == "converged" or value.method == "exact":
                 number += 1
                 history.append(Round(restart, number, value.value, value.standard_error, fitter.state["draws"]))
                 tell(history[-1])
-            if end == "converged":
+            if end and end != OUT_OF_DRAWS:
                 fitter.state["end"] = end
             keep()
     except KeyboardInterrupt:
@@ -212,10 +212,12 @@ def teller(progress, max_rounds):
 def finished(target, fitters, ends, key, history, method, num_threads) -> FitResult:
     """Judge the results on fresh draws, and keep the best."""
     quick = INTERRUPTED in ends
-    count = QUICK_DRAWS if quick else FINAL_DRAWS
-    judged = [judge(target, fitter.q, count, key, num_threads) for fitter in fitters]
-    best = max(range(len(judged)), key=lambda k: judged[k].value if judged[k].value == judged[k].value else -math.inf)
-    fitter, end, value = fitters[best], ends[best], judged[best]
+    count, best = QUICK_DRAWS if quick else FINAL_DRAWS, 0
+    if len(fitters) > 1:  # chosen by other draws than those that are reported
+        judged = [judge(target, fitter.q, count, key, CHECK, num_threads).value for fitter in fitters]
+        best = max(range(len(judged)), key=lambda k: judged[k] if judged[k] == judged[k] else -math.inf)
+    fitter, end = fitters[best], ends[best]
+    value = judge(target, fitter.q, count, key, FINAL, num_threads)
     diagnosis, response = None, None
     if not quick and math.isfinite(value.value):
         try:
@@ -224,6 +226,7 @@ def finished(target, fitters, ends, key, history, method, num_threads) -> FitRes
                 response = fitter.linear_response()
         except (NonFiniteError, KeyboardInterrupt, OverflowError) as error:
             value = dataclasses.replace(value, note=f"{type(error).__name__} in the diagnosis")
+            end = INTERRUPTED if isinstance(error, KeyboardInterrupt) else end
     history.sort(key=lambda line: line[:2])
     rounds = sum(1 for line in history if line.restart == best)
     converged = end == "converged" and math.isfinite(value.value + value.standard_error)
@@ -240,9 +243,9 @@ def finished(target, fitters, ends, key, history, method, num_threads) -> FitRes
     return FitResult(fitter.q, value, diagnosis, history, converged, message, method, draws, key, response)
 
 
-def judge(target, q, count, key, num_threads) -> Estimate:
+def judge(target, q, count, key, stream, num_threads) -> Estimate:
     """The ELBO of q on draws that no fit has seen; nan where log p is not finite at some."""
     try:
-        return estimated(target, q, count, rng=key, stream=FINAL, num_threads=num_threads)
+        return estimated(target, q, count, rng=key, stream=stream, num_threads=num_threads)
     except (NonFiniteError, KeyboardInterrupt, OverflowError) as error:
         return Estimate(math.nan, math.nan, 0, method="none", key=key, note=type(error).__name__)

@@ -12,7 +12,11 @@ from .rng import Key
 
 
 class Round(NamedTuple):
-    """A line of a fit's history: the restart, the round, the ELBO before its step, its error, and all draws so far."""
+    """A line of a fit's history: the restart, the round, the ELBO, its error, and all draws so far.
+
+    The ELBO is that of q before the step ("natural", "coordinate_ascent"), its mean over the steps ("stochastic"), or
+    that over the very draws that were optimised over, so too high ("deterministic", without an error).
+    """
 
     restart: int
     number: int

@@ -82,7 +82,7 @@ def elbo_gradient(
     method = estimator
     if estimator == "auto":
         method = "optimal_baseline" if num_samples >= BASELINE_WORTHWHILE else "leave_one_out"
-    least = {"leave_one_out": 2, "optimal_baseline": BASELINE_LEAST}.get(method, 1)
+    least = {"optimal_baseline": BASELINE_LEAST}.get(method, 2 if method in (*SURROGATES, "leave_one_out") else 1)
     if num_samples < least:
         raise ValueError(f"num_samples: expected at least {least} for estimator={method!r}, got {num_samples}")
     key = key_from(rng)
@@ -162,7 +162,7 @@ def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) 
     judged = Candidate(best.method, None, largest, 1.0, max(1, sweep.num_samples // 4))
     num_samples = enough_samples(judged, atol, least, limit)
     if auto and best.method == "leave_one_out" and num_samples >= BASELINE_WORTHWHILE:
-        best = Candidate("optimal_baseline", None)  # whose errors are no larger than the pilot's
+        best = Candidate("optimal_baseline", None)  # whose errors are seldom larger than the pilot's
     return best, num_samples
 
 

@@ -102,12 +102,14 @@ class Largest:
             self.values = np.partition(self.values, len(self.values) - self.wanted)[-self.wanted :]
             self.floor = float(self.values[0])
 
-    def khat(self, power=1.0) -> float:
-        """Shape of the tail of w^power; nan where the weights do not differ, or are all 0."""
+    def khat(self) -> float:
+        """Shape of the tail; nan where the values do not differ, or there are none."""
+        if len(self.values) == 0:
+            return math.nan
         low, high = float(np.min(self.values)), float(np.max(self.values))
         if high == -math.inf or low == high:
             return math.nan
-        return khat_of_tail(power * self.values, self.num_samples)
+        return khat_of_tail(self.values, self.num_samples)
 
 
 class Summary:

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians: the several-peaked targets of the lecture, and p in a divergence."""
+"""Mixtures of Gaussians: the several-peaked targets of textbooks, and p in a divergence."""
 
 from functools import cached_property
 
@@ -83,7 +83,8 @@ class GaussianMixture:
         points, single = checks.points(z, self.dim)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             parts = np.column_stack([c.log_prob(points) for c in self.components]) + np.log(self.weights)
-            parts = np.where(np.isnan(parts), -np.inf, parts)  # a weight of 0
+            away = np.isnan(parts) & np.isfinite(points).all(axis=1)[:, None]
+            parts = np.where(away, -np.inf, parts)  # so far out that squares overflow to inf - inf
             top = parts.max(axis=1)
             safe = np.where(top > -np.inf, top, 0.0)
             total = safe + np.log(np.sum(np.exp(parts - safe[:, None]), axis=1))
@@ -122,12 +123,12 @@ class GaussianMixture:
         )
 
 
-def _diagonal(z, locs, precisions, constants):
+def _diagonal(z, locs, inverse_scales, constants):
     total = 0.0
     for k in range(len(constants)):
         square = 0.0
         for i in range(len(z)):
-            r = (z[i] - locs[k, i]) * precisions[k, i]
+            r = (z[i] - locs[k, i]) * inverse_scales[k, i]
             square += r * r
         part = constants[k] - 0.5 * square
         total = part if k == 0 else np.logaddexp(total, part)

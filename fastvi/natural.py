@@ -22,7 +22,7 @@ STEP, FACTOR = 2.0, 4.0  # bounds of a round at trust 1: deviations moved, facto
 FLAT, FLATTEST = 0.1, 0.01  # precisions below which a step is bounded as if by these, or computed as if with these
 LEAST_TRUST, MOST_TRUST, MOST_WIDENING = 2.0**-12, 2.0**8, 2.0
 SEARCHED, TRIAL = (1 / 64, 1 / 8, 1 / 2, 1.0, 2.0, 8.0), 256
-LEAST_SHARE, SWING, MANY = 1 / 16, 0.25, 32
+LEAST_STEP, SWING, MANY = 1 / 16, 0.25, 32
 CAUTION = 0.2  # of the tolerance, for nats that are estimated to second order only
 FAR = 2.0  # nats to be gained from which on a step is searched for
 
@@ -45,7 +45,7 @@ class Natural:
             best_scale=q.scale,
             best=-math.inf,
             trust=1.0,
-            share=1.0,
+            step_size=1.0,
             averaged=1,
             curvature=np.zeros((q.dim, q.dim)),
             draws=0,
@@ -86,7 +86,8 @@ class Natural:
         constant = 0.5 * (fits[0].constant + fits[1].constant)
         left = log_w - constant - 0.5 * (fits[0].value(eps) + fits[1].value(eps))
         error = float(np.std(left)) / math.sqrt(count - size(levels[-1], q.dim)) + ROUNDING * abs(constant)
-        value = self.estimate(constant, math.hypot(error, 0.5 * (fits[0].constant - fits[1].constant)), count)
+        # of the two estimates of the error the larger: heavy tails hide from the residuals
+        value = self.estimate(constant, max(error, 0.5 * abs(fits[0].constant - fits[1].constant)), count)
         linear, noise = halves(fits[0].linear, fits[1].linear)
         curvature, rough = halves(fits[0].curvature, fits[1].curvature)
         return value, self.move(q, value, linear, curvature, noise, rough)
@@ -100,19 +101,19 @@ class Natural:
         ``noise`` and ``rough`` are as far from 0 as ``linear`` and ``curvature`` are from the truth.
         """
         s, count = self.state, value.num_samples
-        moved, held, gain = self.next_q(q, linear, curvature, 1.0)
-        blur = self.gain(curvature, noise, rough)
-        gain = max(0.0, gain - blur)
+        moved, held = self.next_q(q, linear, curvature, 1.0)
+        blur = self.gain(curvature, noise, rough)  # as much of the gain may be noise
+        gain = max(0.0, self.gain(curvature, linear, curvature) - blur)
         far = held or gain > FAR
         worse = value.value < s["best"] - 3.0 * value.standard_error - self.tolerance
         if not worse:
             s.update(best=value.value, best_loc=q.loc, best_scale=q.scale)
         if far:
             moved = self.search(q, linear, curvature)
-        elif (
-            worse and s["averaged"] == 1
-        ):  # the step near the optimum was too long: half of it, from the best q, measured anew
-            s.update(loc=s["best_loc"], scale=s["best_scale"], best=-math.inf, share=max(LEAST_SHARE, 0.5 * s["share"]))
+        elif worse and s["averaged"] == 1:
+            # the step near the optimum was too long: half of it, from the best q, measured anew
+            s.update(loc=s["best_loc"], scale=s["best_scale"], best=-math.inf)
+            s["step_size"] = max(LEAST_STEP, 0.5 * s["step_size"])
             s["wanted"] = min(2 * count, MANY * least_draws(q.dim))
             return ""
         elif max(gain, blur / s["averaged"]) < self.tolerance:
@@ -122,9 +123,9 @@ class Natural:
             s.update(loc=moved.loc, scale=moved.scale, best_loc=moved.loc, best_scale=moved.scale)
             return "converged"
         else:
-            s["share"] = self.share(curvature)
-            share = s["share"] / s["averaged"]
-            moved = self.next_q(q, share * linear, share * curvature, 1.0)[0]
+            s["step_size"] = self.step_size(curvature)
+            step = s["step_size"] / s["averaged"]
+            moved = self.next_q(q, step * linear, step * curvature, 1.0)[0]
             if gain < blur and count >= MANY * least_draws(q.dim):
                 s["averaged"] += 1  # what is left is noise: average it away, rather than follow it
         s.update(loc=moved.loc, scale=moved.scale)
@@ -132,8 +133,8 @@ class Natural:
         s["wanted"] = min(s["wanted"], MANY * least_draws(q.dim))
         return ""
 
-    def share(self, curvature) -> float:
-        """The share of a whole step to take: less where steps swing back and forth, as they do for skewed targets."""
+    def step_size(self, curvature) -> float:
+        """The part of a whole step to take: less where steps swing back and forth, as they do for skewed targets."""
         s = self.state
         if self.kind is MeanFieldGaussian:
             curvature = np.diag(np.diag(curvature))  # the rest stays, whatever q does
@@ -141,8 +142,8 @@ class Natural:
         swing = float(np.sum(before * curvature))
         size = float(np.linalg.norm(before) * np.linalg.norm(curvature))
         if swing < -SWING * size:
-            return max(LEAST_SHARE, 0.6 * s["share"])
-        return min(1.0, 1.3 * s["share"]) if swing > SWING * size else s["share"]
+            return max(LEAST_STEP, 0.6 * s["step_size"])
+        return min(1.0, 1.3 * s["step_size"]) if swing > SWING * size else s["step_size"]
 
     def search(self, q, linear, curvature):
         """The best of steps within regions of several sizes, by the ELBO over a few common draws."""
@@ -161,7 +162,7 @@ class Natural:
         return tried[which]
 
     def next_q(self, q, linear, curvature, trust):
-        """(the next q, whether the trust region held it back, nats to be gained without that)"""
+        """(the next q, whether the trust region held it back)"""
         values, vectors = np.linalg.eigh(curvature)
         widest = FACTOR ** (trust if trust == math.inf else min(trust, MOST_WIDENING))
         precision = np.maximum(1.0 - values, FLATTEST)
@@ -181,7 +182,7 @@ class Natural:
             tril = np.tril(q.scale_tril @ (root * np.sign(np.diag(root))))
             moved = FullRankGaussian(loc, tril)
         held = held or bool(np.any(widths != bends))
-        return moved, held, self.gain(curvature, linear, curvature)
+        return moved, held
 
     def gain(self, curvature, linear, change) -> float:
         """Nats to be gained, to second order, where the coefficients are ``linear`` and ``change`` and the target's

@@ -64,7 +64,8 @@ def possible(levels, dim, num_samples) -> list[str]:
 
 
 def enough_to_fit(level, dim) -> int:
-    """Draws to which a level is fitted: the error of its coefficients then adds an eighth to the variance."""
+    """Draws to which a level is fitted: the error of its coefficients then adds an eighth to the variance, or more
+    where what is left grows with the polynomials."""
     return max(LEAST, PER_COEFFICIENT * size(level, dim))
 
 
@@ -121,11 +122,14 @@ def gradient_candidates(target, q, key, levels, num_samples, num_threads=None, *
         surrogate, cost = None, PATH_COST * operations("none", q.dim, q.family, True)
         slopes = gradients[pilot.check]
         if method == "sticking_the_landing":
-            slopes = slopes + score_of(q, eps)
-        elif method == "pathwise_quadratic" and np.isfinite(gradients).all():
-            surrogate = fit_lines(pilot.eps[: pilot.check.start], gradients[: pilot.check.start])
-            slopes = slopes - surrogate.offset - eps @ surrogate.slope.T
-            cost += 2.0 * q.dim**2
+            slopes = slopes + entropy_slope(q, eps)
+        elif method == "pathwise_quadratic":
+            if not np.isfinite(gradients).all() or pilot.check.start < 2 * (q.dim + 1):
+                method = "pathwise"  # nothing to fit the lines to
+            else:
+                surrogate = fit_lines(pilot.eps[: pilot.check.start], gradients[: pilot.check.start])
+                slopes = slopes - surrogate.offset - eps @ surrogate.slope.T
+                cost += 2.0 * q.dim**2
         spread = path_spread(q, eps, slopes)
         found.append(Candidate(method, surrogate, spread, cost, len(eps)))
     return found
@@ -185,7 +189,7 @@ def squared_scores(q, eps):
     return np.sum(squares + squares * below + (squares - 1.0) ** 2, axis=1)
 
 
-def score_of(q, eps):
+def entropy_slope(q, eps):
     """-d log q / dz at eps (n, dim)"""
     if q.family == "mean_field":
         return eps / q.scale

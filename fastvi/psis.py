@@ -15,6 +15,7 @@ from . import checks
 
 LEAST_TAIL = 5
 PRIOR_STRENGTH, PRIOR_SHAPE, PRIOR_SCALE = 10, 0.5, 3.0
+ROUNDING = 1e-13  # relative differences of weights that are none
 SMALLEST = math.log(np.finfo(float).tiny)
 
 
@@ -61,7 +62,7 @@ def psis(log_weights: ArrayLike) -> SmoothedWeights:
     beyond = order[scaled[order] > cutoff]
     smoothed, khat = scaled.copy(), math.inf
     excess = np.exp(scaled[beyond]) - math.exp(cutoff)
-    if len(beyond) >= LEAST_TAIL and not excess[quartile_of(len(excess))] > 0.0:
+    if len(beyond) >= LEAST_TAIL and not differ(excess):
         khat = math.nan  # the weights do not differ
     elif len(beyond) >= LEAST_TAIL:
         khat, scale = fit_pareto(excess)
@@ -105,7 +106,12 @@ def khat_of_tail(largest, n) -> float:
     excess = np.exp(scaled[scaled > cutoff]) - math.exp(cutoff)
     if len(excess) < LEAST_TAIL:
         return math.inf
-    return fit_pareto(excess)[0] if excess[quartile_of(len(excess))] > 0.0 else math.nan
+    return fit_pareto(excess)[0] if differ(excess) else math.nan
+
+
+def differ(excess) -> bool:
+    """Whether the excesses of a tail, in order and relative to the largest weight, are more than rounding."""
+    return bool(excess[-1] > ROUNDING and excess[quartile_of(len(excess))] > 0.0)
 
 
 def quartile_of(n) -> int:

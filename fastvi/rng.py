@@ -12,6 +12,8 @@ from .checks import describe
 # choice is measured.  A mixture draws its components from the stream COMPONENT further on.
 SAMPLE, FIT, FINAL, DIAGNOSE, PILOT, CHECK = range(6)
 COMPONENT = 2**16
+# Parts of a fit with keys of their own
+RESTART, START, COMPARISON, SLOPE = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,10 @@ class Key:
     """The 64-bit key of a result.  ``rng=result.key`` gives the same draws again."""
 
     word: int
+
+    def child(self, part: int, index: int) -> "Key":
+        """The key of a part of a job, such as a restart of a fit: apart from this one and from those of other parts."""
+        return _from_sequence(np.random.SeedSequence([self.word, part, index]))
 
     def __repr__(self):
         return f"Key(0x{self.word:016x})"

@@ -1,8 +1,8 @@
 """Draws that depend on each other: antithetic pairs and scrambled Sobol points, with errors that know it.
 
-An error is that of independent groups: of pairs (eps, -eps), or of replicates, each a Sobol sequence with a scrambling
-of its own (Owen 1997).  Antithetic pairs remove what is odd in eps and are wasted on what is even; Sobol points pay
-where log w is smooth and dimensions are few.
+An error is that of independent groups: of pairs (eps, -eps), or of replicates (Owen 1997), each a Sobol sequence with a
+scrambling of its own (Matousek 1998, as SciPy has it).  Antithetic pairs remove what is odd in eps and are wasted on
+what is even; Sobol points pay where log w is smooth and dimensions are few.
 """
 
 import math
@@ -13,7 +13,7 @@ from .errors import NonFiniteError
 from .estimates import Estimate, GradientEstimate
 from .families import LOG_2PI, MeanFieldGaussian
 from .kernels import cpu
-from .pilots import score_of
+from .pilots import entropy_slope
 
 DRAWS = ("iid", "antithetic", "sobol")
 REPLICATES, LEAST_POINTS = 8, 4
@@ -27,8 +27,10 @@ class Groups:
     def __init__(self, draws, dim, num_samples, key, stream):
         self.draws, self.dim, self.key, self.stream = draws, dim, key, stream
         if draws == "antithetic":
-            if num_samples % 2:
-                raise ValueError(f"num_samples: expected an even number for draws='antithetic', got {num_samples}")
+            if num_samples % 2 or num_samples < 4:
+                raise ValueError(
+                    f"num_samples: expected an even number of at least 4 for draws='antithetic', got {num_samples}"
+                )
             self.size, self.count = 2, num_samples // 2
         else:
             least = REPLICATES * LEAST_POINTS
@@ -113,7 +115,7 @@ def grouped(values, groups, key, method, rounding=0.0) -> Estimate:
         return Estimate(-math.inf, math.nan, groups.num_samples, neginf, method, key=key)
     means = values.mean(axis=1)
     degrees = groups.count - 1.0
-    error = float(np.std(means, ddof=1)) / math.sqrt(groups.count) if degrees > 0 else math.nan
+    error = float(np.std(means, ddof=1)) / math.sqrt(groups.count)
     value = float(means.mean())
     error = max(error, rounding * abs(value))
     return Estimate(value, error, groups.num_samples, 0, method, key=key, degrees_of_freedom=max(1.0, degrees))
@@ -155,21 +157,25 @@ def gradient_of_groups(target, q, groups, key, method, surrogate=None, num_threa
     if not paths and method != "score":
         sums = f.sum(axis=1)
         baseline = (sums.sum() - sums) / (f.size - groups.size)
-    total, squares = np.zeros(size), np.zeros(size)
+    count, mean, squares = 0, np.zeros(size), np.zeros(size)
     layout = cpu.FAMILIES[q.family].path_layout(q.scale)[2]
     for first, eps in groups.blocks(size):
         flat = eps.reshape(-1, groups.dim)
         if paths:
-            slopes = target.value_and_grad(transformed(q, flat), num_threads=num_threads)[1]
+            z = transformed(q, flat)
+            slopes = target.value_and_grad(z, num_threads=num_threads)[1]
+            check_gradients(target, z, slopes, first * groups.size)
             terms = path_terms(q, flat, slopes, method, surrogate)
         else:
             part = f[first : first + len(eps)] - baseline[first : first + len(eps), None]
             terms = part.reshape(-1, 1) * scores(q, flat)
         means = terms.reshape(len(eps), groups.size, size).mean(axis=1)
-        total += means.sum(axis=0)
-        squares += np.sum(means**2, axis=0)
-    gradient = total / groups.count
-    variance = np.maximum(squares - groups.count * gradient**2, 0.0) / max(1, groups.count - 1)
+        # Chan's merge: the means of replicates may agree to many digits
+        block, more = means.mean(axis=0), len(means)
+        shift, both = block - mean, count + more
+        squares += np.sum((means - block) ** 2, axis=0) + shift**2 * (count * more / both)
+        count, mean = both, mean + shift * (more / both)
+    gradient, variance = mean, squares / (groups.count - 1)
     if paths and method != "sticking_the_landing":
         gradient = gradient + layout
     if surrogate is not None:
@@ -177,13 +183,26 @@ def gradient_of_groups(target, q, groups, key, method, surrogate=None, num_threa
     return GradientEstimate(value, gradient, np.sqrt(variance / groups.count), method)
 
 
+def check_gradients(target, z, slopes, first_draw) -> None:
+    """Raise for a gradient that is not finite."""
+    bad = ~np.isfinite(slopes).all(axis=1)
+    if bad.any():
+        where = int(np.argmax(bad))
+        raise NonFiniteError(
+            f"the gradient of the log density {target.name} is not finite at {bad.sum():,} of {len(z):,} draws, first "
+            f"{slopes[where]} at z = {z[where]}",
+            count=int(bad.sum()),
+            num_samples=len(z),
+            draw=first_draw + where,
+            z=z[where],
+        )
+
+
 def scores(q, eps):
     """d log q / d parameters at eps (n, dim), (n, parameters)"""
     if q.family == "mean_field":
         return np.concatenate([eps / q.scale, eps * eps - 1.0], axis=1)
-    from scipy.linalg import solve_triangular
-
-    y = solve_triangular(q.scale_tril, eps.T, lower=True, trans="T").T
+    y = entropy_slope(q, eps)
     i, j = np.tril_indices(q.dim)
     diagonal = i == j
     units = np.where(diagonal, np.diag(q.scale_tril)[i], 1.0)
@@ -193,7 +212,7 @@ def scores(q, eps):
 def path_terms(q, eps, slopes, method, lines):
     """Pathwise terms in the order of the parameters, without the entropy's."""
     if method == "sticking_the_landing":
-        slopes = slopes + score_of(q, eps)
+        slopes = slopes + entropy_slope(q, eps)
     elif lines is not None:
         slopes = slopes - lines.offset - eps @ lines.slope.T
     if q.family == "mean_field":

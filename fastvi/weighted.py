@@ -51,6 +51,10 @@ def weighted_power(weights, normalized, power) -> Estimate:
     log_z = summary.weight.log
     if log_z == -math.inf:
         return no_error(math.nan, summary, weights, "every weight is 0")
+    if power.c == 0.0:  # the share of q where p is not 0
+        positive = 1.0 - summary.num_neginf / weights.num_samples
+        error = math.sqrt((1.0 - positive) / positive / weights.num_samples)
+        return result(power.value(math.log(positive)), error, summary, weights)
     sums = np.zeros(5)  # of a, b, a^2, ab, b^2 with a = w^c / E[w^c] - 1, b = w / Z - 1
     for block in weights:
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
@@ -61,8 +65,10 @@ def weighted_power(weights, normalized, power) -> Estimate:
     tail = power.c * khat if power.c > 0.0 else -power.c * negative.khat()
     if normalized:
         # E[u] = 1 is known: a control variate, where it has a variance
-        share = ab / bb if khat < 0.5 and bb > 0.0 else 0.0
-        log, variance = mean.log - math.log1p(max(share * math.expm1(log_z), -0.5)), aa - share * ab
+        coefficient = ab / bb if khat < 0.5 and bb > 0.0 else 0.0
+        if coefficient * math.expm1(log_z) <= -0.5:
+            coefficient = 0.0  # so far off that a ratio would not correct it
+        log, variance = mean.log - math.log1p(coefficient * math.expm1(log_z)), aa - coefficient * ab
     else:
         log, variance = mean.log - power.c * log_z, aa - 2.0 * power.c * ab + power.c**2 * bb
         tail = max(tail, khat)
@@ -89,8 +95,8 @@ def weighted(weights, normalized, kind) -> Estimate:
         value, b_mean, slope = sums[[0, 2, 5]] / n
         hh, hb, bb = sums[1] - n * value**2, sums[4] - n * value * b_mean, sums[3] - n * b_mean**2
         if normalized:
-            share = hb / bb if khat < 0.5 and bb > 0.0 else 0.0
-            value, variance = value - share * b_mean, hh - share * hb
+            coefficient = hb / bb if khat < 0.5 and bb > 0.0 else 0.0
+            value, variance = value - coefficient * b_mean, hh - coefficient * hb
         else:
             variance, tail = hh - 2.0 * slope * hb + slope**2 * bb, 1.0
     if not math.isfinite(value):

@@ -176,6 +176,16 @@ def test_bad_input():
             vi.GaussianMixture(weights, locs, scales)
 
 
+def test_renyi_of_order_zero():
+    """-log Q(p > 0): 0 between Gaussians, log 2 where p is 0 on half of q."""
+    p, q = vi.MeanFieldGaussian([0.3], [0.8]), vi.MeanFieldGaussian([0.0], [1.0])
+    assert vi.divergence(q, p, "renyi", order=0.0).value == pytest.approx(0.0, abs=1e-15)
+    assert vi.divergence(q, p, "renyi", 1000, order=0.0, method="monte_carlo", rng=0).value == 0.0
+    half = vi.Target(lambda z: vi.where(z[0] > 0.0, -0.5 * z[0] ** 2, -np.inf), 1)
+    found = vi.divergence(q, half, "renyi", 20_000, order=0.0, rng=0)
+    assert abs(found.value - math.log(2.0)) < 5 * found.standard_error < 0.1
+
+
 def test_weights_of_zero():
     """p is 0 on half of q: KL(q || p) is inf, the bounded divergences are not."""
 

@@ -114,8 +114,12 @@ def test_atol_and_the_same_bits():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="num_samples: expected an even number for draws='antithetic', got 999"):
+    with pytest.raises(
+        ValueError, match="num_samples: expected an even number of at least 4 for draws='antithetic', got 999"
+    ):
         vi.elbo(TARGET, WIDE, 999, draws="antithetic")
+    with pytest.raises(ValueError, match="of at least 4 for draws='antithetic', got 2"):
+        vi.elbo_gradient(TARGET, WIDE, 2, draws="antithetic", estimator="pathwise")
     with pytest.raises(ValueError, match="num_samples: expected at least 32 for draws='sobol', got 31"):
         vi.elbo(TARGET, WIDE, 31, draws="sobol")
     with pytest.raises(ValueError, match="draws: expected one of 'iid', 'antithetic', 'sobol'"):
