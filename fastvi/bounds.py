@@ -10,6 +10,7 @@ from . import checks, engine
 from .estimates import Estimate, with_error
 from .log_weights import Largest, LogWeights, Summary
 from .rng import SAMPLE, key_from
+from .running import Running
 
 CUBO_ORDER = 2.0
 
@@ -146,8 +147,8 @@ def from_weights(weights, particles, orders, eubo=None) -> Bounds:
             estimate, note = math.nan, f"no error: the tail of w^{c:g} has shape {tail:.2f}, from 0.5 on no variance"
         return Estimate(value, estimate, n, summary.num_neginf, "monte_carlo", key=key, khat=khat, note=note)
 
-    spread = math.sqrt(summary.m2 / max(1, n - 1) / n)
-    elbo = Estimate(summary.mean, spread, n, summary.num_neginf, "plain", key=key, degrees_of_freedom=n - 1.0)
+    mean, spread = float(summary.moments.mean), float(summary.moments.standard_error)
+    elbo = Estimate(mean, spread, n, summary.num_neginf, "plain", key=key, degrees_of_freedom=n - 1.0)
     if summary.num_neginf:
         elbo = Estimate(-math.inf, math.nan, n, summary.num_neginf, "plain", key=key)
     return Bounds(
@@ -166,7 +167,7 @@ class Groups:
 
     def __init__(self, size):
         self.size, self.left = size, np.empty(0)
-        self.count, self.total, self.squares, self.centre = 0, 0.0, 0.0, None
+        self.moments, self.num_neginf = Running(), 0
 
     def add(self, block) -> None:
         """Take a block; what does not fill a group waits for the next."""
@@ -180,20 +181,16 @@ class Groups:
         safe = np.where(np.isfinite(top), top, 0.0)
         with np.errstate(divide="ignore"):
             logs = safe + np.log(np.mean(np.exp(groups - safe[:, None]), axis=1))
-        if self.centre is None:
-            self.centre = float(logs[0]) if math.isfinite(logs[0]) else 0.0
-        with np.errstate(invalid="ignore"):
-            self.count += len(logs)
-            self.total += float(np.sum(logs - self.centre))
-            self.squares += float(np.sum((logs - self.centre) ** 2))
+        self.num_neginf += int(np.sum(logs == -np.inf))
+        self.moments.add(logs[logs > -np.inf])
 
     def estimate(self, key) -> Estimate:
         """E log mean of K weights."""
-        n, mean = self.count, self.total / self.count
-        error = math.nan
-        if n > 1 and math.isfinite(mean):
-            error = math.sqrt(max(0.0, self.squares - n * mean * mean) / (n - 1.0) / n)
-        return Estimate(mean + self.centre, error, n * self.size, method="iwae", key=key, degrees_of_freedom=n - 1.0)
+        n = int(self.moments.count) + self.num_neginf
+        if self.num_neginf:
+            return Estimate(-math.inf, math.nan, n * self.size, self.num_neginf * self.size, method="iwae", key=key)
+        mean, error = float(self.moments.mean), float(self.moments.standard_error)
+        return Estimate(mean, error, n * self.size, method="iwae", key=key, degrees_of_freedom=max(1.0, n - 1.0))
 
 
 def upper_bound(target, q, draws) -> Estimate:

@@ -8,6 +8,7 @@ from . import checks, engine
 from .estimates import Estimate
 from .log_weights import LogWeights
 from .rng import SAMPLE, key_from
+from .running import Running
 
 
 def compare(
@@ -36,17 +37,14 @@ def compare(
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
     first = LogWeights(target, q1, num_samples, key, SAMPLE, num_threads, progress)
     second = LogWeights(other, q2, num_samples, key, SAMPLE, num_threads)
-    count, mean, m2, infinite = 0, 0.0, 0.0, [0, 0]
+    total, infinite = Running(), [0, 0]
     for a, b in zip(first, second, strict=True):
         infinite = [infinite[0] + int(np.sum(a == -np.inf)), infinite[1] + int(np.sum(b == -np.inf))]
         with np.errstate(invalid="ignore", over="ignore"):
-            difference = a - b
-            block_mean, more = np.mean(difference), len(difference)
-            shift = block_mean - mean
-            m2 += float(np.sum((difference - block_mean) ** 2) + shift**2 * count * more / (count + more))
-            count, mean = count + more, mean + float(shift * more / (count + more))
+            total.add(a - b)
+    count = int(total.count)
     if any(infinite):
         value = math.nan if all(infinite) else -math.inf if infinite[0] else math.inf
         return Estimate(value, math.nan, count, sum(infinite), "paired", key=key)
-    error = math.sqrt(m2 / (count - 1.0) / count)
+    mean, error = float(total.mean), float(total.standard_error)
     return Estimate(mean, error, count, 0, "paired", key=key, degrees_of_freedom=count - 1.0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import engine
 from .psis import khat_of_tail, tail_size
+from .running import Running
 
 BLOCK = 2**18
 KEPT = 2**22  # log weights that are kept for a second pass; more are computed again
@@ -116,7 +117,7 @@ class Summary:
     """What one pass over log weights tells: moments of log w, mean weight, ESS, largest weights."""
 
     def __init__(self, weights: LogWeights, powers=(), visit=None):
-        self.count, self.mean, self.m2, self.num_neginf = 0, 0.0, 0.0, 0
+        self.moments, self.num_neginf = Running(), 0  # of the finite log w
         self.weight, self.largest = PowerMean(), Largest(weights.num_samples)
         self.powers = {power: PowerMean() for power in powers}
         for block in weights:
@@ -128,13 +129,7 @@ class Summary:
         """Take a block."""
         finite = block[block > -math.inf]
         self.num_neginf += len(block) - len(finite)
-        if len(finite):
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean = np.mean(finite)
-                shift, total = mean - self.mean, self.count + len(finite)
-                self.m2 += float(np.sum((finite - mean) ** 2) + shift**2 * self.count * len(finite) / total)
-                self.mean += float(shift * len(finite) / total)
-            self.count = total
+        self.moments.add(finite)
         self.weight.add(block)
         self.largest.add(block)
         for power, mean in self.powers.items():

@@ -13,6 +13,7 @@ from .elbo import estimate
 from .estimates import GradientEstimate
 from .kernels import cpu, moments
 from .kernels.path import MEAN, SQUARES
+from .running import Running
 
 
 def path_estimate(sweep, q, method, key, lines=None) -> GradientEstimate:
@@ -34,14 +35,9 @@ def path_estimate(sweep, q, method, key, lines=None) -> GradientEstimate:
 
 
 def merged(sweep):
-    """Mean and squared deviations of each coordinate over all leaves, in their order (Chan's formula)."""
-    total, mean, squares = 0.0, 0.0, 0.0
+    """Mean and squared deviations of each coordinate over all leaves, in their order."""
+    total = Running()
     for row, leaf in zip(sweep.rows, sweep.sums, strict=True):
-        count = row[moments.COUNT]
-        if count > 0.0:
-            shift = leaf[MEAN] - mean
-            both = total + count
-            mean = mean + shift * (count / both)
-            squares = squares + leaf[SQUARES] + shift * shift * (total * count / both)
-            total = both
-    return mean, squares
+        if row[moments.COUNT] > 0.0:
+            total.merge(row[moments.COUNT], leaf[MEAN], leaf[SQUARES])
+    return total.mean, total.squares

@@ -14,6 +14,7 @@ from .estimates import Estimate, GradientEstimate
 from .families import LOG_2PI, MeanFieldGaussian
 from .kernels import cpu
 from .pilots import entropy_slope
+from .running import Running
 
 DRAWS = ("iid", "antithetic", "sobol")
 REPLICATES, LEAST_POINTS = 8, 4
@@ -157,7 +158,7 @@ def gradient_of_groups(target, q, groups, key, method, surrogate=None, num_threa
     if not paths and method != "score":
         sums = f.sum(axis=1)
         baseline = (sums.sum() - sums) / (f.size - groups.size)
-    count, mean, squares = 0, np.zeros(size), np.zeros(size)
+    total = Running()
     layout = cpu.FAMILIES[q.family].path_layout(q.scale)[2]
     for first, eps in groups.blocks(size):
         flat = eps.reshape(-1, groups.dim)
@@ -169,18 +170,13 @@ def gradient_of_groups(target, q, groups, key, method, surrogate=None, num_threa
         else:
             part = f[first : first + len(eps)] - baseline[first : first + len(eps), None]
             terms = part.reshape(-1, 1) * scores(q, flat)
-        means = terms.reshape(len(eps), groups.size, size).mean(axis=1)
-        # Chan's merge: the means of replicates may agree to many digits
-        block, more = means.mean(axis=0), len(means)
-        shift, both = block - mean, count + more
-        squares += np.sum((means - block) ** 2, axis=0) + shift**2 * (count * more / both)
-        count, mean = both, mean + shift * (more / both)
-    gradient, variance = mean, squares / (groups.count - 1)
+        total.add(terms.reshape(len(eps), groups.size, size).mean(axis=1))
+    gradient, error = total.mean, total.standard_error
     if paths and method != "sticking_the_landing":
         gradient = gradient + layout
     if surrogate is not None:
         gradient = gradient + surrogate.gradient(q)
-    return GradientEstimate(value, gradient, np.sqrt(variance / groups.count), method)
+    return GradientEstimate(value, gradient, error, method)
 
 
 def check_gradients(target, z, slopes, first_draw) -> None:

@@ -4,6 +4,8 @@ import json
 import pathlib
 import re
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -26,10 +28,17 @@ def test_the_links_lead_somewhere():
             assert target.startswith("http") or (ROOT / target).exists(), target
 
 
-def test_the_benchmark_table_is_from_a_saved_run():
-    """Every figure of the table stands in the run that benchmarks/ keeps."""
-    table = README.split("<!-- benchmark table")[1].split("<!-- end of the table")[0]
-    saved = json.loads((ROOT / "benchmarks" / "run-1-cpu.json").read_text())
-    groups = {entry["group"] for entry in saved["benchmarks"]}
-    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| workload")]
-    assert len(rows) == len(groups)
+@pytest.mark.parametrize(
+    "begin, end, run, kind",
+    [
+        ("<!-- benchmark table", "<!-- end of the table", "run-1-cpu", ""),
+        ("<!-- precision table", "<!-- end of the precision table", "precision-1-cpu", "1e-3 nat: "),
+    ],
+)
+def test_the_benchmark_tables_are_from_saved_runs(begin, end, run, kind):
+    """Every row of a table stands in the run that benchmarks/ keeps."""
+    table = README.split(begin)[1].split(end)[0]
+    saved = json.loads((ROOT / "benchmarks" / f"{run}.json").read_text())
+    groups = {entry["group"] for entry in saved["benchmarks"] if entry["group"].startswith(kind)}
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) - sum(row.startswith("| median") for row in rows) == len(groups) > 5
