@@ -14,7 +14,7 @@ NAMES = {
     "tiles": "fastvi, in tiles",
     "written": "with a written gradient",
     "fastvi plain": "fastvi, plain",
-    "fastvi stochastic": "fastvi, stochastic",
+    "fastvi whole": "fastvi, own stop and diagnosis",
     "numpy": "NumPy",
     "jax": "JAX",
     "jax quadratic": "JAX, same correction",

@@ -28,7 +28,7 @@ def fastvi_side(work, task, threads):
         q = vi.MeanFieldGaussian(loc, np.full(work.dim, work.scale))
     options = dict(rng=1, num_threads=threads)
     if task == "elbo":
-        return lambda: vi.elbo(target, q, work.num_samples, **options)
+        return lambda: vi.elbo(target, q, work.num_samples, estimator="plain", **options)
     return lambda: vi.elbo_gradient(target, q, work.num_samples, estimator=task, **options)
 
 

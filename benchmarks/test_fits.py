@@ -3,18 +3,22 @@
     pytest benchmarks/test_fits.py --sides fastvi,jax,torch,numpyro --threads 1 --benchmark-json fits.json
     python benchmarks/report.py fits.json
 
-fastvi's time is that of the whole call, its own test of convergence, final ELBO and diagnosis included.  A peer is Adam
-on pathwise gradients, hand-written in JAX or torch, NumPyro's SVI with an automatic guide, or PyMC's ADVI; its step
-size and number of draws are the best of a small grid, and its time is that of as many steps as it needs, judged from
-outside at no cost to it.  A peer that does not get there within the steps allowed is left out, and the report says so.
+Every side is stopped from outside, at no cost to it, as soon as it is close enough; "fastvi" is the fastest of its
+methods.  "fastvi whole" is the call of ``vi.fit`` with its own test of convergence, final ELBO and diagnosis.  A peer
+is Adam on pathwise gradients, hand-written in JAX or torch, NumPyro's SVI with an automatic guide, or PyMC's ADVI; its
+step size and number of draws are the best of a small grid.  A peer that does not get there within the steps allowed
+fails its test and is left out.
 """
 
 import functools
+import timeit
 
 import numpy as np
 import precision
 
 import fastvi as vi
+from fastvi.fit import METHODS
+from fastvi.rng import key_from
 
 from sides import load_jax, measure
 
@@ -23,20 +27,22 @@ RATES, PARTICLES = (0.1, 0.03, 0.01), (8, 64)
 
 
 @functools.cache
-def known(name):
-    """(case, best known ELBO)"""
+def known(name, smoke=False):
+    """(case, best known ELBO, or a rough one)"""
     if name in precision.cases():
         case = precision.cases()[name]
     else:
         data = precision.logistic_data(1000, 50)
         target = vi.Target(precision.logistic_plain, 50, data)
-        q = vi.fit(target, "mean_field", method="deterministic", rng=0, tolerance=0.002, max_draws=10**7).q
+        q = vi.fit(
+            target, "mean_field", method="deterministic", rng=0, tolerance=0.002, max_draws=10**5 if smoke else 10**7
+        ).q
         case = precision.Case(name, precision.logistic_plain, precision.logistic_batched, data, q)
     return case, vi.elbo(case.target, case.q, 1_000_000, estimator="quadratic", rng=99).value
 
 
 NAMES = ("eight_schools, mean-field", "kidiq-kidscore_momiq, full-rank", "logistic N=1000 d=50, mean-field")
-SIDES = ("fastvi", "fastvi stochastic", "jax", "torch", "numpyro", "pymc")
+SIDES = ("fastvi", "fastvi whole", "jax", "torch", "numpyro", "pymc")
 
 
 def pytest_generate_tests(metafunc):
@@ -46,15 +52,13 @@ def pytest_generate_tests(metafunc):
 
 
 def test_time_to_fit(benchmark, request, name, side, threads):
-    package = side.split(" ")[0]
-    case, best = known(name)
     smoke = request.config.getoption("--benchmark-disable")
-    if package == "fastvi":
-        method = "stochastic" if "stochastic" in side else "natural"
-        start = type(case.q)(
-            np.zeros(case.q.dim), np.ones(case.q.dim) if case.q.scale.ndim == 1 else np.eye(case.q.dim)
-        )
-        call = lambda: vi.fit(case.target, start, method=method, rng=1, num_threads=1)  # noqa: E731
+    case, best = known(name, smoke)
+    if side == "fastvi":
+        measure_ours(benchmark, name, case, best, smoke)
+        return
+    if side == "fastvi whole":
+        call = lambda: vi.fit(case.target, case.q.family, rng=1, num_threads=1)  # noqa: E731
         found = call()
         gap = best - vi.elbo(case.target, found.q, 400_000, rng=7).value
         assert gap < CLOSE or smoke, f"{found}: {gap:.3f} nat short"
@@ -81,6 +85,43 @@ def test_time_to_fit(benchmark, request, name, side, threads):
         return state
 
     measure(benchmark, call, f"fit: {name}", side, blocks * BLOCK * particles)
+
+
+def measure_ours(benchmark, name, case, best, smoke):
+    """The fastest of fastvi's methods that get there."""
+    methods = ["stochastic"] + ["natural"] * (case.q.dim <= 32) + ["deterministic"] * (case.q.family == "mean_field")
+    calls = {method: fastvi_climb(case, best, method, 2 if smoke else 100) for method in methods}
+    calls = {method: call for method, call in calls.items() if call is not None}
+    assert calls or smoke, "no method gets there"
+    if smoke and not calls:
+        benchmark(lambda: None)
+        return
+    method = min(calls, key=lambda name: seconds(calls[name]))
+    benchmark.extra_info.update(method=method)
+    measure(benchmark, calls[method], f"fit: {name}", "fastvi", calls[method]())
+
+
+def fastvi_climb(case, best, method, most):
+    """A call that does as many rounds as are needed, and returns the draws that they took; None for never."""
+    zero, one = np.zeros(case.q.dim), np.ones(case.q.dim)
+    start = type(case.q)(zero, one if case.q.scale.ndim == 1 else np.diag(one))
+
+    def rounds(count):
+        fitter = METHODS[method](case.target, start, key_from(1), 0.005, 10**8, 1)
+        for done in range(count):
+            fitter.step()
+            if count == most and best - vi.elbo(case.target, fitter.q, 100_000, rng=5, num_threads=1).value < CLOSE:
+                return done + 1
+        return fitter.state["draws"] if count < most else 0
+
+    needed = rounds(most)
+    return (lambda: rounds(needed)) if needed else None
+
+
+def seconds(call) -> float:
+    """The least of three calls after one that compiles."""
+    call()
+    return min(timeit.repeat(call, number=1, repeat=3))
 
 
 def blocks_needed(case, best, run, most) -> int:
