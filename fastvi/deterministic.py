@@ -12,7 +12,7 @@ import numpy as np
 
 from .comparison import compare
 from .estimates import Estimate
-from .families import MeanFieldGaussian
+from .families import MeanFieldGaussian, fill_standard_normals
 from .gradients import continuous
 from .rng import COMPARISON, FIT
 
@@ -62,7 +62,7 @@ class Deterministic:
     def eps(self) -> np.ndarray:
         """The fixed draws of this round, (fixed, dim), none of which another round had."""
         out, s = np.empty((self.state["fixed"], self.start.dim)), self.state
-        MeanFieldGaussian(np.zeros(self.start.dim), np.ones(self.start.dim)).fill(out, self.key, FIT, s["first_draw"])
+        fill_standard_normals(out, self.key, FIT, s["first_draw"])
         return out
 
     def loss(self, parameters, eps):

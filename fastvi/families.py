@@ -149,6 +149,12 @@ class MeanFieldGaussian(Gaussian):
         return type(self)(loc, _exp("log scale", log_scale))
 
 
+def fill_standard_normals(out, key, stream, first_draw) -> None:
+    """Write the eps of the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``, (n, dim)."""
+    dim = out.shape[1]
+    MeanFieldGaussian(np.zeros(dim), np.ones(dim)).fill(out, key, stream, first_draw)
+
+
 class FullRankGaussian(Gaussian):
     """N(loc, L L^T) with a lower triangular L.
 
@@ -209,6 +215,13 @@ class FullRankGaussian(Gaussian):
     def scale(self) -> np.ndarray:
         """(dim, dim), scale_tril"""
         return self.scale_tril
+
+    @property
+    def triangle(self):
+        """(i, j, units): places of the lower triangle by rows, and what a derivative in an element is multiplied by for
+        the parameter, whose diagonal is kept as logs."""
+        i, j = np.tril_indices(self.dim)
+        return i, j, np.where(i == j, np.diag(self.scale_tril)[i], 1.0)
 
     def standardise(self, z):
         from scipy.linalg import solve_triangular

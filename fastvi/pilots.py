@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .families import LOG_2PI, MeanFieldGaussian
+from .families import LOG_2PI, fill_standard_normals
 from .rng import PILOT
 from .surrogate import Lines, Surrogate, fit, fit_lines, size
 
@@ -78,7 +78,7 @@ def fit_operations(level, dim) -> float:
 def draw(target, q, key, num_samples, num_threads=None, stream=PILOT, first_draw=0):
     """(eps, z, log w) of the draws from ``first_draw`` on: (n, dim), (n, dim), (n,)"""
     eps, z = np.empty((num_samples, q.dim)), np.empty((num_samples, q.dim))
-    MeanFieldGaussian(np.zeros(q.dim), np.ones(q.dim)).fill(eps, key, stream, first_draw)
+    fill_standard_normals(eps, key, stream, first_draw)
     q.fill(z, key, stream, first_draw)
     log_w = target.value(z, num_threads=num_threads)
     return eps, z, log_w + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)

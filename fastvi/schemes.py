@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import NonFiniteError
 from .estimates import Estimate, GradientEstimate
-from .families import LOG_2PI, MeanFieldGaussian
+from .families import LOG_2PI, fill_standard_normals
 from .kernels import cpu
 from .pilots import entropy_slope
 from .running import Running
@@ -39,7 +39,6 @@ class Groups:
                 raise ValueError(f"num_samples: expected at least {least} for draws='sobol', got {num_samples}")
             self.size = 2 ** int(math.log2(num_samples // REPLICATES))  # Sobol points are balanced at powers of two
             self.count = num_samples // self.size
-        self.unit = MeanFieldGaussian(np.zeros(dim), np.ones(dim))
 
     @property
     def num_samples(self) -> int:
@@ -54,7 +53,7 @@ class Groups:
 
     def pairs(self, first, last):
         eps = np.empty((last - first, self.dim))
-        self.unit.fill(eps, self.key, self.stream, first)
+        fill_standard_normals(eps, self.key, self.stream, first)
         return np.stack([eps, -eps], axis=1)
 
     def replicates(self, first, last):
@@ -199,10 +198,8 @@ def scores(q, eps):
     if q.family == "mean_field":
         return np.concatenate([eps / q.scale, eps * eps - 1.0], axis=1)
     y = entropy_slope(q, eps)
-    i, j = np.tril_indices(q.dim)
-    diagonal = i == j
-    units = np.where(diagonal, np.diag(q.scale_tril)[i], 1.0)
-    return np.concatenate([y, y[:, i] * eps[:, j] * units - diagonal], axis=1)
+    i, j, units = q.triangle
+    return np.concatenate([y, y[:, i] * eps[:, j] * units - (i == j)], axis=1)
 
 
 def path_terms(q, eps, slopes, method, lines):
@@ -213,6 +210,5 @@ def path_terms(q, eps, slopes, method, lines):
         slopes = slopes - lines.offset - eps @ lines.slope.T
     if q.family == "mean_field":
         return np.concatenate([slopes, slopes * eps * q.scale], axis=1)
-    i, j = np.tril_indices(q.dim)
-    units = np.where(i == j, np.diag(q.scale_tril)[i], 1.0)
+    i, j, units = q.triangle
     return np.concatenate([slopes, slopes[:, i] * eps[:, j] * units], axis=1)

@@ -70,8 +70,7 @@ class Surrogate:
         from scipy.linalg import solve_triangular
 
         both = solve_triangular(q.scale_tril, np.column_stack([self.linear, curvature]), lower=True, trans="T")
-        i, j = np.tril_indices(q.dim)
-        units = np.where(i == j, np.diag(q.scale_tril)[i], 1.0)
+        i, j, units = q.triangle
         return np.concatenate([both[:, 0], both[:, 1:][i, j] * units])
 
 
@@ -173,8 +172,8 @@ class Lines:
         """The lines' part of E_q[d log p / d parameters], without the entropy's."""
         if q.family == "mean_field":
             return np.concatenate([self.offset, q.scale * np.diag(self.slope)])
-        i, j = np.tril_indices(q.dim)
-        return np.concatenate([self.offset, self.slope[i, j] * np.where(i == j, np.diag(q.scale_tril)[i], 1.0)])
+        i, j, units = q.triangle
+        return np.concatenate([self.offset, self.slope[i, j] * units])
 
 
 def fit_lines(eps, gradients) -> Lines:
