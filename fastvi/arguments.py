@@ -22,8 +22,29 @@ def python_function(argument, function):
     return plain
 
 
+def lives_on_gpu(value) -> bool:
+    """Whether a value is an array in a GPU's memory."""
+    return not isinstance(value, np.ndarray) and getattr(value, "__cuda_array_interface__", None) is not None
+
+
+def source(value, taken):
+    """The array on a GPU that compiled code there can read in place, or None; ``taken`` is its copy on the host."""
+    if not lives_on_gpu(value):
+        return None
+    described = value.__cuda_array_interface__
+    contiguous = described.get("strides") in (None, taken.strides)
+    return value if contiguous and described["typestr"] == taken.dtype.str and taken.ndim else None
+
+
 def convert(name, value):
     """One data item as compiled code takes it: C-contiguous float64, int64 or bool, or a NumPy scalar of these."""
+    if lives_on_gpu(value):
+        from .kernels import device
+
+        missing = device.why_not()
+        if missing:
+            raise RuntimeError(f"{name}: an array on a GPU that fastvi cannot read: {missing}")
+        value = device.host_copy(value)
     array = checks.numeric(name, value)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and (array > np.iinfo(np.int64).max).any():
         raise ValueError(f"{name}: expected integers below 2^63, got {array.max()}")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import checks
+from . import checks, gpu
 from .derivatives import threads
 from .errors import NonFiniteError
 from .families import Gaussian
@@ -81,12 +81,14 @@ def sweep(
     num_threads=None,
     progress=False,
     pilot=False,
+    backend="cpu",
 ) -> Sweep:
     """Sweep the draws first_draw … first_draw + num_samples - 1 of a stream.
 
     ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.  A
     ``surrogate`` is taken off log w, or off the gradient.  ``weights`` is an array (num_samples,) for log w itself.  A
-    ``pilot`` is not judged: NaN is left to the real sweep.
+    ``pilot`` is not judged: NaN is left to the real sweep.  The ``backend`` "cuda" has no pathwise gradients and keeps
+    no weights.
 
     Raises
     ------
@@ -97,6 +99,9 @@ def sweep(
     Exception
         whatever the log density raises
     """
+    if backend == "cuda":
+        options = dict(gradient=bool(gradient), surrogate=surrogate, first_draw=first_draw)
+        return gpu_sweep(target, q, num_samples, key, stream, progress, **options)
     each = {None: 0, "score": score.SUMS}.get(gradient, path.SUMS)
     paths = each == path.SUMS
     plan = cpu.plan(q.family, q.dim, num_samples, each)
@@ -157,9 +162,27 @@ def sweep(
         return sweep(target, q, num_samples, key, stream, **options, num_threads=num_threads, progress=progress)
     seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
     target.rates[q.family, gradient, surrogate is None] = seconds if rate is None else min(rate, seconds)
-    result = merged(rows, sums)
+    return judged(merged(rows, sums), target, q, key, stream, plan.tile, pilot)
+
+
+def gpu_sweep(target, q, num_samples, key, stream, progress, **options) -> Sweep:
+    """The same on a GPU."""
+
+    def to_progress(leaf):
+        return reporter(progress, num_samples, leaf)
+
+    try:
+        rows, sums = gpu.run(target, q, num_samples, key, stream, **options, reporter=to_progress)
+    except KeyboardInterrupt as interrupt:
+        interrupt.partial = merged(*interrupt.partial)  # type: ignore[attr-defined]
+        raise
+    return judged(merged(rows, sums), target, q, key, stream, 1)
+
+
+def judged(result, target, q, key, stream, tile, pilot=False) -> Sweep:
+    """The sweep, unless the density raised or, but for a pilot, was not finite: then its error."""
     if result.total[moments.RAISED]:
-        raise_again(target, q, key, stream, int(result.total[moments.RAISED]) - 1, plan.tile)
+        raise_again(target, q, key, stream, int(result.total[moments.RAISED]) - 1, tile)
     if pilot:
         return result
     if result.total[moments.BAD] or result.total[moments.NEGATIVE_INFINITE]:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from . import checks, engine, pilots, schemes
+from . import checks, engine, gpu, pilots, schemes
 from .elbo import PILOT_WORTHWHILE, SURROGATES, common, enough_samples, estimate, sample_limit
 from .estimates import GradientEstimate
 from .kernels import cpu, moments
@@ -67,7 +67,8 @@ def elbo_gradient(
     atol : float, optional
         the standard error that the largest coordinate's is to reach
 
-    The other parameters, the errors and Ctrl-C are those of :func:`elbo`.
+    ``backend="cuda"`` has the score estimators and those with polynomials, not the pathwise ones, and ``"auto"`` then
+    chooses among them.  The other parameters, the errors and Ctrl-C are those of :func:`elbo`.
 
     Returns
     -------
@@ -85,15 +86,19 @@ def elbo_gradient(
     least = {"optimal_baseline": BASELINE_LEAST}.get(method, 2 if method in (*SURROGATES, "leave_one_out") else 1)
     if num_samples < least:
         raise ValueError(f"num_samples: expected at least {least} for estimator={method!r}, got {num_samples}")
+    if backend == "cuda":
+        gpu.require(target, q, draws, estimator, PATHS)
     key = key_from(rng)
     if draws != "iid":
         options = dict(draws=draws, atol=atol, limit=limit, num_threads=num_threads)
         return dependent(target, q, num_samples, key, estimator, **options)
     surrogate = None
     try:
-        best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, estimator == "auto")
+        auto, paths = estimator == "auto", () if backend == "cuda" else PATHS
+        best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, auto, paths)
         method, surrogate = best.method, best.surrogate
-        options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress)
+        where = gpu.settle(backend, target, q, num_samples, draws, method, PATHS)
+        options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress, backend=where)
         result = engine.sweep(target, q, num_samples, key, SAMPLE, gradient=kind(method), **options)
     except KeyboardInterrupt as interrupt:
         partial = engine.partial(interrupt)
@@ -126,7 +131,7 @@ def kind(method) -> str:
     return {"pathwise_quadratic": "pathwise"}.get(method, method) if method in PATHS else "score"
 
 
-def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) -> tuple[Candidate, int]:
+def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto, paths=PATHS) -> tuple[Candidate, int]:
     """The candidate that an estimator stands for, after a pilot where it needs one, and the draws for ``atol``."""
 
     best, least = Candidate(method, None), max(2, num_samples)
@@ -137,7 +142,7 @@ def choose(target, q, key, method, num_samples, atol, limit, num_threads, auto) 
         best = cheapest(pilots.gradient_candidates(target, q, key, levels, least, num_threads, **options))
     elif auto and num_samples >= PILOT_WORTHWHILE:
         levels = pilots.affordable(SURROGATES["auto"], q.dim, num_samples, q.family)
-        paths = PATHS if continuous(target, q, key) else ()
+        paths = paths if paths and continuous(target, q, key) else ()
         if levels or paths:
             found = pilots.gradient_candidates(target, q, key, levels, least, num_threads, paths=paths)
             best = cheapest(found)

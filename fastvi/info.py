@@ -15,6 +15,8 @@ FEATURES = ("avx512f", "avx2", "fma", "neon", "sve")
 
 def versions() -> dict[str, str]:
     """Everything ``show_versions`` shows, by name."""
+    from .kernels import device
+
     facts = {"fastvi": __version__, "python": sys.version.split()[0], "platform": platform.platform()}
     for name in PACKAGES + OPTIONAL:
         try:
@@ -27,7 +29,7 @@ def versions() -> dict[str, str]:
     facts["lanes"] = f"{density.LANE_WIDTH} x float64"
     facts["threads"] = f"{pool.available_threads()} of {os.cpu_count()} CPUs"
     facts["cache"] = jit.cache_folder() or "none: kernels are compiled in each process"
-    facts["cuda"] = "no CUDA backend in this version"
+    facts["cuda"] = device.description()
     return facts
 
 

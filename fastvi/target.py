@@ -3,12 +3,13 @@
 import numbers
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks, derivatives
-from .arguments import convert, python_function, read_only
+from .arguments import convert, python_function, read_only, source
 from .derivatives import Derivative, agree
 from .kernels import density, memo
 
@@ -28,7 +29,8 @@ class Target:
         length of z
     data : tuple
         arrays and numbers passed after z.  Floats become C-contiguous float64, integers int64, bools stay bools; what
-        is already right is not copied.  New data never recompiles.
+        is already right is not copied.  New data never recompiles.  What lies on a GPU (an array of CuPy, torch or JAX)
+        is read there by ``backend="cuda"``, and copied to the host once for everything else
     gradient : callable, optional
         ``gradient(z, *data, out)`` writes d log p / dz into every place of ``out``, (dim,); it is used in place of the
         one that fastvi derives from the source (see ``check_gradient``)
@@ -77,6 +79,8 @@ class Target:
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
         self.callback: int | None = None  # the address of a C function, see ``from_address``
         self.derivative = Derivative(self)
+        self.sources = tuple(source(value, taken) for value, taken in zip(data, self.data, strict=True))
+        self.agreed_on_gpu: density.Compiled | None = None
         self._watch: memo.Watch | None = None
         self._compiled: density.Compiled | None = None
         self._trusted = False
@@ -116,6 +120,13 @@ class Target:
         target._compiled = density.Compiled(address, False, "it is a C function", (), smooth=True)
         target._trusted = True
         return target
+
+    @cached_property
+    def on_device(self):
+        """The data on a GPU, where they stay: see ``kernels.device.Data``."""
+        from .kernels import device
+
+        return device.Data(self.sources)
 
     @property
     def compiled(self) -> density.Compiled:

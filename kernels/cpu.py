@@ -118,7 +118,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False):
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
         if surrogate_:
-            space = surrogate.workspace(terms, tile)
+            follow, h2 = np.empty(blocks * tile), np.empty(len(cubic) * tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_leaf, last_leaf):
             centre = 0.0
@@ -143,7 +143,8 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False):
                         weights[first + j] = log_w[j]
                 if surrogate_:
                     padded[height:] = 0.0
-                    surrogate.subtract(terms, padded, space, log_w)
+                    v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
+                    surrogate.subtract(terms, padded, v, w, log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if gradient:
                     if first == which * leaf:

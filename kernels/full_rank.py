@@ -50,6 +50,15 @@ def transform(loc, scale, eps, z, half_square):
             half_square[j] = fma(0.5 * eps[i, j], eps[i, j], half_square[j])
 
 
+@routine
+def add_own(sums, place, diagonal, spread, y, eps, row, f, count):
+    """Add the scores of loc_i at ``place`` and of log L_ii at ``diagonal``."""
+    score.add_row(sums, place, y, f, count)
+    for j in range(count):
+        row[j] = spread * y[j] * eps[j] - 1.0
+    score.add_row(sums, diagonal, row, f, count)
+
+
 @reduction
 def add_block(sums, place, size, y, a, eps, b, f, count):
     """Add the scores y_a eps_b, and those of the three neighbours (a + 1, b), (a, b + 1), (a + 1, b + 1)."""
@@ -100,11 +109,7 @@ def add_block(sums, place, size, y, a, eps, b, f, count):
 def workspace(scale, width):
     """-L^T, and a tile for y with one row more for the scores of a diagonal element."""
     size = len(scale)
-    upper_negated = np.empty((size, size))
-    for i in range(size):
-        for j in range(size):
-            upper_negated[i, j] = -scale[j, i]
-    return upper_negated, np.empty((size + 1, width))
+    return -scale.T.copy(), np.empty((size + 1, width))
 
 
 @routine
@@ -113,12 +118,8 @@ def add_scores(loc, scale, eps, f, count, work, sums):
     size = eps.shape[0]
     upper_negated, y = work
     solve_transposed(upper_negated, scale, eps, y)
-    row = y[size]
     for i in range(size):
-        score.add_row(sums, i, y[i], f, count)
-        for j in range(count):
-            row[j] = scale[i, i] * y[i, j] * eps[i, j] - 1.0
-        score.add_row(sums, size + i, row, f, count)
+        add_own(sums, i, size + i, scale[i, i], y[i], eps[i], y[size], f, count)
     for a in range(0, size, 2):
         for b in range(0, a + 2, 2):
             add_block(sums, (2 + a) * size + b, size, y, a, eps, b, f, count)

@@ -13,7 +13,7 @@ from llvmlite import binding, ir
 from numba import cfunc, njit, types
 from numba.core import config
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, register_jitable
+from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 
 # What a user's log density may assume of floating point: multiply-adds may be fused.  Never nnan or ninf, as the checks
 # for non-finite values must survive, and never arcp, which makes 0 / 1e-310 a NaN.
@@ -31,8 +31,12 @@ def routine(function):
 
 
 def reduction(function):
-    """A routine whose sums may be reordered (in a fixed way) to fill the vector registers."""
-    return register_jitable(error_model="numpy", fastmath=REDUCTION_FASTMATH)(function)
+    """A routine whose sums may be reordered (in a fixed way) to fill the vector registers; on a CPU only, as CUDA takes
+    any ``fastmath`` for all of it."""
+    for target, options in (("cpu", {"fastmath": REDUCTION_FASTMATH}), ("cuda", {})):
+        jit_options = {"error_model": "numpy", **options}
+        overload(function, jit_options=jit_options, strict=False, target=target)(lambda *args: function)
+    return function
 
 
 @functools.cache
@@ -122,9 +126,15 @@ def widest_vectors():
     """
 
 
+def on_gpu(builder) -> bool:
+    """Whether the code being written is for a GPU, whose LLVM knows less."""
+    return builder.module.triple.startswith("nvptx")
+
+
 def _emit_widest(builder):
-    # llvmlite knows no string attributes; the set behind its check holds them all the same
-    set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+    if not on_gpu(builder):
+        # llvmlite knows no string attributes; the set behind its check holds them all the same
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
     return ir.Constant(ir.IntType(8).as_pointer(), None)
 
 

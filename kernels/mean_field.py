@@ -36,6 +36,14 @@ def log_normaliser(scale, dim):
 
 
 @routine
+def transform_row(centre, spread, eps, z, half_square):
+    """z_i from eps_i for the draws of a tile, and eps_i^2 / 2 added to half_square."""
+    for j in range(len(eps)):
+        z[j] = fma(spread, eps[j], centre)
+        half_square[j] = fma(0.5 * eps[j], eps[j], half_square[j])
+
+
+@routine
 def transform(loc, scale, eps, z, half_square):
     """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
     widest_vectors()
@@ -43,10 +51,7 @@ def transform(loc, scale, eps, z, half_square):
     for j in range(width):
         half_square[j] = 0.0
     for i in range(dim):
-        centre, spread = loc[i], scale[i]
-        for j in range(width):
-            z[i, j] = fma(spread, eps[i, j], centre)
-            half_square[j] = fma(0.5 * eps[i, j], eps[i, j], half_square[j])
+        transform_row(loc[i], scale[i], eps[i], z[i], half_square)
 
 
 @routine

@@ -39,13 +39,13 @@ def compiled(function, kinds, lanes_refused=None) -> Compiled:
     """
     with _lock:
         key = (meaning(function), kinds, lanes_refused)
-        return _once(key, lambda: compile_density(function, kinds, lanes_refused))
+        return once(key, lambda: compile_density(function, kinds, lanes_refused))
 
 
 def differentiated(function, kinds, in_place=True) -> Compiled:
     """The same with the gradient that ``kernels.gradient`` derives."""
     with _lock:
-        return _once(
+        return once(
             (meaning(function), kinds, in_place, "gradient"), lambda: compile_gradient(function, kinds, in_place)
         )
 
@@ -54,16 +54,18 @@ def with_gradient(function, gradient, kinds) -> Compiled:
     """The same with a gradient that the user wrote."""
     with _lock:
         key = (meaning(function), meaning(gradient), kinds)
-        return _once(key, lambda: compile_written(function, gradient, kinds))
+        return once(key, lambda: compile_written(function, gradient, kinds))
 
 
-def _once(key, compile_):
-    if key not in _compiled:
-        _compiled[key] = compile_()
-        if len(_compiled) > KEPT:
-            _compiled.popitem(last=False)
-    _compiled.move_to_end(key)
-    return _compiled[key]
+def once(key, compile_):
+    """What ``compile_()`` gave the last time, for a key that holds the ``meaning`` of what is compiled."""
+    with _lock:
+        if key not in _compiled:
+            _compiled[key] = compile_()
+            if len(_compiled) > KEPT:
+                _compiled.popitem(last=False)
+        _compiled.move_to_end(key)
+        return _compiled[key]
 
 
 def meaning(function, seen=()):

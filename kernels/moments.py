@@ -78,24 +78,29 @@ def count_bad_gradients(row, log_p, gradient, work, count, first):
 
 
 @routine
+def earlier(place, other):
+    """The smaller of two places, of which 0 is none."""
+    return other if place == 0.0 or 0.0 < other < place else place
+
+
+@routine
+def merge_row(row, total):
+    """Merge one row into ``total``."""
+    total[RAISED] = earlier(total[RAISED], row[RAISED])
+    n, more = total[COUNT], row[COUNT]
+    if more == 0.0:
+        return
+    for mean, squares in ((MEAN_W, SQUARES_W), (MEAN_P, SQUARES_P)):
+        total[mean], total[squares] = merge(n, total[mean], total[squares], more, row[mean], row[squares])
+    total[COUNT] = n + more
+    for number, place in ((NEGATIVE_INFINITE, FIRST_NEGATIVE), (BAD, FIRST_BAD), (BAD_GRADIENT, FIRST_BAD_GRADIENT)):
+        total[number] += row[number]
+        total[place] = earlier(total[place], row[place])
+
+
+@routine
 def merge_rows(rows, total):
     """Merge rows in their order into ``total``: the same bits whoever computed them."""
     total[:] = 0.0
     for k in range(rows.shape[0]):
-        row = rows[k]
-        if total[RAISED] == 0.0:
-            total[RAISED] = row[RAISED]
-        n, more = total[COUNT], row[COUNT]
-        if more == 0.0:
-            continue
-        for mean, squares in ((MEAN_W, SQUARES_W), (MEAN_P, SQUARES_P)):
-            total[mean], total[squares] = merge(n, total[mean], total[squares], more, row[mean], row[squares])
-        total[COUNT] = n + more
-        for number, place in (
-            (NEGATIVE_INFINITE, FIRST_NEGATIVE),
-            (BAD, FIRST_BAD),
-            (BAD_GRADIENT, FIRST_BAD_GRADIENT),
-        ):
-            total[number] += row[number]
-            if total[place] == 0.0:
-                total[place] = row[place]
+        merge_row(rows[k], total)

@@ -79,6 +79,24 @@ def words(draw, pair, stream, key):
 
 
 @routine
+def normals(draw, pair, stream, key):
+    """The two standard normals of one pair of dimensions of one draw."""
+    radius, angle = words(np.uint64(draw), np.uint64(pair), stream, key)
+    return box_muller(radius, angle)
+
+
+@routine
+def fill_draw(eps, dim, draw, stream, key):
+    """Standard normals of one draw: eps[i, 0] is dimension i < dim, and 0 from there on."""
+    for i in range(len(eps)):
+        eps[i, 0] = 0.0
+    for pair in range(dim // 2):
+        eps[2 * pair, 0], eps[2 * pair + 1, 0] = normals(draw, pair, stream, key)
+    if dim % 2 == 1:
+        eps[dim - 1, 0], _ = normals(draw, dim // 2, stream, key)
+
+
+@routine
 def fill_words(scratch, width, first, pair, stream, key):
     """The random words of one pair of dimensions for ``width`` draws."""
     radius = scratch.ctypes.data

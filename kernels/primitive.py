@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .jit import primitive
+from .jit import on_gpu, primitive
 
 DOUBLE, WORD = ir.DoubleType(), ir.IntType(64)
 
@@ -30,11 +30,22 @@ def constant(kind, value):
 
 def intrinsic_call(builder, name, *values, **options):
     kind = values[0].type
+    if isinstance(kind, ir.VectorType) and kind.count == 1:  # CUDA has them for scalars only
+        first = ir.IntType(32)(0)
+        scalar = intrinsic_call(builder, name, *(builder.extract_element(v, first) for v in values), **options)
+        return builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, first)
+    if name == "fabs" and on_gpu(builder):
+        return emit_from_bits(builder, builder.and_(emit_bits(builder, values[0]), constant(WORD, 2**63 - 1)))
     suffix = f"v{kind.count}f64" if isinstance(kind, ir.VectorType) else "f64"
     function = builder.module.declare_intrinsic(
         f"llvm.{name}.{suffix}", (), ir.FunctionType(kind, [kind] * len(values))
     )
     return builder.call(function, values, **options)
+
+
+def negate(builder, x, flags=()):
+    """-x, in an instruction that CUDA's LLVM has too."""
+    return builder.fsub(constant(x.type, -0.0), x, flags=flags)
 
 
 def _element(kind):
@@ -92,7 +103,7 @@ class Traced:
 
     def __neg__(self):
         if _element(self.value.type) == DOUBLE:
-            return self._new(self.builder.fneg(self.value, flags=self.FLAGS))
+            return self._new(negate(self.builder, self.value, self.FLAGS))
         return self._new(self.builder.neg(self.value))
 
     def __lshift__(self, count):

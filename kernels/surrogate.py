@@ -14,15 +14,6 @@ from .jit import routine, widest_vectors
 from .primitive import fma
 from .triangular import add_block, lower_times, next_four
 
-LINEAR, SQUARES, PAIRS, CUBIC = range(4)
-
-
-@routine
-def workspace(surrogate, tile):
-    """Two tiles of whole blocks: v, and h2 where there are cubic terms."""
-    size = len(surrogate[LINEAR])
-    return np.empty(size * tile), np.empty(len(surrogate[CUBIC]) * tile)
-
 
 @routine
 def square_times(matrix, x, out):
@@ -33,12 +24,14 @@ def square_times(matrix, x, out):
 
 
 @routine
-def subtract(surrogate, eps, work, values):
-    """Take the surrogate off ``values`` for a tile of eps, whose rows are padded to blocks of four with zeros."""
+def subtract(surrogate, eps, v, h2, values):
+    """Take the surrogate off ``values`` for a tile of eps, whose rows are padded to blocks of four with zeros.
+
+    ``v`` is a tile to work in, and so is ``h2`` where there are cubic terms.
+    """
     widest_vectors()
     linear, squares, pairs, cubic = surrogate
     size, width = eps.shape
-    v = work[0][: size * width].reshape((size, width))
     if len(pairs) > 0:
         lower_times(pairs, eps, linear, v)
     else:
@@ -46,7 +39,6 @@ def subtract(surrogate, eps, work, values):
             for j in range(width):
                 v[i, j] = linear[i]
     if len(cubic) > 0:
-        h2 = work[1][: size * width].reshape((size, width))
         for i in range(size):
             for j in range(width):
                 h2[i, j] = fma(eps[i, j], eps[i, j], -1.0)

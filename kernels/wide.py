@@ -7,7 +7,7 @@ fast.  The rounds are those of ``philox``, traced: no formula is written twice.
 from llvmlite import ir
 from numba import types
 
-from .jit import primitive
+from .jit import on_gpu, primitive
 from .philox import HALF, LOW_WORD, rounds_of
 from .primitive import WORD, Traced
 
@@ -32,12 +32,15 @@ class Unsigned(Traced):
 def wide_words(radius, angle, width, first, pair, stream, key):
     """Write the two random words of draws first, first + 1, … to two addresses; returns for how many.
 
-    Compiled, that is ``width`` without its last few; in Python, none.
+    Compiled for a CPU, that is ``width`` without its last few; in Python and on a GPU, none.
     """
     return 0
 
 
 def emit(builder, radius, angle, width, first, pair, stream, key):
+    if on_gpu(builder):
+        return WORD(0)
+
     def splat(scalar):
         one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, ir.IntType(32)(0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)

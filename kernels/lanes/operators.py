@@ -18,7 +18,7 @@ from numba.extending import lower_builtin
 
 from .. import elementary, functions
 from ..jit import template
-from ..primitive import absolute, copysign, intrinsic_call, select, sqrt, trace
+from ..primitive import absolute, copysign, intrinsic_call, negate, select, sqrt, trace
 from .registry import (
     PARTIALS,
     Only,
@@ -53,7 +53,7 @@ ARITHMETIC: list[tuple] = [
 ]
 for spellings, method, partials in ARITHMETIC:
     register(spellings, 2, instruction(method), partials)
-register([operator.neg, np.negative], 1, instruction("fneg"), (lambda v, x: -1.0,))
+register([operator.neg, np.negative], 1, negate, (lambda v, x: -1.0,))
 register([operator.pos, np.positive, builtins.float], 1, lambda builder, x: x, (lambda v, x: 1.0,))
 COMPARISONS: list[tuple[str, tuple]] = [
     ("<", (operator.lt, np.less)),

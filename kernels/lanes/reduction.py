@@ -17,6 +17,7 @@ from .. import elementary, functions
 from ..jit import template
 from ..primitive import Traced, constant, emit_fma, trace
 from .fused import can_fuse, fused_sum
+from .lazy_product import LaneProduct, lazy_product, matrix_product_type
 from .matrix import emit_times
 from .products import (
     is_recorded,
@@ -27,20 +28,12 @@ from .products import (
     recorded_mean,
     recorded_sum,
 )
+from .registry import accumulate
 from .sequence import INTP, is_vector, item, item_type, length, rows_of, same_length, store, struct, total_type
 from .types import LaneArray, LaneExpression, LaneMask, LaneSequence, LaneVector, pack, part
 
 ZERO = 0.0
 FACTORS = 512  # (1 + t) <= 2, so that a product of these cannot overflow
-
-
-def accumulate(context, builder, lanes, start, size, step):
-    """Fold ``step(i, total) -> total`` over i < size."""
-    total = cgutils.alloca_once(builder, lanes.vector)
-    builder.store(constant(lanes.vector, start), total)
-    with cgutils.for_range(builder, size) as loop:
-        builder.store(step(loop.index, builder.load(total)), total)
-    return builder.load(total)
 
 
 def fold(start, combine, function):
@@ -115,10 +108,11 @@ def lower_sum(context, builder, sig, args):
     builder.store(constant(vector, ZERO), total)
 
     def one_item(i):
+        known = {}
         for sign, k, v in terms:
             if is_logaddexp(k):
                 operands = [part(context, builder, k, v, f"operand{n}") for n in range(len(k.operands))]
-                parts = [lanes_item(a, x, i) for a, x in zip(k.operands, operands, strict=True)]
+                parts = [lanes_item(a, x, i, known) for a, x in zip(k.operands, operands, strict=True)]
                 pair = [constant(vector, ZERO), *parts] if len(parts) == 1 else parts
                 m, d = elementary.logaddexp_parts(*(Traced(builder, x) for x in pair))
                 t = elementary.exp_cut(d)
@@ -126,10 +120,10 @@ def lower_sum(context, builder, sig, args):
                 builder.store(emit_fma(builder, builder.load(product), t.value, builder.load(product)), product)
                 add(sign, m.value)
             else:
-                add(sign, lanes_item(k, v, i))
+                add(sign, lanes_item(k, v, i, known))
 
-    def lanes_item(k, v, i):
-        return context.cast(builder, item(context, builder, k, v, i), item_type(k), lanes)
+    def lanes_item(k, v, i, known):
+        return context.cast(builder, item(context, builder, k, v, i, known), item_type(k), lanes)
 
     def add(sign, x):
         method = builder.fadd if sign > 0 else builder.fsub
@@ -253,6 +247,8 @@ def plain_dot(context, builder):
 
 
 def lower_array_first(context, builder, sig, args):
+    if isinstance(sig.return_type, LaneProduct):
+        return lazy_product(context, builder, sig, args)
     return (dot_vectors if sig.args[0].ndim == 1 else matrix_times)(context, builder, sig, args)
 
 
@@ -271,7 +267,7 @@ for function in (operator.matmul, np.dot):
             if all(isinstance(t, LaneSequence) or is_vector(t) for t in args):
                 return signature((a if isinstance(a, LaneSequence) else b).lanes, a, b)
             if isinstance(a, types.Array) and a.ndim == 2:
-                return signature(LaneArray(b.lanes), a, b)
+                return signature(matrix_product_type(self.context, a, b), a, b)
 
     lower_builtin(function, types.Array, LaneSequence)(lower_array_first)
     lower_builtin(function, LaneSequence, types.Array)(dot_vectors)

@@ -100,6 +100,15 @@ def each_lane(context, builder, function, vectors):
     return builder.load(builder.bitcast(places[-1], kind.as_pointer()), align=8)
 
 
+def accumulate(context, builder, lanes, start, size, step):
+    """Fold ``step(i, total) -> total`` over i < size."""
+    total = cgutils.alloca_once(builder, lanes.vector)
+    builder.store(constant(lanes.vector, start), total)
+    with cgutils.for_range(builder, size) as loop:
+        builder.store(step(loop.index, builder.load(total)), total)
+    return builder.load(total)
+
+
 def traced_each_lane(function):
     """``function`` of traced lanes."""
     return lambda *x: Traced(x[0].builder, each_lane(x[0].context, x[0].builder, function, [v.value for v in x]))

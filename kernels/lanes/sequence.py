@@ -53,8 +53,12 @@ def item_type(kind):
     return kind.dtype if is_vector(kind) else kind
 
 
-def item(context, builder, kind, value, i):
-    """Item number i, of type ``item_type(kind)``; a scalar is its own every item."""
+def item(context, builder, kind, value, i, known=None):
+    """Item number i, of type ``item_type(kind)``; a scalar is its own every item.
+
+    ``known`` keeps what one expression asks for twice: z * z has one item, not two.
+    """
+    known = {} if known is None else known
 
     def get(name):
         return part(context, builder, kind, value, name)
@@ -72,11 +76,11 @@ def item(context, builder, kind, value, i):
         j = checked_index(context, builder, j, length(context, builder, kind.sequence, get("sequence")))
         return item(context, builder, kind.sequence, get("sequence"), j)
     if isinstance(kind, LaneExpression):
-        known, values = {}, []
+        values = []
         for k, a in enumerate(kind.operands):
             operand = get(f"operand{k}")
-            if id(operand) not in known:  # z * z has one item, not two
-                known[id(operand)] = operand, item(context, builder, a, operand, i)
+            if id(operand) not in known:
+                known[id(operand)] = operand, item(context, builder, a, operand, i, None if kind.recorded else known)
             values.append(known[id(operand)][1])
         return call(context, builder, kind.function, [item_type(a) for a in kind.operands], values)
     if isinstance(kind, LaneSequence):  # a table, which reads its own items

@@ -1,0 +1,100 @@
+"""Where a sweep runs, and the sweep on a GPU: the engine's other half.
+
+numba-cuda is imported when somebody asks for it and not before.
+"""
+
+from .kernels.surrogate import padded
+
+BACKENDS = ("cpu", "cuda", "auto")
+# Draws times dimensions from which "auto" takes the GPU: some 0.1 s of one CPU core, against launches and a transfer.
+# Committed, not measured where it runs: the choice is a function of the arguments and of whether there is a GPU.
+AUTO_SIZE = 2**25
+NO_TERMS = padded([], [])
+
+
+def require(target, q, draws="iid", method=None, paths=()) -> None:
+    """Raise, in one line, where ``backend="cuda"`` cannot do what is asked."""
+    from .kernels import device
+
+    missing = device.why_not()
+    if missing:
+        raise RuntimeError(f"backend='cuda': {missing}")
+    reason = refused(target, q, draws, method, paths)
+    if reason:
+        raise ValueError(reason)
+
+
+def refused(target, q, draws="iid", method=None, paths=()):
+    """Why a problem is not for a GPU, or None."""
+    from .kernels import cuda
+
+    if draws != "iid":
+        return f"draws: backend='cuda' takes 'iid', got {draws!r}"
+    if method in paths:
+        return f"estimator: {method!r} needs the gradient of log p, which is made on backend='cpu' only"
+    if target.callback is not None:
+        return f"target: {target.name} is a C function, which runs on backend='cpu' only"
+    if q.dim > cuda.MAX_DIM:
+        return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} dimensions, got {q.dim}"
+    return None
+
+
+def settle(backend, target, q, num_samples, draws="iid", method=None, paths=()) -> str:
+    """ "cpu" or "cuda" for the draws that count."""
+    if backend == "cuda":
+        require(target, q, draws, method, paths)
+    if backend != "auto" or num_samples * q.dim < AUTO_SIZE:
+        return "cuda" if backend == "cuda" else "cpu"
+    from .kernels import density, device, launch
+
+    if device.why_not() or refused(target, q, draws, method, paths):
+        return "cpu"
+    try:
+        launch.weights_kernel(problem(target, q, 1, 0, 0, 0), method is not None, False)
+    except density.DensityError:
+        return "cpu"
+    return "cuda"
+
+
+def problem(target, q, num_samples, word, stream, first_draw):
+    """What ``kernels.launch`` sweeps."""
+    from .kernels import density, launch
+
+    kinds = density.data_types(target.data)
+    data = target.on_device.current(target.data)
+    address = word, stream, first_draw, num_samples
+    return launch.Problem(target.log_density, kinds, data, q.family, q.dim, *q.arrays, *address)
+
+
+def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw, reporter):
+    """(rows, sums) of a sweep, as the leaves of the CPU's; KeyboardInterrupt has them as ``.partial``."""
+    from .kernels import launch
+
+    trust(target, q, key)
+    report, close = reporter(launch.leaf_of(q.family, q.dim, num_samples, gradient))
+    terms = surrogate.arrays if surrogate is not None else NO_TERMS
+    try:
+        return launch.sweep(problem(target, q, num_samples, key.word, stream, first_draw), gradient, terms, report)
+    finally:
+        close()
+
+
+def trust(target, q, key) -> None:
+    """Let the GPU's log p agree once with Python's, at the first two draws."""
+    from .derivatives import agree
+    from .kernels import launch, moments
+    from .rng import SAMPLE
+
+    compiled = target.trusted(lambda: q.sample(2, rng=key))
+    if target.agreed_on_gpu is compiled:
+        return
+    points = q.sample(2, rng=key)
+    for draw, value in enumerate(target.looked_up(points)):
+        rows, _ = launch.sweep(problem(target, q, 1, key.word, SAMPLE, draw), False, NO_TERMS)
+        raised, found = rows[0, moments.RAISED] > 0, float(rows[0, moments.MEAN_P])
+        if raised or not agree(value, found):
+            what = "raises" if raised else f"gives {found!r}"
+            raise ValueError(
+                f"log_density: {target.name} gives {value!r} in Python and {what} on the GPU, at z = {points[draw]}"
+            )
+    target.agreed_on_gpu = compiled

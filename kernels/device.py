@@ -1,0 +1,232 @@
+"""What stands between the kernels and numba-cuda: whether there is a GPU, a user's density as device code, buffers.
+
+Nothing here is imported unless somebody asks for ``backend="cuda"``; this file and ``cuda`` alone know numba-cuda.
+"""
+
+import functools
+import math
+import threading
+from unittest import mock
+
+import numpy as np
+from llvmlite import ir
+from numba import cuda, njit, types
+from numba.core import config
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from .density import DensityError, checked_result, explain_error, quietly
+from .helpers import with_helpers
+from .lanes import Lanes, LaneVector
+from .lanes.types import pack
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+# no fastmath: CUDA takes any of it for all of it, and products are contracted anyway
+USERS = dict(boundscheck=True, error_model="numpy")
+FORMS = LaneVector(Lanes(1)), types.Array(types.float64, 1, "C")
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why there is no GPU to run on, in one line; None where there is one."""
+    if SIMULATED:
+        return None
+    if getattr(cuda, "implementation", None) != "NVIDIA":
+        return "numba-cuda is not installed: pip install 'fastvi[cuda13]' (or [cuda12], by the driver's version)"
+    if cuda.is_available():
+        return None
+    reason = cuda.cuda_error() or "no CUDA device was found"
+    return " ".join(str(reason).split())
+
+
+def description() -> str:
+    """The device and what drives it, or why there is none."""
+    missing = why_not()
+    if missing or SIMULATED:
+        return missing or "simulated"
+    device = cuda.get_current_device()
+    name = device.name.decode() if isinstance(device.name, bytes) else device.name
+    return f"{name}, compute capability {'.'.join(map(str, device.compute_capability))}"
+
+
+# ---- memory
+_own = threading.local()
+
+
+class Buffers:
+    """Arrays that stay on the device from call to call, one set for each thread."""
+
+    def __init__(self):
+        self.arrays: dict = {}
+
+    def room(self, name, shape):
+        """An array of this shape, of whatever it held before."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        size = math.prod(shape)
+        if name not in self.arrays or self.arrays[name].size < size:
+            self.arrays[name] = empty(size)
+        return self.arrays[name][:size].reshape(shape)
+
+    def upload(self, name, array):
+        """A copy of a host array."""
+        out = self.room(name, array.shape if array.size else (1,) * array.ndim)
+        if array.size:
+            fill(out, np.ascontiguousarray(array))
+        return out
+
+
+def buffers() -> Buffers:
+    if not hasattr(_own, "buffers"):
+        _own.buffers = Buffers()
+    return _own.buffers
+
+
+class Data:
+    """A target's data on the device: numbers as they are, arrays copied when new or changed in place."""
+
+    def __init__(self, sources):
+        self.sources, self.seen = sources, [None] * len(sources)
+        self.arrays: list = list(sources)
+
+    def current(self, values):
+        """The data to launch a kernel with, from the host's ``values``."""
+        for k, (value, source) in enumerate(zip(values, self.sources, strict=True)):
+            if not isinstance(value, np.ndarray):
+                self.arrays[k] = value.item()
+            elif source is not None:
+                self.arrays[k] = cuda.as_cuda_array(source)
+            elif self.seen[k] is None or not same_bits(self.seen[k], value):
+                self.seen[k] = value.copy()
+                self.arrays[k] = self.seen[k] if SIMULATED else to_device(value)
+        return tuple(self.arrays)
+
+
+def same_bits(a, b):
+    """Whether two arrays of one dtype hold the same bits: NaN is no change."""
+    return np.array_equal(a.view(np.uint8).reshape(-1), b.view(np.uint8).reshape(-1))
+
+
+def host_copy(value):
+    """A NumPy array from whatever has ``__cuda_array_interface__``."""
+    return cuda.as_cuda_array(value).copy_to_host()
+
+
+def empty(size):
+    return cuda.device_array(size, np.float64)
+
+
+def fill(out, array):
+    out.copy_to_device(array)
+
+
+def to_device(array):
+    return cuda.to_device(array)
+
+
+def to_host(array):
+    return array.copy_to_host()
+
+
+def wait():
+    """Until the device has done what it was told."""
+    cuda.synchronize()
+
+
+def jit(function, kinds):
+    """A kernel compiled for one signature."""
+    return cuda.jit(kinds)(function)
+
+
+# ---- a density as device code
+def call_in_python(function, dim):
+    """For the simulator: the very function of the user's."""
+
+    def call(z, data):
+        try:
+            return False, float(function(z[:dim, 0], *data))
+        except Exception:  # a GPU tells no more than that
+            return True, 0.0
+
+    return call
+
+
+def call_compiled(function, kinds, dim, form):
+    """``call(z, data) -> (whether it raised, log p)`` in a kernel, for z (dim or more, 1) and a tuple of data.
+
+    z is one SIMD lane, so that the density means what it means on a CPU, array expressions included; or an ordinary
+    array.
+    """
+    dispatcher = njit(**USERS)(with_helpers(function, USERS))
+
+    def view(context, builder, z):
+        size = context.get_constant(types.intp, dim)
+        if form is FORMS[0]:
+            return pack(context, builder, form, data=z.data, stride=context.get_constant(types.intp, 1), size=size)
+        array = context.make_array(form)(context, builder)
+        shape, strides = [size], [context.get_constant(types.intp, 8)]
+        context.populate_array(array, data=z.data, shape=shape, strides=strides, itemsize=strides[0], meminfo=None)
+        return array._getvalue()
+
+    @intrinsic
+    def call(typingctx, z, data):
+        known = typingctx.resolve_value_type(dispatcher)
+        with array_bounds():
+            sig = known.get_call_type(typingctx, (form, *kinds), {})
+        checked_result(sig.return_type, Lanes, types.Float, types.Integer, types.Boolean)
+        compiled = known.dispatcher.compile_device(tuple(sig.args))
+
+        def codegen(context, builder, outer, args):
+            z = context.make_array(outer.args[0])(context, builder, args[0])
+            values = [view(context, builder, z), *(builder.extract_value(args[1], k) for k in range(len(kinds)))]
+            values = [context.cast(builder, v, k, t) for v, k, t in zip(values, (form, *kinds), sig.args, strict=True)]
+            context.add_linking_libs([compiled.library])
+            status, value = context.call_internal_no_propagate(builder, compiled.fndesc, sig, values)
+            if isinstance(sig.return_type, Lanes):
+                value = builder.extract_element(value, ir.IntType(32)(0))
+            else:
+                value = context.cast(builder, value, sig.return_type, types.float64)
+            return context.make_tuple(builder, outer.return_type, [status.is_error, value])
+
+        return signature(types.Tuple((types.boolean, types.float64)), z, data), codegen
+
+    return call
+
+
+def array_bounds():
+    """numba-cuda has code for checking indices and never turns it on; an index out of range would be garbage, or the
+    end of the process's use of the device."""
+    from numba.cuda.target import CUDATargetContext
+
+    return mock.patch.object(CUDATargetContext, "enable_boundscheck", property(lambda self: True))
+
+
+def advice(line) -> str:
+    """What to write in place of what a GPU does not have."""
+    if "NRT required" in line or "NRT" in line:
+        place = line[line.rindex("[") :] if "[" in line else ""
+        line = f"a GPU thread has no memory for new arrays {place}: sum in a loop, or pass the array as data"
+    return line
+
+
+def compile_for_density(function, kinds, dim, build):
+    """``build(call)`` with the first form of the density that CUDA can compile.
+
+    Raises
+    ------
+    DensityError
+        in one line, with what to write in its place
+    """
+    if SIMULATED:
+        return build(call_in_python(function, dim))
+
+    def attempt(form):
+        return lambda function, kinds: build(call_compiled(function, kinds, dim, form))
+
+    reports = []
+    for form in FORMS:
+        try:
+            return quietly(attempt(form), function, kinds)
+        except Exception as error:
+            reports.append(error)
+    lines = [explain_error(error, function, " on a GPU") for error in reports]
+    raise DensityError(f"log_density: {advice(lines[0])}", "\n\n".join(map(str, reports))) from reports[0]
