@@ -11,7 +11,6 @@ import numpy as np
 
 from . import checks
 from .derivatives import threads
-from .elbo import common
 from .estimates import Estimate
 from .exact import as_target, closed_form
 from .families import Gaussian
@@ -104,7 +103,8 @@ def divergence(
     check_p(q, p)
     checks.choice("kind", kind, KINDS)
     checks.choice("method", method, METHODS)
-    common("iid", dtype, backend)
+    checks.choice("dtype", dtype, ("float64",))
+    checks.choice("backend", backend, ("cpu",))
     num_samples = checks.count("num_samples", num_samples, 2)
     threads(num_threads)
     alpha = parameter("alpha", alpha, kind == "alpha", kind)

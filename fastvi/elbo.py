@@ -13,6 +13,7 @@ from .surrogate import LEVELS
 
 # What each estimator may take off log w
 SURROGATES = {"diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3], "cubic": LEVELS[1:4], "auto": LEVELS[1:4]}
+DTYPES = ("float64", "float32")
 ESTIMATORS = ("auto", "plain", "entropy", "diagonal", "quadratic", "cubic")
 PILOT_SAMPLES, PILOT_WORTHWHILE = 256, 4096
 MAX_SAMPLES = 10**9
@@ -68,7 +69,10 @@ def elbo(
         above ``atol``, ``converged`` is False
     rng : int, sequence, SeedSequence, Generator, BitGenerator, Key or None
         where the draws come from (SPEC 7)
-    dtype : {"float64"}
+    dtype : {"float64", "float32"}
+        of the standard normals behind i.i.d. draws; everything computed from them is float64.  ``"float32"`` takes half
+        the random words, and cuts |eps| at 6.66 (a probability of 3e-11) and its digits at 3e-7 of its size, so that an
+        estimate is off by some 1e-7 of the mean of |log w|: far below any standard error in reach
     backend : {"cpu", "cuda", "auto"}
         where the draws that count are swept; pilots stay on the CPU.  ``"cuda"`` takes i.i.d. draws and all of these
         estimators, makes the same draws to the bit and the same estimate to rounding (1e-12 of the mean of |log w|),
@@ -103,6 +107,7 @@ def elbo(
         atol=atol,
         max_samples=max_samples,
         rng=rng,
+        dtype=dtype,
         backend=backend,
         num_threads=num_threads,
         progress=progress,
@@ -119,6 +124,7 @@ def estimated(
     max_samples=None,
     rng=None,
     stream=SAMPLE,
+    dtype="float64",
     backend="cpu",
     num_threads=None,
     progress=False,
@@ -137,8 +143,8 @@ def estimated(
         best, num_samples = choose(target, q, key, estimator, num_samples, atol, limit, num_threads)
         method = best.method
         where = gpu.settle(backend, target, q, num_samples)
-        options = dict(surrogate=best.surrogate, num_threads=num_threads, progress=progress, backend=where)
-        result = engine.sweep(target, q, num_samples, key, stream, **options)
+        options = dict(surrogate=best.surrogate, num_threads=num_threads, progress=progress)
+        result = engine.sweep(target, q, num_samples, key, stream, dtype=dtype, backend=where, **options)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = estimate(engine.partial(interrupt), q, method, key, atol)  # type: ignore[attr-defined]
         raise
@@ -168,7 +174,7 @@ def dependent(target, q, num_samples, *, estimator, draws, atol, max_samples, rn
 def common(draws, dtype, backend) -> None:
     """The options that estimators share."""
     checks.choice("draws", draws, schemes.DRAWS)
-    checks.choice("dtype", dtype, ("float64",))
+    checks.choice("dtype", dtype, DTYPES if draws == "iid" else DTYPES[:1])
     checks.choice("backend", backend, gpu.BACKENDS)
 
 

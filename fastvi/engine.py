@@ -81,6 +81,7 @@ def sweep(
     num_threads=None,
     progress=False,
     pilot=False,
+    dtype="float64",
     backend="cpu",
 ) -> Sweep:
     """Sweep the draws first_draw … first_draw + num_samples - 1 of a stream.
@@ -100,7 +101,7 @@ def sweep(
         whatever the log density raises
     """
     if backend == "cuda":
-        options = dict(gradient=bool(gradient), surrogate=surrogate, first_draw=first_draw)
+        options = dict(gradient=bool(gradient), surrogate=surrogate, first_draw=first_draw, dtype=dtype)
         return gpu_sweep(target, q, num_samples, key, stream, progress, **options)
     each = {None: 0, "score": score.SUMS}.get(gradient, path.SUMS)
     paths = each == path.SUMS
@@ -113,7 +114,9 @@ def sweep(
         trusted = target.derivative.trusted if paths else target.trusted
         compiled = trusted(lambda: q.sample(2, rng=key))
         followed = surrogate is not None
-        kernel = cpu.path_sweep(q.family, followed) if paths else cpu.sweep(q.family, bool(gradient), followed)
+        kernel = (
+            cpu.path_sweep(q.family, followed, dtype) if paths else cpu.sweep(q.family, bool(gradient), followed, dtype)
+        )
         lane_width = density.LANE_WIDTH if compiled.vectorised else 1
         what = (
             *q.arrays,
@@ -146,7 +149,7 @@ def sweep(
                 careless.append(first)
             return status in (cpu.RAISED, cpu.NEEDS_CARE)
 
-        rate = target.rates.get((q.family, gradient, surrogate is None))
+        rate = target.rates.get((q.family, gradient, surrogate is None, dtype))
         expected = None if rate is None else rate * num_samples
         seconds = pool.run(plan.leaves, call, stop, threads(num_threads), expected, report)
     except KeyboardInterrupt as interrupt:
@@ -158,11 +161,11 @@ def sweep(
         raise RuntimeError(f"{target.name}: the C function returned 3, which the contract does not know")
     if careless:
         target.derivative.take_care()
-        options = dict(gradient=gradient, surrogate=surrogate, first_draw=first_draw, pilot=pilot)
+        options = dict(gradient=gradient, surrogate=surrogate, first_draw=first_draw, pilot=pilot, dtype=dtype)
         return sweep(target, q, num_samples, key, stream, **options, num_threads=num_threads, progress=progress)
     seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
-    target.rates[q.family, gradient, surrogate is None] = seconds if rate is None else min(rate, seconds)
-    return judged(merged(rows, sums), target, q, key, stream, plan.tile, pilot)
+    target.rates[q.family, gradient, surrogate is None, dtype] = seconds if rate is None else min(rate, seconds)
+    return judged(merged(rows, sums), target, drawn(q, key, stream, dtype), plan.tile, pilot)
 
 
 def gpu_sweep(target, q, num_samples, key, stream, progress, **options) -> Sweep:
@@ -176,19 +179,22 @@ def gpu_sweep(target, q, num_samples, key, stream, progress, **options) -> Sweep
     except KeyboardInterrupt as interrupt:
         interrupt.partial = merged(*interrupt.partial)  # type: ignore[attr-defined]
         raise
-    return judged(merged(rows, sums), target, q, key, stream, 1)
+    return judged(merged(rows, sums), target, drawn(q, key, stream, options["dtype"]), 1)
 
 
-def judged(result, target, q, key, stream, tile, pilot=False) -> Sweep:
-    """The sweep, unless the density raised or, but for a pilot, was not finite: then its error."""
+def judged(result, target, draw_of, tile, pilot=False) -> Sweep:
+    """The sweep, unless the density raised or, but for a pilot, was not finite: then its error.
+
+    ``draw_of(index)`` is a draw.
+    """
     if result.total[moments.RAISED]:
-        raise_again(target, q, key, stream, int(result.total[moments.RAISED]) - 1, tile)
+        raise_again(target, draw_of, int(result.total[moments.RAISED]) - 1, tile)
     if pilot:
         return result
     if result.total[moments.BAD] or result.total[moments.NEGATIVE_INFINITE]:
-        explain_nonfinite(result, target, q, key, stream)
+        explain_nonfinite(result, target, draw_of)
     if result.total[moments.BAD_GRADIENT] and not result.total[moments.NEGATIVE_INFINITE]:
-        explain_gradient(result, target, q, key, stream)
+        explain_gradient(result, target, draw_of)
     return result
 
 
@@ -207,28 +213,32 @@ def partial(interrupt) -> Sweep:
     return found if isinstance(found, Sweep) else merged(np.zeros((1, moments.COLUMNS)), np.zeros((0, 0, 0)))
 
 
-def draw_of(q, key, stream, index) -> np.ndarray:
-    """One draw by its index."""
-    out = np.empty((1, q.dim))
-    q.fill(out, key, stream, index)
-    return out[0]
+def drawn(q, key, stream, dtype):
+    """``draw_of(index)``: one draw of a stream."""
+
+    def draw_of(index) -> np.ndarray:
+        out = np.empty((1, q.dim))
+        q.fill(out, key, stream, index, dtype)
+        return out[0]
+
+    return draw_of
 
 
-def raise_again(target, q, key, stream, first, tile):
+def raise_again(target, draw_of, first, tile):
     """The compiled density raised in the tile that starts at draw ``first``: let Python raise the same."""
     for index in range(first, first + tile):
-        target.in_python(draw_of(q, key, stream, index), index)
+        target.in_python(draw_of(index), index)
     raise RuntimeError(
         f"the compiled log density {target.name} raised between the draws {first} and {first + tile - 1}, "
         "where Python does not"
     )
 
 
-def explain_gradient(result, target, q, key, stream):
+def explain_gradient(result, target, draw_of):
     """Raise for a log p that is finite and its gradient not."""
     bad, n = int(result.total[moments.BAD_GRADIENT]), result.num_samples
     index = int(result.total[moments.FIRST_BAD_GRADIENT]) - 1
-    z = draw_of(q, key, stream, index)
+    z = draw_of(index)
     raise NonFiniteError(
         f"the gradient of the log density {target.name} is not finite at {bad:,} of {n:,} draws ({bad / n:.3g}), first "
         f"{target.gradient(z, num_threads=1)} at draw {index}, z = {z}",
@@ -239,11 +249,11 @@ def explain_gradient(result, target, q, key, stream):
     )
 
 
-def explain_nonfinite(result, target, q, key, stream):
+def explain_nonfinite(result, target, draw_of):
     """Raise for NaN and +inf.  -inf is a legal value, unless it stands where Python would have raised."""
     bad = int(result.total[moments.BAD])
     index = int(result.total[moments.FIRST_BAD if bad else moments.FIRST_NEGATIVE]) - 1
-    z = draw_of(q, key, stream, index)
+    z = draw_of(index)
     if not bad:
         target.in_python(z, index)
         return

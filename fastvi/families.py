@@ -54,10 +54,11 @@ class Gaussian(ABC):
         self.fill(out, key_from(rng), SAMPLE, 0)
         return out
 
-    def fill(self, out, key, stream, first_draw) -> None:
-        """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``."""
+    def fill(self, out, key, stream, first_draw, dtype="float64") -> None:
+        """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``; ``dtype`` is that of the
+        standard normals behind them."""
         loc, scale = self.arrays
-        cpu.sampler(self.family)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
+        cpu.sampler(self.family, dtype)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
 
     @property
     @abstractmethod

@@ -56,17 +56,17 @@ def settle(backend, target, q, num_samples, draws="iid", method=None, paths=()) 
     return "cuda"
 
 
-def problem(target, q, num_samples, word, stream, first_draw):
+def problem(target, q, num_samples, word, stream, first_draw, dtype="float64"):
     """What ``kernels.launch`` sweeps."""
     from .kernels import density, launch
 
     kinds = density.data_types(target.data)
     data = target.on_device.current(target.data)
     address = word, stream, first_draw, num_samples
-    return launch.Problem(target.log_density, kinds, data, q.family, q.dim, *q.arrays, *address)
+    return launch.Problem(target.log_density, kinds, data, q.family, q.dim, *q.arrays, *address, dtype)
 
 
-def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw, reporter):
+def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw, dtype, reporter):
     """(rows, sums) of a sweep, as the leaves of the CPU's; KeyboardInterrupt has them as ``.partial``."""
     from .kernels import launch
 
@@ -74,7 +74,9 @@ def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw,
     report, close = reporter(launch.leaf_of(q.family, q.dim, num_samples, gradient))
     terms = surrogate.arrays if surrogate is not None else NO_TERMS
     try:
-        return launch.sweep(problem(target, q, num_samples, key.word, stream, first_draw), gradient, terms, report)
+        return launch.sweep(
+            problem(target, q, num_samples, key.word, stream, first_draw, dtype), gradient, terms, report
+        )
     finally:
         close()
 

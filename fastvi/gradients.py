@@ -98,7 +98,7 @@ def elbo_gradient(
         best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, auto, paths)
         method, surrogate = best.method, best.surrogate
         where = gpu.settle(backend, target, q, num_samples, draws, method, PATHS)
-        options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress, backend=where)
+        options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress, dtype=dtype, backend=where)
         result = engine.sweep(target, q, num_samples, key, SAMPLE, gradient=kind(method), **options)
     except KeyboardInterrupt as interrupt:
         partial = engine.partial(interrupt)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from . import full_rank, mean_field, moments, normal, score, surrogate
+from . import full_rank, mean_field, moments, normal, score, single, surrogate
 from .density import LANE_WIDTH
 from .driver import NEEDS_CARE as CARE
 from .driver import SCRATCH_SMALL
@@ -19,6 +19,7 @@ from .score import centre_of
 from .triangular import next_four
 
 FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
+DRAWS = {"float64": normal, "float32": single}  # the precision of eps; all else is float64
 TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
 MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**26
 FINISHED, STOPPED, RAISED = 0, 1, 2
@@ -81,9 +82,9 @@ def _signature(family):
 
 
 @functools.cache
-def sweep(family_name: str, gradient: bool, surrogate_: bool = False):
+def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str = "float64"):
     """The compiled sweep of one family, with or without score sums, with or without a surrogate."""
-    family, stamp = FAMILIES[family_name], source_stamp()
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
 
     def sweep_leaves(
         loc,
@@ -130,7 +131,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False):
                 width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
                 padded, x = columns(eps, blocks, width), columns(z, height, width)
                 e = padded[:height]
-                normal.fill(e, dim, offset + first, stream, key, words)
+                fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
                 status = call_density(density, x, dim, width, data, log_p, 0, 0, 0)
                 if status != 0:
@@ -159,13 +160,13 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False):
 
 
 @functools.cache
-def path_sweep(family_name: str, surrogate_: bool = False):
+def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
     """The compiled sweep of one family with sums of pathwise gradients, with or without a surrogate; ``stick`` for
     sticking the landing.
 
     It returns (status, leaf): where a density asks for something, the leaf that is to be done again.
     """
-    family, stamp = FAMILIES[family_name], source_stamp()
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
 
     def sweep_leaves(
         loc,
@@ -213,7 +214,7 @@ def path_sweep(family_name: str, surrogate_: bool = False):
                     columns(gradient, blocks, width),
                 )
                 e, g = padded[:height], whole[:dim]
-                normal.fill(e, dim, offset + first, stream, key, words)
+                fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
                 g[:] = np.nan  # what a callback leaves out is not a number
                 status = call_density(
@@ -241,9 +242,9 @@ def path_sweep(family_name: str, surrogate_: bool = False):
 
 
 @functools.cache
-def sampler(family_name: str):
+def sampler(family_name: str, dtype: str = "float64"):
     """The compiled ``sample``: the draws that a sweep uses, one a row."""
-    family, stamp = FAMILIES[family_name], source_stamp()
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
 
     def sample(loc, scale, dim, key, stream, first_draw, out):
         stamp  # noqa: B018
@@ -251,7 +252,7 @@ def sampler(family_name: str):
         eps, z = aligned(height, tile), aligned(height, tile)
         half_square, words = np.empty(tile), np.empty((2, tile), np.uint64)
         for first in range(0, len(out), tile):
-            normal.fill(eps, dim, first_draw + first, stream, key, words)
+            fill(eps, dim, first_draw + first, stream, key, words)
             family.transform(loc, scale, eps, z, half_square)
             for j in range(min(tile, len(out) - first)):
                 for i in range(dim):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from numba import cuda, types
 
-from . import cpu, full_rank, mean_field, moments, normal, score, surrogate
+from . import cpu, full_rank, mean_field, moments, score, surrogate
 from .device import SIMULATED
 from .jit import routine
 from .triangular import next_four, solve_transposed
@@ -66,12 +66,13 @@ def draws_of(which, group, leaf, each, num_samples):
     return first, min(num_samples, first + leaf, start + group)
 
 
-def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: bool):
+def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: bool, dtype: str = "float64"):
     """(kernel, signature): the moments of each leaf, and with ``keep`` log w of each draw."""
     family, threads, columns = cpu.FAMILIES[family_name], THREADS, moments.COLUMNS
     height = family.rows(dim)
     blocks = next_four(dim) if surrogate_ else height
-    by_pairs = family is mean_field and not surrogate_
+    by_pairs, fill_draw = family is mean_field and not surrogate_, cpu.DRAWS[dtype].fill_draw
+    pair_of = cpu.DRAWS[dtype].pair_of
     kept = 2 if by_pairs else blocks
 
     def weigh_leaves(
@@ -91,9 +92,9 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
         first, end = draws_of(which, group, leaf, each, num_samples)
         for draw in range(first + thread, end, threads):
             if by_pairs:
-                draw_by_pairs(loc, scale, dim, offset + draw, stream, key, eps, z, half_square)
+                draw_by_pairs(pair_of, loc, scale, dim, offset + draw, stream, key, eps, z, half_square)
             else:
-                normal.fill_draw(eps, dim, offset + draw, stream, key)
+                fill_draw(eps, dim, offset + draw, stream, key)
                 family.transform(loc, scale, eps[:height], z, half_square)
             raised, log_p[0] = call(z, data)
             if raised:
@@ -123,16 +124,16 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
 
 
 @routine
-def draw_by_pairs(loc, scale, dim, draw, stream, key, eps, z, half_square):
+def draw_by_pairs(pair_of, loc, scale, dim, draw, stream, key, eps, z, half_square):
     """A mean-field draw, in whose memory no more than two eps are kept."""
     half_square[0] = 0.0
     for pair in range(dim // 2):
         i = 2 * pair
-        eps[0, 0], eps[1, 0] = normal.normals(draw, pair, stream, key)
+        eps[0, 0], eps[1, 0] = pair_of(draw, pair, stream, key)
         mean_field.transform_row(loc[i], scale[i], eps[0], z[i], half_square)
         mean_field.transform_row(loc[i + 1], scale[i + 1], eps[1], z[i + 1], half_square)
     if dim % 2 == 1:
-        eps[0, 0], _ = normal.normals(draw, dim // 2, stream, key)
+        eps[0, 0], _ = pair_of(draw, dim // 2, stream, key)
         mean_field.transform_row(loc[dim - 1], scale[dim - 1], eps[0], z[dim - 1], half_square)
 
 
@@ -141,12 +142,13 @@ def mutable(kind):
     return kind.copy(readonly=False) if isinstance(kind, types.Array) else kind
 
 
-def mean_field_scores(dim: int):
+def mean_field_scores(dim: int, dtype: str = "float64"):
     """(kernel, signature, blocks for a leaf): the score sums of each leaf.
 
     A thread takes two dimensions, which are a mean-field Gaussian of their own, of every ``lanes``-th draw.
     """
     threads, sums_, entries, tasks = THREADS, score.SUMS, 4 * score.SUMS, (dim + 1) // 2
+    pair_of = cpu.DRAWS[dtype].pair_of
 
     def add_leaves(
         loc, scale, work, key, stream, offset, num_samples, group, leaf, each, first_leaf, base, log_ws, rows, sums
@@ -161,7 +163,7 @@ def mean_field_scores(dim: int):
         if lane < lanes:
             first, end = draws_of(which, group, leaf, each, num_samples)
             for draw in range(first + lane, end, lanes):
-                eps[0, 0], eps[1, 0] = normal.normals(offset + draw, pair, stream, key)
+                eps[0, 0], eps[1, 0] = pair_of(offset + draw, pair, stream, key)
                 f[0] = log_ws[draw - base] - rows[0, moments.CENTRE]
                 mean_field.add_scores(loc, scale, eps, f, 1, work, own)
         fold_lanes(own, parts, thread, here, lanes)
@@ -174,14 +176,14 @@ def mean_field_scores(dim: int):
     return add_leaves, types.void(VECTOR, VECTOR, VECTOR, *ADDRESS, VECTOR, MATRIX, CUBE), -(-tasks // threads)
 
 
-def full_rank_scores(dim: int):
+def full_rank_scores(dim: int, dtype: str = "float64"):
     """(kernel, signature, blocks for a leaf): the score sums of each leaf.
 
     The block makes eps and y = L^-T eps for a tile of draws; then a thread takes loc_i and log L_ii, or a square of two
     rows and two columns of L, of every ``lanes``-th draw.
     """
     threads, sums_, entries, size = THREADS, score.SUMS, 4 * score.SUMS, next_four(dim)
-    half = size // 2
+    half, fill_draw = size // 2, cpu.DRAWS[dtype].fill_draw
     tasks = size + half * (half + 1) // 2
     tile = min(threads, TILE_BYTES // (16 * size + 8))
 
@@ -205,7 +207,7 @@ def full_rank_scores(dim: int):
             cuda.syncthreads()
             if thread < count:
                 column = slice(thread, thread + 1)
-                normal.fill_draw(eps[:, column], dim, offset + first + thread, stream, key)
+                fill_draw(eps[:, column], dim, offset + first + thread, stream, key)
                 solve_transposed(work, scale, eps[:, column], y[:, column])
                 f[thread] = log_ws[first + thread - base] - rows[0, moments.CENTRE]
             cuda.syncthreads()
@@ -264,14 +266,15 @@ def fold():
     """(kernel, signature): leaves added up to groups, in order; the grid is (sums of a leaf and one, groups)."""
     columns = moments.COLUMNS
 
-    def add_up(rows, sums, leaves, each, coordinates, group_rows, group_sums):
+    def add_up(rows, sums, leaves, each, coordinates, size, group_rows, group_sums):
         entry, which = cuda.grid(1), cuda.blockIdx.y
         first, last = which * each, min(leaves, (which + 1) * each)
         if entry < score.SUMS * coordinates:
             i, k = entry // coordinates, entry % coordinates
             total = 0.0
-            for leaf in range(first, last):
-                total += sums[leaf, i, k]
+            if not above_diagonal(k, size):
+                for leaf in range(first, last):
+                    total += sums[leaf, i, k]
             group_sums[which, i, k] = total
         elif entry == score.SUMS * coordinates:
             row = group_rows[which]
@@ -281,7 +284,13 @@ def fold():
                 moments.merge_row(rows[leaf], row)
             row[moments.CENTRE] = rows[0, moments.CENTRE]
 
-    return add_up, types.void(MATRIX, CUBE, I8, I8, I8, MATRIX, CUBE)
+    return add_up, types.void(MATRIX, CUBE, I8, I8, I8, I8, MATRIX, CUBE)
+
+
+@routine
+def above_diagonal(k, size):
+    """Whether a full-rank place lies above the triangle of ``size`` rows, where nothing was written; 0 for no rows."""
+    return size > 0 and k >= 2 * size and k % size // 2 > (k // size - 2) // 2
 
 
 SCORES = {"mean_field": mean_field_scores, "full_rank": full_rank_scores}

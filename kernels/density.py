@@ -203,9 +203,7 @@ def explain_error(error, function, of_what="") -> str:
     if "No implementation" in what and call:
         what = f"{call[-1].strip()} is not available{of_what}"
     places = re.findall(r'File "([^"]+)", line (\d+)', text)
-    places = [
-        p for p in places if os.path.dirname(os.path.realpath(p[0])) != os.path.dirname(os.path.realpath(__file__))
-    ]
+    places = [p for p in places if not of_the_machinery(p[0])]
     code = function.__code__
     file, line = places[-1] if places else (code.co_filename, code.co_firstlineno)
     readable = what
@@ -215,6 +213,13 @@ def explain_error(error, function, of_what="") -> str:
             break
         readable = simpler
     return f"{readable.strip()} [{file}:{line}]"
+
+
+def of_the_machinery(path) -> bool:
+    """Whether a file is one of ours or Numba's, and not the user's."""
+    path = os.path.realpath(path)
+    here = os.path.dirname(os.path.realpath(__file__))
+    return path.startswith(here + os.sep) or bool({"numba", "numba_cuda"} & set(path.split(os.sep)))
 
 
 __all__ = ["Compiled", "DensityError", "LANE_WIDTH", "SIGNATURE", "compile_density", "data_types", "is_null", "pack"]

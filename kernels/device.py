@@ -5,6 +5,7 @@ Nothing here is imported unless somebody asks for ``backend="cuda"``; this file 
 
 import functools
 import math
+import re
 import threading
 from unittest import mock
 
@@ -200,11 +201,14 @@ def array_bounds():
     return mock.patch.object(CUDATargetContext, "enable_boundscheck", property(lambda self: True))
 
 
-def advice(line) -> str:
-    """What to write in place of what a GPU does not have."""
-    if "NRT required" in line or "NRT" in line:
-        place = line[line.rindex("[") :] if "[" in line else ""
-        line = f"a GPU thread has no memory for new arrays {place}: sum in a loop, or pass the array as data"
+NEW_ARRAY = re.compile(r"NRT|numpy_empty_nd|_ol_array_allocate|reflected list|list\(|Array\b.*allocat")
+
+
+def advice(line, report) -> str:
+    """One line for what CUDA refused, with what to write in its place."""
+    if NEW_ARRAY.search(report):
+        place = line[line.rindex("[") :]
+        return f"a GPU thread has no memory for a new array or list: sum in a loop, or pass the array as data {place}"
     return line
 
 
@@ -229,4 +233,6 @@ def compile_for_density(function, kinds, dim, build):
         except Exception as error:
             reports.append(error)
     lines = [explain_error(error, function, " on a GPU") for error in reports]
-    raise DensityError(f"log_density: {advice(lines[0])}", "\n\n".join(map(str, reports))) from reports[0]
+    raise DensityError(
+        f"log_density: {advice(lines[0], str(reports[0]))}", "\n\n".join(map(str, reports))
+    ) from reports[0]

@@ -166,6 +166,12 @@ def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scrat
     return signature(types.int64, *arguments), codegen
 
 
+def raise_error(context, builder, kind, message):
+    """Leave the function that is being written with an exception."""
+    convention = getattr(getattr(context, "fndesc", None), "call_conv", None)  # where numba-cuda keeps it
+    (convention or context.call_conv).return_user_exc(builder, kind, (message,))
+
+
 def host_cpu() -> tuple[str, set[str]]:
     """LLVM's name for this CPU and the features that compiled code may use."""
     name, features = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)

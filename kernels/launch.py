@@ -26,6 +26,7 @@ class Problem(NamedTuple):
     stream: int
     offset: int
     num_samples: int
+    dtype: str = "float64"
 
 
 def weights_kernel(problem, keep, surrogate):
@@ -33,16 +34,16 @@ def weights_kernel(problem, keep, surrogate):
     family, dim, kinds = problem.family, problem.dim, problem.kinds
 
     def build(call):
-        return device.jit(*cuda.weights(family, dim, call, kinds, keep, surrogate))
+        return device.jit(*cuda.weights(family, dim, call, kinds, keep, surrogate, problem.dtype))
 
-    key = (memo.meaning(problem.function), kinds, family, dim, keep, surrogate, "cuda")
+    key = (memo.meaning(problem.function), kinds, family, dim, keep, surrogate, problem.dtype, "cuda")
     return memo.once(key, lambda: device.compile_for_density(problem.function, kinds, dim, build))
 
 
 @functools.cache
-def scores_kernel(family, dim):
+def scores_kernel(family, dim, dtype):
     """(compiled kernel of the score sums, blocks for a leaf)"""
-    function, signature, blocks = cuda.SCORES[family](dim)
+    function, signature, blocks = cuda.SCORES[family](dim, dtype)
     return device.jit(function, signature), blocks
 
 
@@ -77,7 +78,7 @@ def sweep(problem, gradient, terms, report=None):
     log_w = buffers.room("log_w", min(p.num_samples, max(LARGEST_BATCH, plan.leaf)) if gradient else 1)
     key, stream = np.uint64(p.key), np.uint64(p.stream)
     if gradient:
-        add_scores, blocks = scores_kernel(p.family, p.dim)
+        add_scores, blocks = scores_kernel(p.family, p.dim, p.dtype)
         work = buffers.upload("work", np.ascontiguousarray(family.workspace(p.scale, 0)[0]))
     normaliser = family.log_normaliser(p.scale, p.dim)
 
@@ -104,14 +105,14 @@ def sweep(problem, gradient, terms, report=None):
             batch = min(LARGEST_BATCH, 2 * batch) if seconds < QUICK_SECONDS else batch
     except KeyboardInterrupt as stopped:
         interrupt = stopped
-    found = folded(plan, rows, sums, done, gradient)
+    found = folded(plan, rows, sums, done, gradient, len(p.scale) if p.scale.ndim == 2 else 0)
     if interrupt is not None:
         interrupt.partial = found
         raise interrupt
     return found
 
 
-def folded(plan, rows, sums, leaves, gradient):
+def folded(plan, rows, sums, leaves, gradient, size):
     """The groups of the first leaves, on the host."""
     groups = -(-leaves // plan.each)
     coordinates = plan.coordinates if gradient else 0
@@ -121,6 +122,6 @@ def folded(plan, rows, sums, leaves, gradient):
     if not leaves:
         return np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, coordinates))
     grid = -(-(score.SUMS * coordinates + 1) // cuda.THREADS), groups
-    fold_kernel()[grid, cuda.THREADS](rows, sums, leaves, plan.each, coordinates, group_rows, group_sums)
+    fold_kernel()[grid, cuda.THREADS](rows, sums, leaves, plan.each, coordinates, size, group_rows, group_sums)
     sums = device.to_host(group_sums) if gradient else np.zeros((0, 0, 0))
     return device.to_host(group_rows), sums

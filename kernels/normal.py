@@ -79,7 +79,7 @@ def words(draw, pair, stream, key):
 
 
 @routine
-def normals(draw, pair, stream, key):
+def pair_of(draw, pair, stream, key):
     """The two standard normals of one pair of dimensions of one draw."""
     radius, angle = words(np.uint64(draw), np.uint64(pair), stream, key)
     return box_muller(radius, angle)
@@ -91,9 +91,9 @@ def fill_draw(eps, dim, draw, stream, key):
     for i in range(len(eps)):
         eps[i, 0] = 0.0
     for pair in range(dim // 2):
-        eps[2 * pair, 0], eps[2 * pair + 1, 0] = normals(draw, pair, stream, key)
+        eps[2 * pair, 0], eps[2 * pair + 1, 0] = pair_of(draw, pair, stream, key)
     if dim % 2 == 1:
-        eps[dim - 1, 0], _ = normals(draw, dim // 2, stream, key)
+        eps[dim - 1, 0], _ = pair_of(draw, dim // 2, stream, key)
 
 
 @routine

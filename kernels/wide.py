@@ -9,7 +9,7 @@ from numba import types
 
 from .jit import on_gpu, primitive
 from .philox import HALF, LOW_WORD, rounds_of
-from .primitive import WORD, Traced
+from .traced import WORD, Traced
 
 LANES = 8
 VECTOR = ir.VectorType(WORD, LANES)
@@ -19,14 +19,8 @@ ROUNDS = 10
 class Unsigned(Traced):
     """A traced unsigned word: its shifts bring in zeros."""
 
-    def _new(self, value):
-        return Unsigned(self.builder, value)
-
     def __rshift__(self, count):
         return self._new(self.builder.lshr(self.value, self._lift(count)))
-
-    def __xor__(self, other):
-        return self._new(self.builder.xor(self.value, self._lift(other)))
 
 
 def wide_words(radius, angle, width, first, pair, stream, key):

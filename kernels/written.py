@@ -32,7 +32,7 @@ from .lanes import Lanes, LaneVector
 from .lanes.registry import call
 from .lanes.sequence import checked_index, is_vector, item, item_type, length, same_length, store, struct
 from .lanes.types import SCALARS, LaneSequence, LaneVectorModel, pack
-from .primitive import constant
+from .traced import constant
 
 
 class LaneOut(LaneVector):

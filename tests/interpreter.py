@@ -16,6 +16,7 @@ import numpy as np
 
 libm = ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
 libm.fma.restype, libm.fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
+libm.fmaf.restype, libm.fmaf.argtypes = ctypes.c_float, [ctypes.c_float] * 3
 
 INSTRUCTION = re.compile(r"(?:@(!?)(%p\d+)\s+)?([a-z][\w.]*)\s*(.*)", re.S)
 
@@ -39,7 +40,7 @@ def instructions(text):
 
 def operands(text):
     """Operands apart; a vector in braces or an address in brackets is one."""
-    return [part.strip() for part in re.findall(r"\{[^}]*\}|\[[^\]]*\]|[^,]+", text) if part.strip()]
+    return [part.strip() for part in re.findall(r"\s*(\{[^}]*\}|\[[^\]]*\]|[^,]+)", text) if part.strip()]
 
 
 # ---- operations, by names that the generated source uses
@@ -63,6 +64,19 @@ def to_bits(x):
 
 def to_double(n):
     return struct.unpack("<d", struct.pack("<Q", n))[0]
+
+
+def single(x):
+    """Rounded to float32: for one operation on float32 in float64 that rounds as float32 would."""
+    return float(np.float32(x))
+
+
+def to_bits32(x):
+    return struct.unpack("<I", struct.pack("<f", x))[0]
+
+
+def to_single(n):
+    return struct.unpack("<f", struct.pack("<I", n & 0xFFFFFFFF))[0]
 
 
 def quotient(a, b):
@@ -122,12 +136,14 @@ class Kernel:
 
     def value(self, text):
         """An operand as Python source."""
-        if re.fullmatch(r"%(rd|r|fd|p|SP|SPL)\d*", text):
+        if re.fullmatch(r"%(rd|rs|r|fd|f|p|SP|SPL)\d*", text):
             return text[1:]
         if text.startswith("%"):
             return f"sreg[{text!r}]"
         if text.startswith("0d"):
             return f"to_double(0x{text[2:]})"
+        if text.startswith("0f"):
+            return f"to_single(0x{text[2:]})"
         if re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)U?", text):
             return str(int(text.rstrip("U"), 0) % 2**64)
         return f"symbol[{text!r}]"
@@ -172,6 +188,10 @@ class Kernel:
             source = v[0]
             if target.startswith("%rd") and raw[0].startswith(("%fd", "0d")):
                 return f"to_bits({source})"
+            if re.match(r"%r\d", target) and raw[0].startswith(("%f", "0f")):
+                return f"to_bits32({source})"
+            if re.match(r"%f\d", target) and not raw[0].startswith(("%f", "0f")):
+                return f"to_single({source})"
             if target.startswith("%fd") and not raw[0].startswith(("%fd", "0d")):
                 return f"to_double({source})"
             return (
@@ -201,8 +221,10 @@ class Kernel:
                 if source.startswith("s")
                 else f"({v[0]} & {(1 << width) - 1})"
             )
+            if (to, source) == ("f64", "f32"):
+                return v[0]
             if to.startswith("f") and not source.startswith("f"):
-                return f"float({x})"
+                return f"float({x})" if to == "f64" else f"single(float({x}))"
             if not to.startswith("f") and not source.startswith("f"):
                 return f"{x} & {(1 << int(to[1:])) - 1}"
             raise NotImplementedError((name, parts))
@@ -220,6 +242,8 @@ class Kernel:
                 "rcp": "divide(1.0, {})",
                 "sqrt": "root({})",
             }
+            if bits == 32:
+                return "libm.fmaf({}, {}, {})".format(*v) if name == "fma" else f"single({forms[name].format(*v)})"
             return forms[name].format(*v)
         if name == "mul" and parts[0] == "wide":
             return f"({s(v[0])} * {s(v[1])}) & {(1 << 2 * bits) - 1}"

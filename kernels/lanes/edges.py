@@ -8,7 +8,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import lower_cast
 
-from ..primitive import DOUBLE, Traced, constant, select
+from ..primitive import select
+from ..traced import DOUBLE, Traced, constant
 from . import tape as tapes
 from .powers import integer_power_partial
 from .recorded import Expression, Leaf, Number, Recorded

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ..primitive import Traced, constant
+from ..traced import Traced, constant
 from . import tape as tapes
 from .borrowed import lasting, lasting_copy
 from .edges import Edges, edges_of, where

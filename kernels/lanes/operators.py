@@ -18,7 +18,8 @@ from numba.extending import lower_builtin
 
 from .. import elementary, functions
 from ..jit import template
-from ..primitive import absolute, copysign, intrinsic_call, negate, select, sqrt, trace
+from ..primitive import absolute, copysign, select, sqrt
+from ..traced import intrinsic_call, negate, trace
 from .registry import (
     PARTIALS,
     Only,

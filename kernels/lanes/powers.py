@@ -12,7 +12,8 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from ..jit import template
-from ..primitive import Traced, absolute, constant, fma, intrinsic_call, select, trace
+from ..primitive import absolute, fma, select
+from ..traced import Traced, constant, intrinsic_call, trace
 from .operators import POWER_PARTIALS
 from .registry import PARTIALS, call, common_lanes, splat
 from .types import SCALARS, Lanes

@@ -9,7 +9,7 @@ from numba.core.imputils import impl_ret_new_ref
 from numba.core.typing.templates import signature
 from numba.np import arrayobj
 
-from ..primitive import constant
+from ..traced import constant
 from . import tape as tapes
 from .borrowed import address_of, lasting, lasting_copy
 from .edges import edges_of, value_of, where

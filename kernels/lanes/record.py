@@ -14,7 +14,7 @@ from numba.extending import lower_builtin
 
 from .. import functions
 from ..jit import template
-from ..primitive import DOUBLE
+from ..traced import DOUBLE
 from .edges import add_in_place, value_of
 from .operators import BRANCH
 from .recorded import MAX_LEAVES, Expression, Number

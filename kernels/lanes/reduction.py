@@ -15,7 +15,7 @@ from numba.np import arrayobj
 
 from .. import elementary, functions
 from ..jit import template
-from ..primitive import Traced, constant, emit_fma, trace
+from ..traced import Traced, constant, emit_fma, trace
 from .fused import can_fuse, fused_sum
 from .lazy_product import LaneProduct, lazy_product, matrix_product_type
 from .matrix import emit_times

@@ -11,7 +11,7 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
 from ..jit import template
-from ..primitive import Traced, constant
+from ..traced import Traced, constant
 from .types import BIT, DOUBLE, SCALARS, LaneMask, Lanes
 
 

@@ -12,7 +12,7 @@ from numba.cpython import slicing
 from numba.extending import lower_builtin, lower_getattr
 from numba.np import arrayobj
 
-from ..jit import template
+from ..jit import raise_error, template
 from .leaves import one_leaf
 from .registry import call
 from .types import (
@@ -107,7 +107,7 @@ def checked_index(context, builder, i, size):
     """Python's meaning of an index: negative ones count from the end, and one out of range raises."""
     i = builder.select(builder.icmp_signed("<", i, INTP(0)), builder.add(i, size), i)
     with builder.if_then(builder.icmp_unsigned(">=", i, size), likely=False):
-        context.call_conv.return_user_exc(builder, IndexError, ("index out of range",))
+        raise_error(context, builder, IndexError, "index out of range")
     return i
 
 
@@ -125,7 +125,7 @@ def same_length(context, builder, lengths):
     lengths = [n for n in lengths if n is not None]
     for n in lengths[1:]:
         with builder.if_then(builder.icmp_signed("!=", n, lengths[0]), likely=False):
-            context.call_conv.return_user_exc(builder, ValueError, ("operands of different lengths",))
+            raise_error(context, builder, ValueError, "operands of different lengths")
     return lengths[0]
 
 

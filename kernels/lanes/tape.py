@@ -21,8 +21,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from ..jit import c_kernel, source_stamp
-from ..primitive import constant
+from ..jit import c_kernel, raise_error, source_stamp
+from ..traced import constant
 from .matrix import access, transposed_times
 from .types import Lanes
 
@@ -75,7 +75,7 @@ def reserve(context, builder, tape, lane_room, words):
 def raise_flag(context, builder, tape, flag):
     """Leave the density; the driver looks at the flag, not at the exception."""
     write(builder, number(flag), tape, FLAG)
-    context.call_conv.return_user_exc(builder, MemoryError, ("the tape of the gradient",))
+    raise_error(context, builder, MemoryError, "the tape of the gradient")
 
 
 def new_adjoint(context, builder, lanes, tape):

@@ -1,0 +1,49 @@
+"""The lanes of the CUDA tests: ``sim`` in numba-cuda's simulator, ``ptx`` compiled without a GPU, ``gpu`` on one.
+
+    NUMBA_ENABLE_CUDASIM=1 pytest tests/test_cuda.py       # sim
+    pytest tests/test_cuda.py tests/test_cuda_offline.py   # ptx, and gpu where there is one
+
+A lane that a process does not have is skipped, and a failure where the variable FASTVI_REQUIRE names it.
+"""
+
+import os
+
+import pytest
+
+LANES = {
+    "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
+    "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
+    "gpu": "kernels on a GPU",
+}
+
+
+def pytest_configure(config):
+    for name, what in LANES.items():
+        config.addinivalue_line("markers", f"{name}: {what}")
+
+
+def lanes() -> set[str]:
+    """The lanes that this process has."""
+    from fastvi.kernels import device
+
+    if device.SIMULATED:
+        return {"sim"}
+    found = {"gpu"} if device.why_not() is None else set()
+    try:
+        from numba.cuda.cudadrv import nvvm
+
+        if getattr(device.cuda, "implementation", "") == "NVIDIA" and nvvm.NVVM():
+            found.add("ptx")
+    except Exception:  # no toolkit, in one of many ways
+        pass
+    return found
+
+
+def pytest_collection_modifyitems(config, items):
+    asked = [(item, name) for item in items for name in LANES if item.get_closest_marker(name)]
+    if not asked:
+        return
+    here, required = lanes(), set(os.environ.get("FASTVI_REQUIRE", "").split(","))
+    for item, name in asked:
+        if name not in here and name not in required:
+            item.add_marker(pytest.mark.skip(reason=f"not here: {LANES[name]}"))

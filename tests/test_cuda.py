@@ -1,0 +1,366 @@
+"""``backend="cuda"`` against the CPU: the same draws to the bit, the same estimates to 1e-12 of the mean of |log w|.
+
+Each test runs in up to three lanes (see conftest.py): in the simulator, which runs the Python of the kernels; on the
+PTX that they compile to, in an interpreter; and on a GPU.
+"""
+
+import math
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+from numba import cuda, njit, types
+
+import fastvi as vi
+from fastvi.kernels import cpu, launch
+from fastvi.rng import key_from
+
+# the simulator's threads have no np.errstate
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in scalar:RuntimeWarning")
+rng = np.random.default_rng(20)
+X, Y = rng.standard_normal((12, 4)), (rng.random(12) < 0.5).astype(float)
+EFFECT = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])
+ERROR = np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+SIZES = {"sim": 33, "ptx": 300, "gpu": 200_001}
+
+
+@pytest.fixture(params=[pytest.param(lane, marks=getattr(pytest.mark, lane)) for lane in SIZES])
+def lane(request):
+    """The lane's name and how many draws it can take."""
+    if request.param != "ptx":
+        yield SimpleNamespace(name=request.param, size=SIZES[request.param])
+        return
+    import ptx
+
+    with ptx.interpreted():
+        yield SimpleNamespace(name="ptx", size=SIZES["ptx"])
+
+
+def normal(z, loc):
+    return -0.5 * np.sum((z - loc) ** 2)
+
+
+def logistic(z, x, y):
+    eta = x @ z
+    return np.sum(y * eta - np.logaddexp(0.0, eta)) - 0.5 * np.dot(z, z)
+
+
+def logistic_by_rows(z, x, y):
+    total = -0.5 * np.sum(np.square(z))
+    for n in range(len(y)):
+        eta = np.dot(x[n], z)
+        total += y[n] * eta - vi.softplus(eta)
+    return total
+
+
+def eight_schools(z, effect, error):
+    mu, log_tau, theta = z[0], z[1], z[2:]
+    tau = np.exp(log_tau)
+    prior = -0.5 * (mu / 5) ** 2 - math.log1p((tau / 5) ** 2) + log_tau - 0.5 * np.sum(theta**2)
+    return prior - 0.5 * np.sum(((effect - mu - tau * theta) / error) ** 2)
+
+
+def funnel(z):
+    v = z[0]
+    return -v * v / 18 - 0.5 * math.exp(-v) * np.sum(z[1:] ** 2) - 0.5 * (len(z) - 1) * v
+
+
+def branching(z):
+    return -z[0] if z[0] > 0.0 and z[1] < 1.0 else 2.0 * z[0] - z[1] ** 2
+
+
+def special(z):
+    return math.lgamma(2.0 + abs(z[0])) + math.erf(z[1]) + math.sin(z[2]) * math.cos(z[0]) - max(z[1], 0.0) ** 1.5
+
+
+def cut_off(z):
+    return -math.inf if z[0] > 1.5 else -0.5 * z[0] ** 2
+
+
+def with_integers(z, counts, exposed, where):
+    total = 0.0
+    for i in range(len(counts)):
+        rate = z[where[i]]
+        if exposed[i]:
+            total += counts[i] * rate - math.exp(rate)
+    return total - 0.5 * (z[0] ** 2 + z[1] ** 2)
+
+
+COUNTS = (np.array([3, 0, 2, 5]), np.array([True, True, False, True]), np.array([0, 1, 1, 0]))
+MODELS = {
+    "normal": (normal, 5, (np.arange(5.0) / 5,)),
+    "one": (normal, 1, (np.array([0.3]),)),
+    "logistic": (logistic, 4, (X, Y)),
+    "logistic by rows": (logistic_by_rows, 4, (X, Y)),
+    "eight schools": (eight_schools, 10, (EFFECT, ERROR)),
+    "funnel": (funnel, 6, ()),
+    "branching": (branching, 2, ()),
+    "special": (special, 3, ()),
+    "cut off": (cut_off, 1, ()),
+    "integers": (with_integers, 2, COUNTS),
+}
+SPECIAL_IN_PTX = "special"  # the library functions use instructions that the interpreter does not know
+
+
+def family(name, dim):
+    """A Gaussian of no particular kind."""
+    draw = np.random.default_rng(dim)
+    loc, scale = 0.3 * draw.standard_normal(dim), 0.5 + draw.random(dim)
+    if name == "mean_field":
+        return vi.MeanFieldGaussian(loc, scale)
+    return vi.FullRankGaussian(loc, 0.2 * np.tril(draw.standard_normal((dim, dim)), -1) + np.diag(scale))
+
+
+def close(found, expected, scale):
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("name", MODELS)
+def test_estimates_are_those_of_the_cpu(lane, name, family_name):
+    if lane.name == "ptx" and name == SPECIAL_IN_PTX:
+        pass
+    if lane.name == "sim" and name not in ("logistic", "cut off", "integers"):
+        pytest.skip("the simulator runs the density as Python: these are enough")
+    function, dim, data = MODELS[name]
+    target, q = vi.Target(function, dim, data), family(family_name, dim)
+    expected = vi.elbo(target, q, lane.size, estimator="plain", rng=1)
+    found = vi.elbo(target, q, lane.size, estimator="plain", rng=1, backend="cuda")
+    scale = 1.0 + abs(expected.value)
+    close(found.value, expected.value, scale)
+    close(found.standard_error, expected.standard_error, scale)
+    assert (found.num_samples, found.num_neginf) == (expected.num_samples, expected.num_neginf)
+    for estimator in ("score", "leave_one_out", "optimal_baseline")[: 3 if lane.size >= 64 else 2]:
+        options = dict(estimator=estimator, rng=2)
+        one = vi.elbo_gradient(target, q, lane.size, **options)
+        other = vi.elbo_gradient(target, q, lane.size, backend="cuda", **options)
+        assert other.method == one.method
+        close(other.gradient, one.gradient, scale)
+        close(other.standard_error, one.standard_error, scale)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
+def test_polynomials_and_single_precision(lane, family_name, dtype):
+    target, q = vi.Target(funnel, 2), family(family_name, 2)
+    size = max(lane.size, 48)  # enough to fit them
+    for estimator in ("diagonal", "quadratic", "cubic"):
+        options = dict(estimator=estimator, rng=3, dtype=dtype)
+        one, other = vi.elbo(target, q, size, **options), vi.elbo(target, q, size, backend="cuda", **options)
+        assert other.method == one.method
+        close(other.value, one.value, 1.0 + abs(one.value))
+    options = dict(estimator="leave_one_out", rng=3, dtype=dtype)
+    one = vi.elbo_gradient(target, q, lane.size, **options)
+    other = vi.elbo_gradient(target, q, lane.size, backend="cuda", **options)
+    close(other.gradient, one.gradient, 1.0 + abs(one.elbo.value))
+
+
+@pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("dim", [2, 7, 22])
+def test_any_number_of_dimensions(lane, dim, family_name):
+    """More coordinates than threads, fewer, odd ones: all tasks of a block are done once."""
+    target, q = vi.Target(normal, dim, (np.zeros(dim),)), family(family_name, dim)
+    one = vi.elbo_gradient(target, q, 33, estimator="leave_one_out", rng=4)
+    other = vi.elbo_gradient(target, q, 33, estimator="leave_one_out", rng=4, backend="cuda")
+    close(other.gradient, one.gradient, 10.0)
+    close(other.standard_error, one.standard_error, 10.0)
+
+
+@pytest.mark.ptx
+def test_more_tasks_than_threads():
+    import ptx
+
+    with ptx.interpreted():
+        for name, dim in (("mean_field", 259), ("full_rank", 32)):
+            target, q = vi.Target(normal, dim, (np.zeros(dim),)), family(name, dim)
+            one = vi.elbo_gradient(target, q, 3, estimator="leave_one_out", rng=4)
+            other = vi.elbo_gradient(target, q, 3, estimator="leave_one_out", rng=4, backend="cuda")
+            close(other.gradient, one.gradient, 100.0)
+
+
+def pairs_kernel(dtype):
+    """(kernel, signature): a pair of normals for each counter."""
+    pair_of = cpu.DRAWS[dtype].pair_of
+
+    def fill(out, draws, pairs, stream, key):
+        i = cuda.grid(1)
+        out[i, 0], out[i, 1] = pair_of(draws[i], pairs[i], stream, key)
+
+    words = types.uint64[::1]
+    return fill, types.void(types.float64[:, ::1], words, words, types.uint64, types.uint64)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_draws_have_the_bits_of_the_cpu(lane, dtype):
+    """10,000 counters, low and high; in the simulator 200."""
+    from fastvi.kernels import device
+
+    count, threads = (200, 8) if lane.name == "sim" else (10_000, 100)
+    kernel = device.jit(*pairs_kernel(dtype))
+    counters = np.random.default_rng(0)
+    draws = counters.integers(0, 2**62, count, dtype=np.uint64) >> counters.integers(0, 62, count, dtype=np.uint64)
+    pairs = counters.integers(0, 2**16, count, dtype=np.uint64)
+    out = device.to_device(np.empty((count, 2)))
+    stream, key = np.uint64(3), np.uint64(0x9E3779B97F4A7C15)
+    inputs = (device.to_device(draws), device.to_device(pairs), stream, key)
+    kernel[(count // threads, 1), threads](out, *inputs)
+    on_cpu = cpu_pairs(dtype)
+    expected = np.array([on_cpu(d, p, stream, key) for d, p in zip(draws, pairs, strict=True)])
+    assert np.array_equal(device.to_host(out).view(np.int64), expected.view(np.int64))
+
+
+def cpu_pairs(dtype):
+    """The same, compiled for the CPU."""
+    pair_of = cpu.DRAWS[dtype].pair_of
+    return njit(lambda draw, pair, stream, key: pair_of(draw, pair, stream, key))
+
+
+def test_two_runs_have_the_same_bits(lane):
+    target, q = vi.Target(*MODELS["eight schools"]), family("full_rank", 10)
+    runs = [vi.elbo_gradient(target, q, lane.size, estimator="score", rng=5, backend="cuda") for _ in range(2)]
+    assert runs[0].gradient.tobytes() == runs[1].gradient.tobytes()
+    assert runs[0].elbo == runs[1].elbo
+
+
+def test_what_is_not_finite_is_told_as_on_the_cpu(lane):
+    def bad(z):
+        return z[1] if z[0] > 0.5 else math.nan
+
+    target, q = vi.Target(bad, 2), vi.MeanFieldGaussian([1.0, 0.0], [1.0, 1.0])
+    told = []
+    for backend in ("cpu", "cuda"):
+        with pytest.raises(vi.NonFiniteError) as error:
+            vi.elbo(target, q, lane.size, rng=6, backend=backend)
+        told.append((str(error.value), error.value.draw, error.value.count))
+    assert told[0] == told[1]
+
+
+def test_exceptions_surface_as_themselves(lane):
+    def picky(z):
+        if z[0] > 1.0:
+            raise ValueError("too large")
+        return -z[0]
+
+    def beyond(z, x):
+        return x[int(z[0] > 1.0) * 100]
+
+    q = vi.MeanFieldGaussian([0.0], [1.0])
+    with pytest.raises(ValueError, match="too large") as error:
+        vi.elbo(vi.Target(picky, 1), q, lane.size, rng=7, backend="cuda")
+    draw = int(error.value.__notes__[0].split("at draw ")[1].split(",")[0])
+    draws = q.sample(draw + 1, rng=7)[:, 0]
+    assert draws[draw] > 1.0 and (draws[:draw] <= 1.0).all()
+    with pytest.raises(IndexError):
+        vi.elbo(vi.Target(beyond, 1, (np.zeros(3),)), q, lane.size, rng=7, backend="cuda")
+
+
+def test_data_changed_in_place_are_seen(lane):
+    loc = np.zeros(3)
+    target, q = vi.Target(normal, 3, (loc,)), family("mean_field", 3)
+    before = vi.elbo(target, q, 20, rng=8, backend="cuda").value
+    loc[:] = 1.0
+    after = vi.elbo(target, q, 20, rng=8, backend="cuda").value
+    assert after != before
+    close(after, vi.elbo(target, q, 20, rng=8).value, 10.0)
+
+
+def test_a_density_that_is_redefined_is_compiled_again(lane):
+    scale = 1.0
+
+    def scaled(z):
+        return -0.5 * scale * z[0] ** 2
+
+    target, q = vi.Target(scaled, 1), vi.MeanFieldGaussian([0.0], [1.0])
+    first = vi.elbo(target, q, 30, rng=9, backend="cuda").value
+    scale = 3.0
+    second = vi.elbo(target, q, 30, rng=9, backend="cuda").value
+    assert first != second
+    close(second, vi.elbo(target, q, 30, rng=9).value, 10.0)
+
+
+def test_ctrl_c_and_progress(lane):
+    """After the second of many batches: what is done so far is the CPU's estimate from the same groups of draws."""
+    target, q, told = vi.Target(*MODELS["normal"]), family("mean_field", 5), []
+    size = 5000 if lane.name == "gpu" else 300
+
+    def stop(done, total):
+        told.append((done, total))
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with mock.patch.object(launch, "FIRST_BATCH", 1), pytest.raises(KeyboardInterrupt) as interrupt:
+        vi.elbo_gradient(target, q, size, estimator="score", rng=10, backend="cuda", progress=stop)
+    partial = interrupt.value.partial
+    assert told[0][1] == size and 0 < partial.elbo.num_samples < size
+    whole = vi.elbo_gradient(target, q, partial.elbo.num_samples, estimator="score", rng=10)
+    close(partial.gradient, whole.gradient, 10.0)
+    assert vi.elbo(target, q, size, rng=10, backend="cuda").num_samples == size
+
+
+def test_batches_do_not_change_a_bit(lane):
+    target, q = vi.Target(*MODELS["eight schools"]), family("mean_field", 10)
+    options = dict(estimator="leave_one_out", rng=11, backend="cuda")
+    whole = vi.elbo_gradient(target, q, lane.size, **options)
+    with mock.patch.object(launch, "FIRST_BATCH", 32), mock.patch.object(launch, "LARGEST_BATCH", 64):
+        pieces = vi.elbo_gradient(target, q, lane.size if lane.size < 1000 else 20_000, **options)
+    if lane.size < 1000:
+        assert pieces.gradient.tobytes() == whole.gradient.tobytes() and pieces.elbo == whole.elbo
+    else:
+        again = vi.elbo_gradient(target, q, 20_000, **options)
+        assert pieces.gradient.tobytes() == again.gradient.tobytes()
+
+
+def test_auto_takes_the_gpu_for_large_problems(lane):
+    from fastvi import gpu
+
+    def needs_memory(z):
+        return -0.5 * np.sum(np.linalg.solve(np.eye(2) * 2.0, np.ones(2))) * z[0] ** 2 - z[1] ** 2
+
+    target, q = vi.Target(*MODELS["normal"]), family("mean_field", 5)
+    with mock.patch.object(launch, "sweep", side_effect=launch.sweep) as swept:
+        vi.elbo(target, q, 100, rng=1, backend="auto")
+        assert not swept.called
+        with mock.patch.object(gpu, "AUTO_SIZE", 1):
+            vi.elbo(target, q, 100, rng=1, backend="auto")
+            assert swept.called
+            swept.reset_mock()
+            pathwise = vi.elbo_gradient(target, q, 100, estimator="pathwise", rng=1, backend="auto")
+            assert pathwise.method == "pathwise" and not swept.called
+            if lane.name != "sim":  # which runs what CUDA cannot compile
+                vi.elbo(vi.Target(needs_memory, 2), family("mean_field", 2), 100, rng=1, backend="auto")
+                assert not swept.called
+
+
+def test_what_a_gpu_does_not_do(lane):
+    target, q = vi.Target(*MODELS["normal"]), family("mean_field", 5)
+    with pytest.raises(ValueError, match="draws: backend='cuda' takes 'iid', got 'sobol'"):
+        vi.elbo(target, q, 256, draws="sobol", backend="cuda")
+    with pytest.raises(ValueError, match="estimator: 'pathwise' needs the gradient of log p"):
+        vi.elbo_gradient(target, q, estimator="pathwise", backend="cuda")
+    with pytest.raises(ValueError, match="up to 1024 dimensions, got 1025"):
+        vi.elbo(vi.Target(normal, 1025, (np.zeros(1025),)), family("mean_field", 1025), backend="cuda")
+    callback = vi.Target.from_address(12345, 5)
+    with pytest.raises(ValueError, match="is a C function"):
+        vi.elbo(callback, q, backend="cuda")
+    if lane.name != "sim":  # where 5000 draws take a minute
+        assert vi.elbo_gradient(target, q, 5000, rng=1, backend="cuda").method == "quadratic"
+
+
+@pytest.mark.gpu
+def test_arrays_on_a_gpu_are_read_in_place():
+    x, y = cuda.to_device(X), cuda.to_device(Y)
+    target, q = vi.Target(logistic, 4, (x, y)), family("mean_field", 4)
+    assert target.sources == (x, y) and isinstance(target.data[0], np.ndarray)
+    one, other = vi.elbo(target, q, 1000, rng=1), vi.elbo(target, q, 1000, rng=1, backend="cuda")
+    close(other.value, one.value, 10.0)
+    x.copy_to_device(2.0 * X)
+    changed = vi.Target(logistic, 4, (2.0 * X, Y))
+    close(vi.elbo(target, q, 1000, rng=1, backend="cuda").value, vi.elbo(changed, q, 1000, rng=1).value, 10.0)
+
+
+def test_keys_travel(lane):
+    target, q = vi.Target(*MODELS["normal"]), family("mean_field", 5)
+    found = vi.elbo(target, q, 50, rng=np.random.default_rng(1), backend="cuda")
+    close(vi.elbo(target, q, 50, rng=found.key).value, found.value, 10.0)
+    assert found.key == key_from(np.random.default_rng(1))
