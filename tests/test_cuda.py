@@ -100,7 +100,6 @@ MODELS = {
     "cut off": (cut_off, 1, ()),
     "integers": (with_integers, 2, COUNTS),
 }
-SPECIAL_IN_PTX = "special"  # the library functions use instructions that the interpreter does not know
 
 
 def family(name, dim):
@@ -119,8 +118,8 @@ def close(found, expected, scale):
 @pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("name", MODELS)
 def test_estimates_are_those_of_the_cpu(lane, name, family_name):
-    if lane.name == "ptx" and name == SPECIAL_IN_PTX:
-        pass
+    if lane.name == "ptx" and name == "special":
+        pytest.skip("lgamma, erf, sin and cos are NVIDIA's, in code that the interpreter does not know; it links")
     if lane.name == "sim" and name not in ("logistic", "cut off", "integers"):
         pytest.skip("the simulator runs the density as Python: these are enough")
     function, dim, data = MODELS[name]
