@@ -63,7 +63,7 @@ def problem(target, q, num_samples, word, stream, first_draw, dtype="float64"):
     kinds = density.data_types(target.data)
     data = target.on_device.current(target.data)
     address = word, stream, first_draw, num_samples
-    return launch.Problem(target.log_density, kinds, data, q.family, q.dim, *q.arrays, *address, dtype)
+    return launch.Problem(target.log_density, target.compiled, kinds, data, q.family, q.dim, *q.arrays, *address, dtype)
 
 
 def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw, dtype, reporter):

@@ -77,14 +77,14 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
 
     def weigh_leaves(
         loc, scale, normaliser, key, stream, offset, num_samples, group, leaf, each, first_leaf, base,
-        data, rows, log_ws, linear, squares, pairs, cubic,
+        data, rows, log_ws, linear, squares, pairs, cubic, num_pairs, num_cubic,
     ):  # fmt: skip
         thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
         parts = cuda.shared.array((threads, columns), F8)
         eps, z = cuda.local.array((kept, 1), F8), cuda.local.array((height, 1), F8)
         half_square, log_p, log_w = cuda.local.array(1, F8), cuda.local.array(1, F8), cuda.local.array(1, F8)
         if surrogate_:
-            terms = linear, squares, pairs, cubic
+            terms = linear, squares, pairs[:num_pairs], cubic[:num_cubic]
             v, h2 = cuda.local.array((blocks, 1), F8), cuda.local.array((blocks, 1), F8)
         row = parts[thread]
         for k in range(columns):
@@ -118,7 +118,7 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
                 rows[which, k] = row[k]
 
     sample = (VECTOR, SCALES[family.SCALE_NDIM], F8, *ADDRESS)
-    surrogate_kinds = (VECTOR, VECTOR, MATRIX, MATRIX)
+    surrogate_kinds = (VECTOR, VECTOR, MATRIX, MATRIX, I8, I8)
     data = types.Tuple(tuple(mutable(k) for k in kinds))
     return weigh_leaves, types.void(*sample, data, MATRIX, VECTOR, *surrogate_kinds)
 

@@ -21,6 +21,11 @@ from .helpers import with_helpers
 from .lanes import Lanes, LaneVector
 from .lanes.types import pack
 
+try:
+    from numba.cuda.core import config as cuda_config
+except ImportError:  # Numba's own, which runs the simulator
+    cuda_config = config
+
 SIMULATED = bool(config.ENABLE_CUDASIM)
 # no fastmath: CUDA takes any of it for all of it, and products are contracted anyway
 USERS = dict(boundscheck=True, error_model="numpy")
@@ -136,6 +141,15 @@ def wait():
 def jit(function, kinds):
     """A kernel compiled for one signature."""
     return cuda.jit(kinds)(function)
+
+
+def launch(kernel, grid, threads, *arguments):
+    """Start a kernel, without numba-cuda's warning that a grid is small, which is not ours to pass on."""
+    warned, cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS, 0
+    try:
+        kernel[grid, threads](*arguments)
+    finally:
+        cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = warned
 
 
 # ---- a density as device code

@@ -13,9 +13,10 @@ QUICK_SECONDS, SLOW_SECONDS = 0.05, 0.2  # a batch is made larger or smaller out
 
 
 class Problem(NamedTuple):
-    """What to sweep: a density and its data, a family with its arrays, the draws' address."""
+    """What to sweep: a density, how the CPU has it compiled, its data; a family with its arrays; the draws' address."""
 
     function: object
+    compiled: object
     kinds: tuple
     data: tuple
     family: str
@@ -30,13 +31,13 @@ class Problem(NamedTuple):
 
 
 def weights_kernel(problem, keep, surrogate):
-    """The compiled kernel of log w; compiled once for what the density means now."""
+    """The compiled kernel of log w; compiled once for what the density means now, of which ``compiled`` is the mark."""
     family, dim, kinds = problem.family, problem.dim, problem.kinds
 
     def build(call):
         return device.jit(*cuda.weights(family, dim, call, kinds, keep, surrogate, problem.dtype))
 
-    key = (memo.meaning(problem.function), kinds, family, dim, keep, surrogate, problem.dtype, "cuda")
+    key = (memo.Kept(problem.compiled), kinds, family, dim, keep, surrogate, problem.dtype)
     return memo.once(key, lambda: device.compile_for_density(problem.function, kinds, dim, build))
 
 
@@ -72,7 +73,8 @@ def sweep(problem, gradient, terms, report=None):
     weigh = weights_kernel(p, gradient, len(terms[0]) > 0)
     buffers = device.buffers()
     loc, scale = buffers.upload("loc", p.loc), buffers.upload("scale", p.scale)
-    terms = [buffers.upload(f"term{k}", term) for k, term in enumerate(terms)]
+    # a device has no empty arrays: what is empty is a place that the kernel is told not to look at
+    terms = [buffers.upload(f"term{k}", term) for k, term in enumerate(terms)] + [len(term) for term in terms[2:]]
     rows = buffers.room("rows", (plan.leaves, moments.COLUMNS))
     sums = buffers.room("sums", (plan.leaves if gradient else 1, score.SUMS, max(1, plan.coordinates)))
     log_w = buffers.room("log_w", min(p.num_samples, max(LARGEST_BATCH, plan.leaf)) if gradient else 1)
@@ -84,10 +86,9 @@ def sweep(problem, gradient, terms, report=None):
 
     def leaves(first, count):
         address = key, stream, p.offset, p.num_samples, plan.group, plan.leaf, plan.each, first, plan.first_draw(first)
-        grid = (count, 1), cuda.THREADS
-        weigh[grid](loc, scale, normaliser, *address, p.data, rows, log_w, *terms)
+        device.launch(weigh, (count, 1), cuda.THREADS, loc, scale, normaliser, *address, p.data, rows, log_w, *terms)
         if gradient:
-            add_scores[(count, blocks), cuda.THREADS](loc, scale, work, *address, log_w, rows, sums)
+            device.launch(add_scores, (count, blocks), cuda.THREADS, loc, scale, work, *address, log_w, rows, sums)
 
     done, interrupt = 0, None
     batch = FIRST_BATCH
@@ -122,6 +123,7 @@ def folded(plan, rows, sums, leaves, gradient, size):
     if not leaves:
         return np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, coordinates))
     grid = -(-(score.SUMS * coordinates + 1) // cuda.THREADS), groups
-    fold_kernel()[grid, cuda.THREADS](rows, sums, leaves, plan.each, coordinates, size, group_rows, group_sums)
+    wanted = leaves, plan.each, coordinates, size
+    device.launch(fold_kernel(), grid, cuda.THREADS, rows, sums, *wanted, group_rows, group_sums)
     sums = device.to_host(group_sums) if gradient else np.zeros((0, 0, 0))
     return device.to_host(group_rows), sums
