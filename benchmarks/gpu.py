@@ -80,7 +80,7 @@ def fastvi_call(work, task, dtype):
     options = dict(rng=1, backend="cuda", dtype=dtype)
 
     def memory():
-        return sum(a.nbytes for a in device.buffers().arrays.values()) + sum(np.asarray(d).nbytes for d in work.data)
+        return device.held_bytes() + sum(np.asarray(d).nbytes for d in work.data)
 
     if task == "elbo":
         return lambda: vi.elbo(target, q, work.num_samples, estimator="plain", **options), memory

@@ -96,7 +96,9 @@ def elbo(
     """
     common(draws, dtype, backend)
     if draws != "iid":
-        gpu.settle(backend, target, q, num_samples, draws)
+        if backend == "cuda":
+            engine.check(target, q)
+            gpu.require(target, q, draws)
         options = dict(estimator=estimator, draws=draws, atol=atol, max_samples=max_samples)
         return dependent(target, q, num_samples, rng=rng, num_threads=num_threads, **options)
     return estimated(

@@ -9,13 +9,13 @@ from .derivatives import threads
 from .errors import NonFiniteError
 from .families import Gaussian
 from .kernels import cpu, density, moments, path, pool, score, scratch
-from .kernels import surrogate as surrogate_kernel
+from .kernels.surrogate import NOTHING
 from .target import Target
 
 # To enter a compiled sweep and leave it, and to draw one normal at the very least: where work runs depends on these,
 # its result does not.
 CALL_SECONDS, NORMAL_SECONDS = 8e-6, 1e-9
-NO_WEIGHTS, NO_TERMS = np.empty(0), surrogate_kernel.padded(np.empty(0), np.empty(0))
+NO_WEIGHTS = np.empty(0)
 NO_LINES = np.empty(0), np.empty((0, 0))
 
 
@@ -133,7 +133,11 @@ def sweep(
         if paths:
             where = (*where, gradient == "sticking_the_landing", *(surrogate.arrays if surrogate else NO_LINES))
         else:
-            where = (*where, NO_WEIGHTS if weights is None else weights, *(surrogate.arrays if surrogate else NO_TERMS))
+            where = (
+                *where,
+                NO_WEIGHTS if weights is None else weights,
+                *(surrogate.arrays if surrogate else NOTHING),
+            )
 
         careless = []
 
@@ -177,7 +181,8 @@ def gpu_sweep(target, q, num_samples, key, stream, progress, **options) -> Sweep
     try:
         rows, sums = gpu.run(target, q, num_samples, key, stream, **options, reporter=to_progress)
     except KeyboardInterrupt as interrupt:
-        interrupt.partial = merged(*interrupt.partial)  # type: ignore[attr-defined]
+        if hasattr(interrupt, "partial"):
+            interrupt.partial = merged(*interrupt.partial)
         raise
     return judged(merged(rows, sums), target, drawn(q, key, stream, options["dtype"]), 1)
 

@@ -3,13 +3,12 @@
 numba-cuda is imported when somebody asks for it and not before.
 """
 
-from .kernels.surrogate import padded
+from .kernels.surrogate import NOTHING
 
 BACKENDS = ("cpu", "cuda", "auto")
 # Draws times dimensions from which "auto" takes the GPU: some 0.1 s of one CPU core, against launches and a transfer.
 # Committed, not measured where it runs: the choice is a function of the arguments and of whether there is a GPU.
 AUTO_SIZE = 2**25
-NO_TERMS = padded([], [])
 
 
 def require(target, q, draws="iid", method=None, paths=()) -> None:
@@ -39,19 +38,19 @@ def refused(target, q, draws="iid", method=None, paths=()):
     return None
 
 
-def settle(backend, target, q, num_samples, draws="iid", method=None, paths=()) -> str:
-    """ "cpu" or "cuda" for the draws that count."""
-    if backend == "cuda":
-        require(target, q, draws, method, paths)
-    if backend != "auto" or num_samples * q.dim < AUTO_SIZE:
-        return "cuda" if backend == "cuda" else "cpu"
-    from .kernels import density, device, launch
+def settle(backend, target, q, num_samples, method=None, paths=()) -> str:
+    """ "cpu" or "cuda" for i.i.d. draws that count; "auto" never fails where the CPU would not."""
+    if backend != "auto":
+        return backend
+    if num_samples * q.dim < AUTO_SIZE:
+        return "cpu"
+    from .kernels import device, launch
 
-    if device.why_not() or refused(target, q, draws, method, paths):
+    if device.why_not() or refused(target, q, "iid", method, paths):
         return "cpu"
     try:
-        launch.weights_kernel(problem(target, q, 1, 0, 0, 0), method is not None, False)
-    except density.DensityError:
+        launch.weights_kernel(problem(target, q, 1, 0, 0, 0), False, False)
+    except Exception:  # what CUDA cannot compile, data that do not fit: the CPU can
         return "cpu"
     return "cuda"
 
@@ -72,7 +71,7 @@ def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw,
 
     trust(target, q, key)
     report, close = reporter(launch.leaf_of(q.family, q.dim, num_samples, gradient))
-    terms = surrogate.arrays if surrogate is not None else NO_TERMS
+    terms = surrogate.arrays if surrogate is not None else NOTHING
     try:
         return launch.sweep(
             problem(target, q, num_samples, key.word, stream, first_draw, dtype), gradient, terms, report
@@ -92,7 +91,11 @@ def trust(target, q, key) -> None:
         return
     points = q.sample(2, rng=key)
     for draw, value in enumerate(target.looked_up(points)):
-        rows, _ = launch.sweep(problem(target, q, 1, key.word, SAMPLE, draw), False, NO_TERMS)
+        try:
+            rows, _ = launch.sweep(problem(target, q, 1, key.word, SAMPLE, draw), False, NOTHING)
+        except KeyboardInterrupt as interrupt:
+            vars(interrupt).pop("partial", None)  # no part of what was asked for
+            raise
         raised, found = rows[0, moments.RAISED] > 0, float(rows[0, moments.MEAN_P])
         if raised or not agree(value, found):
             what = "raises" if raised else f"gives {found!r}"

@@ -97,7 +97,7 @@ def elbo_gradient(
         auto, paths = estimator == "auto", () if backend == "cuda" else PATHS
         best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, auto, paths)
         method, surrogate = best.method, best.surrogate
-        where = gpu.settle(backend, target, q, num_samples, draws, method, PATHS)
+        where = gpu.settle(backend, target, q, num_samples, method, PATHS)
         options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress, dtype=dtype, backend=where)
         result = engine.sweep(target, q, num_samples, key, SAMPLE, gradient=kind(method), **options)
     except KeyboardInterrupt as interrupt:

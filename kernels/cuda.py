@@ -1,9 +1,9 @@
 """The sweep on CUDA: draw eps -> transform z -> log p - log q -> accumulate, a draw a thread and a leaf a block.
 
 The routines are those of ``cpu``.  A *leaf* is a fixed run of draws whose sums one block keeps; a *group* is a run of
-leaves, added up in order: what ``cpu`` calls a leaf.  Both depend on the problem alone, never on the device, and there
-are no atomics, so a result has the same bits on every run.  Draws are not stored but made again from their counters:
-memory is O(S).
+leaves, added up in order: what ``cpu`` calls a leaf.  Both depend on the problem alone, never on the device or on the
+batches that leaves are launched in, and there are no atomics, so a result has the same bits on every run.  Mean-field
+draws are not stored but made again from their counters; of full-rank ones a batch is kept, with y = L^-T eps.
 """
 
 import functools
@@ -18,13 +18,13 @@ from .jit import routine
 from .triangular import next_four, solve_transposed
 
 THREADS = 8 if SIMULATED else 128  # of a block: a power of two
-MAX_LEAVES, LEAF_BYTES = 8192, 2**26
+LEAF = {"mean_field": 1024, "full_rank": 512}  # draws
 TILE_BYTES = 24 * 1024  # of shared memory, for eps and y of a tile
 MAX_DIM = 1024  # a draw is in each thread's own memory
 F8, I8, U8 = types.float64, types.int64, types.uint64
 VECTOR, MATRIX, CUBE = F8[::1], F8[:, ::1], F8[:, :, ::1]
 SCALES = {1: VECTOR, 2: MATRIX}
-ADDRESS = U8, U8, I8, I8, I8, I8, I8, I8, I8  # key, stream, offset, num_samples, group, leaf, each, first_leaf, base
+ADDRESS = U8, U8, I8, I8, I8, I8, I8, I8  # key, stream, offset, num_samples, group, leaf, each, first_leaf
 
 
 class Plan(NamedTuple):
@@ -40,10 +40,6 @@ class Plan(NamedTuple):
     def leaves(self) -> int:
         return self.groups * self.each
 
-    def first_draw(self, leaf) -> int:
-        """The draw that a leaf starts with."""
-        return leaf // self.each * self.group + leaf % self.each * self.leaf
-
 
 @functools.lru_cache(maxsize=4096)
 def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
@@ -52,8 +48,7 @@ def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
     Groups are the leaves of the CPU's plan, as the optimal baseline depends on them.
     """
     whole = cpu.plan(family, dim, num_samples, sums)
-    most = min(MAX_LEAVES, LEAF_BYTES // (8 * max(1, sums * whole.coordinates)))
-    each = max(1, min(most // whole.leaves, -(-whole.leaf // THREADS)))
+    each = -(-whole.leaf // LEAF[family])
     leaf = -(-whole.leaf // (each * THREADS)) * THREADS
     return Plan(whole.leaf, whole.leaves, leaf, -(-whole.leaf // leaf), whole.coordinates)
 
@@ -67,17 +62,17 @@ def draws_of(which, group, leaf, each, num_samples):
 
 
 def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: bool, dtype: str = "float64"):
-    """(kernel, signature): the moments of each leaf, and with ``keep`` log w of each draw."""
-    family, threads, columns = cpu.FAMILIES[family_name], THREADS, moments.COLUMNS
+    """(kernel, signature): the moments of each leaf; with ``keep`` log w of each draw, and eps and y for full rank."""
+    family, draws, threads, columns = cpu.FAMILIES[family_name], cpu.DRAWS[dtype], THREADS, moments.COLUMNS
     height = family.rows(dim)
     blocks = next_four(dim) if surrogate_ else height
-    by_pairs, fill_draw = family is mean_field and not surrogate_, cpu.DRAWS[dtype].fill_draw
-    pair_of = cpu.DRAWS[dtype].pair_of
-    kept = 2 if by_pairs else blocks
+    by_blocks, keep_draw = family is mean_field and not surrogate_, keep and family is full_rank
+    kept = draws.BLOCK if by_blocks else blocks
+    draw_by_blocks, fill_draw = by_blocks_of(draws, dim), draws.fill_draw
 
     def weigh_leaves(
-        loc, scale, normaliser, key, stream, offset, num_samples, group, leaf, each, first_leaf, base,
-        data, rows, log_ws, linear, squares, pairs, cubic, num_pairs, num_cubic,
+        loc, scale, work, normaliser, key, stream, offset, num_samples, group, leaf, each, first_leaf,
+        data, rows, centre, log_ws, drawn, linear, squares, pairs, cubic, num_pairs, num_cubic,
     ):  # fmt: skip
         thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
         parts = cuda.shared.array((threads, columns), F8)
@@ -89,10 +84,11 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
         row = parts[thread]
         for k in range(columns):
             row[k] = 0.0
+        base, _ = draws_of(first_leaf, group, leaf, each, num_samples)
         first, end = draws_of(which, group, leaf, each, num_samples)
         for draw in range(first + thread, end, threads):
-            if by_pairs:
-                draw_by_pairs(pair_of, loc, scale, dim, offset + draw, stream, key, eps, z, half_square)
+            if by_blocks:
+                draw_by_blocks(loc, scale, offset + draw, stream, key, eps, z, half_square)
             else:
                 fill_draw(eps, dim, offset + draw, stream, key)
                 family.transform(loc, scale, eps[:height], z, half_square)
@@ -105,6 +101,10 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
             moments.add_tile(row, log_w, log_p, 1, offset + draw)
             if keep:
                 log_ws[draw - base] = log_w[0]
+            if keep_draw:
+                solve_transposed(work, scale, eps, z)
+                for i in range(height):
+                    drawn[i, draw - base], drawn[height + i, draw - base] = eps[i, 0], z[i, 0]
         cuda.syncthreads()
         step = threads // 2
         while step > 0:
@@ -113,28 +113,35 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
             cuda.syncthreads()
             step //= 2
         if thread == 0:
-            row[moments.CENTRE] = row[moments.MEAN_W] if math.isfinite(row[moments.MEAN_W]) else 0.0
             for k in range(columns):
-                rows[which, k] = row[k]
+                rows[which - first_leaf, k] = row[k]
+            if which == 0:
+                centre[0] = row[moments.MEAN_W] if math.isfinite(row[moments.MEAN_W]) else 0.0
 
-    sample = (VECTOR, SCALES[family.SCALE_NDIM], F8, *ADDRESS)
-    surrogate_kinds = (VECTOR, VECTOR, MATRIX, MATRIX, I8, I8)
     data = types.Tuple(tuple(mutable(k) for k in kinds))
-    return weigh_leaves, types.void(*sample, data, MATRIX, VECTOR, *surrogate_kinds)
+    results, terms = (MATRIX, VECTOR, VECTOR, MATRIX), (VECTOR, VECTOR, MATRIX, MATRIX, I8, I8)
+    scale = SCALES[family.SCALE_NDIM]
+    return weigh_leaves, types.void(VECTOR, scale, scale, F8, *ADDRESS, data, *results, *terms)
 
 
-@routine
-def draw_by_pairs(pair_of, loc, scale, dim, draw, stream, key, eps, z, half_square):
-    """A mean-field draw, in whose memory no more than two eps are kept."""
-    half_square[0] = 0.0
-    for pair in range(dim // 2):
-        i = 2 * pair
-        eps[0, 0], eps[1, 0] = pair_of(draw, pair, stream, key)
-        mean_field.transform_row(loc[i], scale[i], eps[0], z[i], half_square)
-        mean_field.transform_row(loc[i + 1], scale[i + 1], eps[1], z[i + 1], half_square)
-    if dim % 2 == 1:
-        eps[0, 0], _ = pair_of(draw, dim // 2, stream, key)
-        mean_field.transform_row(loc[dim - 1], scale[dim - 1], eps[0], z[dim - 1], half_square)
+def by_blocks_of(draws, dim):
+    """A mean-field draw in whose memory no more eps are kept than come from one block of random words."""
+    fill_block, step = draws.fill_block, draws.BLOCK
+
+    @routine
+    def draw_by_blocks(loc, scale, draw, stream, key, eps, z, half_square):
+        half_square[0] = 0.0
+        for block in range(dim // step):
+            fill_block(eps, draw, block, stream, key)
+            for k in range(step):
+                i = step * block + k
+                mean_field.transform_row(loc[i], scale[i], eps[k], z[i], half_square)
+        if dim % step > 0:
+            fill_block(eps, draw, dim // step, stream, key)
+            for i in range(dim // step * step, dim):
+                mean_field.transform_row(loc[i], scale[i], eps[i % step], z[i], half_square)
+
+    return draw_by_blocks
 
 
 def mutable(kind):
@@ -145,71 +152,70 @@ def mutable(kind):
 def mean_field_scores(dim: int, dtype: str = "float64"):
     """(kernel, signature, blocks for a leaf): the score sums of each leaf.
 
-    A thread takes two dimensions, which are a mean-field Gaussian of their own, of every ``lanes``-th draw.
+    A task is the dimensions of one block of normals, which are a mean-field Gaussian of their own.
     """
-    threads, sums_, entries, tasks = THREADS, score.SUMS, 4 * score.SUMS, (dim + 1) // 2
-    pair_of = cpu.DRAWS[dtype].pair_of
+    fill_block, step = cpu.DRAWS[dtype].fill_block, cpu.DRAWS[dtype].BLOCK
+    threads, kinds, places, tasks = THREADS, score.SUMS, 2 * step, -(-dim // step)
+    entries = kinds * places
 
     def add_leaves(
-        loc, scale, work, key, stream, offset, num_samples, group, leaf, each, first_leaf, base, log_ws, rows, sums
+        loc, scale, key, stream, offset, num_samples, group, leaf, each, first_leaf, log_ws, drawn, centre, sums
     ):  # fmt: skip
         thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
         parts = cuda.shared.array((entries, threads), F8)
-        here = min(threads, tasks - cuda.blockIdx.y * threads)
-        lanes = threads // here
-        pair, lane = cuda.blockIdx.y * threads + thread % here, thread // here
-        eps, own, f = cuda.local.array((2, 1), F8), cuda.local.array((sums_, 4), F8), cuda.local.array(1, F8)
+        here, lanes, task, lane = share(tasks, threads, thread, cuda.blockIdx.y)
+        eps, own, f = cuda.local.array((step, 1), F8), cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
         clear(own)
+        base, _ = draws_of(first_leaf, group, leaf, each, num_samples)
+        first, end = draws_of(which, group, leaf, each, num_samples)
         if lane < lanes:
-            first, end = draws_of(which, group, leaf, each, num_samples)
             for draw in range(first + lane, end, lanes):
-                eps[0, 0], eps[1, 0] = pair_of(offset + draw, pair, stream, key)
-                f[0] = log_ws[draw - base] - rows[0, moments.CENTRE]
-                mean_field.add_scores(loc, scale, eps, f, 1, work, own)
+                fill_block(eps, offset + draw, task, stream, key)
+                f[0] = log_ws[draw - base] - centre[0]
+                mean_field.add_scores(loc, scale, eps, f, 1, eps, own)
         fold_lanes(own, parts, thread, here, lanes)
         if lane == 0:
-            for row in range(sums_):
-                for i in range(2 * pair, min(dim, 2 * pair + 2)):
-                    sums[which, row, i] = parts[4 * row + i - 2 * pair, thread]
-                    sums[which, row, dim + i] = parts[4 * row + 2 + i - 2 * pair, thread]
+            for row in range(kinds):
+                for i in range(step * task, min(dim, step * (task + 1))):
+                    place = places * row + i % step
+                    sums[which - first_leaf, row, i] = parts[place, thread]
+                    sums[which - first_leaf, row, dim + i] = parts[place + step, thread]
 
-    return add_leaves, types.void(VECTOR, VECTOR, VECTOR, *ADDRESS, VECTOR, MATRIX, CUBE), -(-tasks // threads)
+    return add_leaves, types.void(VECTOR, VECTOR, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
 
 
 def full_rank_scores(dim: int, dtype: str = "float64"):
-    """(kernel, signature, blocks for a leaf): the score sums of each leaf.
+    """(kernel, signature, blocks for a leaf): the score sums of each leaf, from the eps and y that ``weights`` kept.
 
-    The block makes eps and y = L^-T eps for a tile of draws; then a thread takes loc_i and log L_ii, or a square of two
-    rows and two columns of L, of every ``lanes``-th draw.
+    A task is loc_i and log L_ii, or a square of two rows and two columns of L.
     """
-    threads, sums_, entries, size = THREADS, score.SUMS, 4 * score.SUMS, next_four(dim)
-    half, fill_draw = size // 2, cpu.DRAWS[dtype].fill_draw
+    threads, kinds, places, size = THREADS, score.SUMS, 4, next_four(dim)
+    entries, half = kinds * places, size // 2
     tasks = size + half * (half + 1) // 2
     tile = min(threads, TILE_BYTES // (16 * size + 8))
 
     def add_leaves(
-        loc, scale, work, key, stream, offset, num_samples, group, leaf, each, first_leaf, base, log_ws, rows, sums
+        loc, scale, key, stream, offset, num_samples, group, leaf, each, first_leaf, log_ws, drawn, centre, sums
     ):  # fmt: skip
         thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
         parts = cuda.shared.array((entries, threads), F8)
         eps = cuda.shared.array((size, tile), F8)
         y = cuda.shared.array((size, tile), F8)
         f = cuda.shared.array(tile, F8)
-        own, scratch = cuda.local.array((sums_, 4), F8), cuda.local.array(1, F8)
-        here = min(threads, tasks - cuda.blockIdx.y * threads)
-        lanes = threads // here
-        task, lane = cuda.blockIdx.y * threads + thread % here, thread // here
+        here, lanes, task, lane = share(tasks, threads, thread, cuda.blockIdx.y)
+        own, scratch = cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
         a, b = square_of(task - size)
         clear(own)
+        base, _ = draws_of(first_leaf, group, leaf, each, num_samples)
         start, end = draws_of(which, group, leaf, each, num_samples)
         for first in range(start, end, tile):
-            count = min(tile, end - first)
+            count, at = min(tile, end - first), first - base
             cuda.syncthreads()
-            if thread < count:
-                column = slice(thread, thread + 1)
-                fill_draw(eps[:, column], dim, offset + first + thread, stream, key)
-                solve_transposed(work, scale, eps[:, column], y[:, column])
-                f[thread] = log_ws[first + thread - base] - rows[0, moments.CENTRE]
+            for entry in range(thread, size * count, threads):
+                i, j = entry // count, entry % count
+                eps[i, j], y[i, j] = drawn[i, at + j], drawn[size + i, at + j]
+            for j in range(thread, count, threads):
+                f[j] = log_ws[at + j] - centre[0]
             cuda.syncthreads()
             if lane < lanes:
                 for j in range(lane, count, lanes):
@@ -221,15 +227,26 @@ def full_rank_scores(dim: int, dtype: str = "float64"):
                         full_rank.add_block(own, 0, 2, y[:, one], a, eps[:, one], b, f[one], 1)
         fold_lanes(own, parts, thread, here, lanes)
         if lane == 0:
-            for row in range(sums_):
+            for row in range(kinds):
                 if task < size:
-                    sums[which, row, task] = parts[4 * row, thread]
-                    sums[which, row, size + task] = parts[4 * row + 1, thread]
+                    sums[which - first_leaf, row, task] = parts[places * row, thread]
+                    sums[which - first_leaf, row, size + task] = parts[places * row + 1, thread]
                 else:
                     for k in range(4):
-                        sums[which, row, (2 + a + k // 2) * size + b + k % 2] = parts[4 * row + k, thread]
+                        place = (2 + a + k // 2) * size + b + k % 2
+                        sums[which - first_leaf, row, place] = parts[places * row + k, thread]
 
-    return add_leaves, types.void(VECTOR, MATRIX, MATRIX, *ADDRESS, VECTOR, MATRIX, CUBE), -(-tasks // threads)
+    return add_leaves, types.void(VECTOR, MATRIX, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
+
+
+SCORES = {"mean_field": mean_field_scores, "full_rank": full_rank_scores}
+
+
+@routine
+def share(tasks, threads, thread, block):
+    """(tasks of this block, threads to each, this thread's task, which of the task's threads it is)"""
+    here = min(threads, tasks - block * threads)
+    return here, threads // here, block * threads + thread % here, thread // here
 
 
 @routine
@@ -263,34 +280,36 @@ def fold_lanes(own, parts, thread, here, lanes):
 
 
 def fold():
-    """(kernel, signature): leaves added up to groups, in order; the grid is (sums of a leaf and one, groups)."""
+    """(kernel, signature): the leaves of a batch added to their groups, in order.
+
+    The grid is (sums of a leaf and one, groups of the batch).  ``size`` is the rows of a full-rank scale, or 0.
+    """
     columns = moments.COLUMNS
 
-    def add_up(rows, sums, leaves, each, coordinates, size, group_rows, group_sums):
-        entry, which = cuda.grid(1), cuda.blockIdx.y
-        first, last = which * each, min(leaves, (which + 1) * each)
+    def add_up(rows, sums, first_leaf, leaves, each, coordinates, size, centre, group_rows, group_sums):
+        entry, which = cuda.grid(1), first_leaf // each + cuda.blockIdx.y
+        first, last = max(first_leaf, which * each), min(first_leaf + leaves, (which + 1) * each)
+        begins = first == which * each
         if entry < score.SUMS * coordinates:
             i, k = entry // coordinates, entry % coordinates
-            total = 0.0
+            total = 0.0 if begins else group_sums[which, i, k]
             if not above_diagonal(k, size):
                 for leaf in range(first, last):
-                    total += sums[leaf, i, k]
+                    total += sums[leaf - first_leaf, i, k]
             group_sums[which, i, k] = total
         elif entry == score.SUMS * coordinates:
             row = group_rows[which]
-            for k in range(columns):
-                row[k] = 0.0
+            if begins:
+                for k in range(columns):
+                    row[k] = 0.0
+                row[moments.CENTRE] = centre[0]
             for leaf in range(first, last):
-                moments.merge_row(rows[leaf], row)
-            row[moments.CENTRE] = rows[0, moments.CENTRE]
+                moments.merge_row(rows[leaf - first_leaf], row)
 
-    return add_up, types.void(MATRIX, CUBE, I8, I8, I8, I8, MATRIX, CUBE)
+    return add_up, types.void(MATRIX, CUBE, I8, I8, I8, I8, I8, VECTOR, MATRIX, CUBE)
 
 
 @routine
 def above_diagonal(k, size):
-    """Whether a full-rank place lies above the triangle of ``size`` rows, where nothing was written; 0 for no rows."""
+    """Whether a full-rank place lies above the triangle of ``size`` rows, where nothing was written."""
     return size > 0 and k >= 2 * size and k % size // 2 > (k // size - 2) // 2
-
-
-SCORES = {"mean_field": mean_field_scores, "full_rank": full_rank_scores}

@@ -3,8 +3,10 @@
 Nothing here is imported unless somebody asks for ``backend="cuda"``; this file and ``cuda`` alone know numba-cuda.
 """
 
+import contextlib
 import functools
 import math
+import os
 import re
 import threading
 from unittest import mock
@@ -32,17 +34,40 @@ USERS = dict(boundscheck=True, error_model="numpy")
 FORMS = LaneVector(Lanes(1)), types.Array(types.float64, 1, "C")
 
 
-@functools.cache
+_own = threading.local()
+_lock = threading.RLock()
+_used = _lost = False  # whether this process has met the driver; whether it was forked from one that had
+
+
+def _forked():
+    global _lost, _lock
+    _lost, _lock = _used, threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def why_not() -> str | None:
     """Why there is no GPU to run on, in one line; None where there is one."""
-    if SIMULATED:
-        return None
-    if getattr(cuda, "implementation", None) != "NVIDIA":
-        return "numba-cuda is not installed: pip install 'fastvi[cuda13]' (or [cuda12], by the driver's version)"
-    if cuda.is_available():
-        return None
-    reason = cuda.cuda_error() or "no CUDA device was found"
-    return " ".join(str(reason).split())
+    if _lost:
+        return "a process cannot use the GPU that was forked from one that had; start it by 'spawn'"
+    return _missing()
+
+
+@functools.cache
+def _missing() -> str | None:
+    global _used
+    if not SIMULATED:
+        if getattr(cuda, "implementation", None) != "NVIDIA":
+            return "numba-cuda is not installed: pip install 'fastvi[cuda13]' (or [cuda12], by the driver's version)"
+        if not cuda.is_available():
+            reason = (
+                cuda.cuda_error() or "CUDA's compiler (NVVM) was not found: pip install 'fastvi[cuda13]' or [cuda12]"
+            )
+            return " ".join(str(reason).split())
+    _used = True
+    return None
 
 
 def description() -> str:
@@ -50,15 +75,17 @@ def description() -> str:
     missing = why_not()
     if missing or SIMULATED:
         return missing or "simulated"
-    device = cuda.get_current_device()
+    device = cuda.list_devices()[0]
     name = device.name.decode() if isinstance(device.name, bytes) else device.name
     return f"{name}, compute capability {'.'.join(map(str, device.compute_capability))}"
 
 
+def current() -> int:
+    """The number of the device that is in use."""
+    return 0 if SIMULATED else cuda.get_current_device().id
+
+
 # ---- memory
-_own = threading.local()
-
-
 class Buffers:
     """Arrays that stay on the device from call to call, one set for each thread."""
 
@@ -81,35 +108,52 @@ class Buffers:
         return out
 
 
-def buffers() -> Buffers:
-    if not hasattr(_own, "buffers"):
-        _own.buffers = Buffers()
-    return _own.buffers
+@contextlib.contextmanager
+def lent_buffers():
+    """Buffers that nobody else uses for the time, a call from within a call included."""
+    free = vars(_own).setdefault(current(), [])
+    buffers = free.pop() if free else Buffers()
+    try:
+        yield buffers
+    finally:
+        free.append(buffers)
+
+
+def held_bytes() -> int:
+    """What this thread keeps on the device between calls."""
+    return sum(a.nbytes for buffers in vars(_own).get(current(), []) for a in buffers.arrays.values())
 
 
 class Data:
     """A target's data on the device: numbers as they are, arrays copied when new or changed in place."""
 
     def __init__(self, sources):
-        self.sources, self.seen = sources, [None] * len(sources)
-        self.arrays: list = list(sources)
+        self.sources, self.device = sources, None
+        self.seen: list = []
+        self.arrays: list = []
 
     def current(self, values):
         """The data to launch a kernel with, from the host's ``values``."""
-        for k, (value, source) in enumerate(zip(values, self.sources, strict=True)):
-            if not isinstance(value, np.ndarray):
-                self.arrays[k] = value.item()
-            elif source is not None:
-                self.arrays[k] = cuda.as_cuda_array(source)
-            elif self.seen[k] is None or not same_bits(self.seen[k], value):
-                self.seen[k] = value.copy()
-                self.arrays[k] = self.seen[k] if SIMULATED else to_device(value)
-        return tuple(self.arrays)
+        with _lock:
+            if self.device != current():
+                self.device = current()
+                self.seen, self.arrays = [None] * len(values), [None] * len(values)
+            for k, (value, source) in enumerate(zip(values, self.sources, strict=True)):
+                if not isinstance(value, np.ndarray):
+                    self.arrays[k] = value.item()
+                elif source is not None:
+                    self.arrays[k] = cuda.as_cuda_array(source)
+                elif self.seen[k] is None or not same_bits(self.seen[k], value):
+                    kept = value.copy()
+                    self.arrays[k] = kept if SIMULATED else to_device(kept)
+                    self.seen[k] = kept  # last: an upload that fails is tried again
+            return tuple(self.arrays)
 
 
 def same_bits(a, b):
     """Whether two arrays of one dtype hold the same bits: NaN is no change."""
-    return np.array_equal(a.view(np.uint8).reshape(-1), b.view(np.uint8).reshape(-1))
+    word = np.uint64 if a.itemsize == 8 else np.uint8
+    return np.array_equal(a.reshape(-1).view(word), b.reshape(-1).view(word))
 
 
 def host_copy(value):
@@ -145,11 +189,13 @@ def jit(function, kinds):
 
 def launch(kernel, grid, threads, *arguments):
     """Start a kernel, without numba-cuda's warning that a grid is small, which is not ours to pass on."""
-    warned, cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS, 0
-    try:
-        kernel[grid, threads](*arguments)
-    finally:
-        cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = warned
+    with _lock:
+        warned, cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS, 0
+        try:
+            configured = kernel[grid, threads]
+        finally:
+            cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = warned
+    configured(*arguments)
 
 
 # ---- a density as device code
@@ -207,6 +253,12 @@ def call_compiled(function, kinds, dim, form):
     return call
 
 
+def of_the_driver(error) -> bool:
+    """Whether an error came from CUDA's driver: out of memory, say."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"CudaDriverError", "CudaSupportError", "CudaAPIError"})
+
+
 def array_bounds():
     """numba-cuda has code for checking indices and never turns it on; an index out of range would be garbage, or the
     end of the process's use of the device."""
@@ -245,6 +297,8 @@ def compile_for_density(function, kinds, dim, build):
         try:
             return quietly(attempt(form), function, kinds)
         except Exception as error:
+            if of_the_driver(error):
+                raise
             reports.append(error)
     lines = [explain_error(error, function, " on a GPU") for error in reports]
     raise DensityError(

@@ -1,4 +1,4 @@
-"""One sweep on the GPU: batches of leaves, so that Ctrl-C is answered and log w takes little memory, then groups."""
+"""One sweep on the GPU, in batches of leaves, so that Ctrl-C is answered and memory is bounded."""
 
 import functools
 import time
@@ -8,7 +8,7 @@ import numpy as np
 
 from . import cpu, cuda, device, memo, moments, score
 
-FIRST_BATCH, LARGEST_BATCH = 2**20, 2**25  # draws: 256 MB of log w at most
+FIRST_BATCH, BATCH_BYTES = 1024, 2**29  # leaves of the first launch; device memory for a batch of leaves
 QUICK_SECONDS, SLOW_SECONDS = 0.05, 0.2  # a batch is made larger or smaller outside these; no number depends on it
 
 
@@ -59,6 +59,19 @@ def leaf_of(family, dim, num_samples, gradient):
     return cuda.plan(family, dim, num_samples, score.SUMS if gradient else 0).leaf
 
 
+def largest_batch(problem, plan, gradient):
+    """Leaves that may be on the device at once."""
+    bytes_ = 8 * moments.COLUMNS
+    if gradient:
+        bytes_ += 8 * score.SUMS * plan.coordinates + 8 * plan.leaf * (1 + kept_rows(problem, gradient))
+    return max(1, min(plan.leaves, BATCH_BYTES // bytes_))
+
+
+def kept_rows(problem, gradient):
+    """Rows of eps and y that are kept for the scores of a draw."""
+    return 2 * len(problem.scale) if gradient and problem.scale.ndim == 2 else 0
+
+
 def sweep(problem, gradient, terms, report=None):
     """(rows of the groups, their score sums): as the leaves of ``cpu.sweep``.
 
@@ -67,63 +80,63 @@ def sweep(problem, gradient, terms, report=None):
     KeyboardInterrupt
         with what is done so far as ``.partial``
     """
-    p = problem
+    with device.lent_buffers() as buffers:
+        return sweep_in(buffers, problem, gradient, terms, report)
+
+
+def sweep_in(buffers, p, gradient, terms, report):
+    """The same with memory that is nobody else's for the time."""
     plan = cuda.plan(p.family, p.dim, p.num_samples, score.SUMS if gradient else 0)
     family = cpu.FAMILIES[p.family]
     weigh = weights_kernel(p, gradient, len(terms[0]) > 0)
-    buffers = device.buffers()
+    most, coordinates, size = largest_batch(p, plan, gradient), plan.coordinates if gradient else 0, len(p.scale)
+    size = size if p.scale.ndim == 2 else 0
     loc, scale = buffers.upload("loc", p.loc), buffers.upload("scale", p.scale)
-    # a device has no empty arrays: what is empty is a place that the kernel is told not to look at
+    # what is empty is uploaded as a single place, which the kernel is told not to look at
     terms = [buffers.upload(f"term{k}", term) for k, term in enumerate(terms)] + [len(term) for term in terms[2:]]
-    rows = buffers.room("rows", (plan.leaves, moments.COLUMNS))
-    sums = buffers.room("sums", (plan.leaves if gradient else 1, score.SUMS, max(1, plan.coordinates)))
-    log_w = buffers.room("log_w", min(p.num_samples, max(LARGEST_BATCH, plan.leaf)) if gradient else 1)
+    rows, centre = buffers.room("rows", (most, moments.COLUMNS)), buffers.room("centre", 1)
+    sums = buffers.room("sums", (most if gradient else 1, score.SUMS, max(1, coordinates)))
+    room = min(p.num_samples, most * plan.leaf) if gradient else 1
+    log_w = buffers.room("log_w", room)
+    drawn = buffers.room("drawn", (max(1, kept_rows(p, gradient)), room if kept_rows(p, gradient) else 1))
+    group_rows = buffers.room("group_rows", (plan.groups, moments.COLUMNS))
+    group_sums = buffers.room("group_sums", (plan.groups if gradient else 1, score.SUMS, max(1, coordinates)))
     key, stream = np.uint64(p.key), np.uint64(p.stream)
+    work = buffers.upload("work", np.ascontiguousarray(family.workspace(p.scale, 0)[0])) if gradient else scale
     if gradient:
         add_scores, blocks = scores_kernel(p.family, p.dim, p.dtype)
-        work = buffers.upload("work", np.ascontiguousarray(family.workspace(p.scale, 0)[0]))
     normaliser = family.log_normaliser(p.scale, p.dim)
+    entries = -(-(score.SUMS * coordinates + 1) // cuda.THREADS)
 
     def leaves(first, count):
-        address = key, stream, p.offset, p.num_samples, plan.group, plan.leaf, plan.each, first, plan.first_draw(first)
-        device.launch(weigh, (count, 1), cuda.THREADS, loc, scale, normaliser, *address, p.data, rows, log_w, *terms)
+        address = key, stream, p.offset, p.num_samples, plan.group, plan.leaf, plan.each, first
+        kept = rows, centre, log_w, drawn
+        device.launch(weigh, (count, 1), cuda.THREADS, loc, scale, work, normaliser, *address, p.data, *kept, *terms)
         if gradient:
-            device.launch(add_scores, (count, blocks), cuda.THREADS, loc, scale, work, *address, log_w, rows, sums)
+            device.launch(add_scores, (count, blocks), cuda.THREADS, loc, scale, *address, log_w, drawn, centre, sums)
+        groups = (first + count - 1) // plan.each - first // plan.each + 1
+        cut = first, count, plan.each, coordinates, size
+        device.launch(fold_kernel(), (entries, groups), cuda.THREADS, rows, sums, *cut, centre, group_rows, group_sums)
 
-    done, interrupt = 0, None
-    batch = FIRST_BATCH
+    done, batch, interrupt = 0, FIRST_BATCH, None
     try:
         while done < plan.leaves:
             start = time.perf_counter()
-            count = min(plan.leaves - done, max(1, batch // plan.leaf))
+            count = min(plan.leaves - done, batch, most)
             leaves(done, count)
             device.wait()
             done += count
             if report is not None:
                 report(done)
             seconds = time.perf_counter() - start
-            batch = max(1, batch // 2) if seconds > SLOW_SECONDS else batch
-            batch = min(LARGEST_BATCH, 2 * batch) if seconds < QUICK_SECONDS else batch
+            batch = 2 * batch if seconds < QUICK_SECONDS else max(1, batch // 2) if seconds > SLOW_SECONDS else batch
     except KeyboardInterrupt as stopped:
         interrupt = stopped
-    found = folded(plan, rows, sums, done, gradient, len(p.scale) if p.scale.ndim == 2 else 0)
+    groups = -(-done // plan.each)
+    found = device.to_host(group_rows)[:groups], device.to_host(group_sums)[: groups if gradient else 0]
+    if not done:
+        found = np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, coordinates))
     if interrupt is not None:
         interrupt.partial = found
         raise interrupt
     return found
-
-
-def folded(plan, rows, sums, leaves, gradient, size):
-    """The groups of the first leaves, on the host."""
-    groups = -(-leaves // plan.each)
-    coordinates = plan.coordinates if gradient else 0
-    buffers = device.buffers()
-    group_rows = buffers.room("group_rows", (max(1, groups), moments.COLUMNS))
-    group_sums = buffers.room("group_sums", (max(1, groups) if gradient else 1, score.SUMS, max(1, coordinates)))
-    if not leaves:
-        return np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, coordinates))
-    grid = -(-(score.SUMS * coordinates + 1) // cuda.THREADS), groups
-    wanted = leaves, plan.each, coordinates, size
-    device.launch(fold_kernel(), grid, cuda.THREADS, rows, sums, *wanted, group_rows, group_sums)
-    sums = device.to_host(group_sums) if gradient else np.zeros((0, 0, 0))
-    return device.to_host(group_rows), sums

@@ -9,6 +9,7 @@ import hashlib
 import os
 import threading
 import types as python_types
+from typing import Any
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
@@ -19,7 +20,7 @@ from .helpers import attributes, filled, plain, references
 from .written import compile_written
 
 KEPT = 256  # compilations; one that a Target still uses stays alive with it
-_compiled: collections.OrderedDict[tuple, Compiled] = collections.OrderedDict()
+_compiled: collections.OrderedDict[tuple, Any] = collections.OrderedDict()
 _lock = threading.RLock()
 
 
@@ -58,7 +59,7 @@ def with_gradient(function, gradient, kinds) -> Compiled:
 
 
 def once(key, compile_):
-    """What ``compile_()`` gave the last time, for a key that holds the ``meaning`` of what is compiled."""
+    """What ``compile_()`` gave the last time; ``key`` holds all that it depends on."""
     with _lock:
         if key not in _compiled:
             _compiled[key] = compile_()

@@ -34,6 +34,7 @@ COS = (
 )
 LOG = (1.0000000000000002, *elementary.LOG)
 ONE_BITS = np.uint64(0x3FF0000000000000)
+BLOCK = 2  # normals of one Philox block
 TWELVE, TWO, ONE, TOP = np.uint64(12), np.uint64(2), np.uint64(1), np.uint64(63)
 
 
@@ -79,10 +80,10 @@ def words(draw, pair, stream, key):
 
 
 @routine
-def pair_of(draw, pair, stream, key):
-    """The two standard normals of one pair of dimensions of one draw."""
+def fill_block(eps, draw, pair, stream, key):
+    """The normals of one block of random words, the dimensions 2 pair and 2 pair + 1 of a draw, into a column."""
     radius, angle = words(np.uint64(draw), np.uint64(pair), stream, key)
-    return box_muller(radius, angle)
+    eps[0, 0], eps[1, 0] = box_muller(radius, angle)
 
 
 @routine
@@ -91,9 +92,10 @@ def fill_draw(eps, dim, draw, stream, key):
     for i in range(len(eps)):
         eps[i, 0] = 0.0
     for pair in range(dim // 2):
-        eps[2 * pair, 0], eps[2 * pair + 1, 0] = pair_of(draw, pair, stream, key)
+        fill_block(eps[2 * pair :], draw, pair, stream, key)
     if dim % 2 == 1:
-        eps[dim - 1, 0], _ = pair_of(draw, dim // 2, stream, key)
+        radius, angle = words(np.uint64(draw), np.uint64(dim // 2), stream, key)
+        eps[dim - 1, 0], _ = box_muller(radius, angle)
 
 
 @routine

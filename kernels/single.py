@@ -29,6 +29,7 @@ LOG = (
     -0.0790274377239344,
 )
 SQRT_HALF_BITS = int(bits(np.float32(0.7071067811865476)))
+BLOCK = 4  # normals of one Philox block
 UNIT, HALF_UNIT, LARGEST = 2.0**-31, 2.0**-32, 2**31 - 1
 
 
@@ -93,11 +94,11 @@ first_normal, second_normal = in_double(across), in_double(along)
 
 
 @routine
-def pair_of(draw, pair, stream, key):
-    """As ``normal.pair_of``: two of the four normals of a block."""
-    low, high = words(np.uint64(draw), np.uint64(pair // 2), stream, key)
-    word = high if pair % 2 == 1 else low
-    return first_normal(word), second_normal(word)
+def fill_block(eps, draw, four, stream, key):
+    """As ``normal.fill_block``, for the dimensions 4 four … 4 four + 3."""
+    low, high = words(np.uint64(draw), np.uint64(four), stream, key)
+    eps[0, 0], eps[1, 0] = first_normal(low), second_normal(low)
+    eps[2, 0], eps[3, 0] = first_normal(high), second_normal(high)
 
 
 @routine
@@ -106,13 +107,11 @@ def fill_draw(eps, dim, draw, stream, key):
     for i in range(len(eps)):
         eps[i, 0] = 0.0
     for four in range(dim // 4):
-        i = 4 * four
-        low, high = words(np.uint64(draw), np.uint64(four), stream, key)
-        eps[i, 0], eps[i + 1, 0] = first_normal(low), second_normal(low)
-        eps[i + 2, 0], eps[i + 3, 0] = first_normal(high), second_normal(high)
+        fill_block(eps[4 * four :], draw, four, stream, key)
+    low, high = words(np.uint64(draw), np.uint64(dim // 4), stream, key)
     for i in range(dim // 4 * 4, dim):
-        first, second = pair_of(draw, i // 2, stream, key)
-        eps[i, 0] = first if i % 2 == 0 else second
+        word = high if i % 4 > 1 else low
+        eps[i, 0] = second_normal(word) if i % 2 == 1 else first_normal(word)
 
 
 @routine

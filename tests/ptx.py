@@ -84,6 +84,7 @@ def interpreted():
         to_device=np.array,
         to_host=np.array,
         wait=lambda: None,
+        current=lambda: 0,
         _own=SimpleNamespace(),
     )
     kept = launch.scores_kernel, launch.fold_kernel

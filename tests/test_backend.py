@@ -108,9 +108,6 @@ def test_single_draws_depend_on_their_address_alone(dim):
     column = np.empty((dim, 1))
     single.fill_draw(column, dim, 150, 0, np.uint64(key_from(7).word))
     assert np.array_equal(column[:, 0], whole[150, :dim])
-    for i in range(dim // 2):
-        pair = single.pair_of(150, i, 0, np.uint64(key_from(7).word))
-        assert pair == tuple(whole[150, 2 * i : 2 * i + 2])
 
 
 @pytest.mark.parametrize("q", [Q, vi.FullRankGaussian([0.5, 0.0, 1.0], np.tril(np.ones((3, 3))))], ids=str)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from numba import cuda, njit, types
-from test_cuda import MODELS, X, Y, logistic, normal, pairs_kernel
+from test_cuda import MODELS, X, Y, logistic, normal, normals_kernel
 
 import fastvi as vi
 from fastvi.kernels import cuda as kernels
@@ -72,7 +72,7 @@ def test_nothing_in_the_draws_is_rounded_otherwise(dtype):
     """No product that a device may fuse with a sum, no approximate operation: so no device changes a bit."""
     import ptx
 
-    text = ptx.compiled(*pairs_kernel(dtype))
+    text = ptx.compiled(*normals_kernel(dtype))
     assert "fma.rn" in text and ptx.contractible(text) == []
     assert not re.search(r"approx|\.ftz|lg2|ex2", text)
 
