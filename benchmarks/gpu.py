@@ -74,13 +74,13 @@ def batched(m, work, eps, loc, scale, data, task):
 
 
 def fastvi_call(work, task, dtype):
-    from fastvi.kernels import device
+    from fastvi.kernels import buffers
 
     target, q = vi.Target(work.plain, work.dim, work.data), approximation(work)
     options = dict(rng=1, backend="cuda", dtype=dtype)
 
     def memory():
-        return device.held_bytes() + sum(np.asarray(d).nbytes for d in work.data)
+        return buffers.held_bytes() + sum(np.asarray(d).nbytes for d in work.data)
 
     if task == "elbo":
         return lambda: vi.elbo(target, q, work.num_samples, estimator="plain", **options), memory

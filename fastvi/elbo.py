@@ -176,7 +176,9 @@ def dependent(target, q, num_samples, *, estimator, draws, atol, max_samples, rn
 def common(draws, dtype, backend) -> None:
     """The options that estimators share."""
     checks.choice("draws", draws, schemes.DRAWS)
-    checks.choice("dtype", dtype, DTYPES if draws == "iid" else DTYPES[:1])
+    checks.choice("dtype", dtype, DTYPES)
+    if draws != "iid" and dtype != "float64":
+        raise ValueError(f"dtype: draws={draws!r} takes 'float64', got {dtype!r}")
     checks.choice("backend", backend, gpu.BACKENDS)
 
 

@@ -101,6 +101,7 @@ def sweep(
         whatever the log density raises
     """
     if backend == "cuda":
+        threads(num_threads)
         options = dict(gradient=bool(gradient), surrogate=surrogate, first_draw=first_draw, dtype=dtype)
         return gpu_sweep(target, q, num_samples, key, stream, progress, **options)
     each = {None: 0, "score": score.SUMS}.get(gradient, path.SUMS)

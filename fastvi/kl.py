@@ -41,7 +41,7 @@ def kl_divergence(
         finite wherever that of log p - log q is.  ``"auto"``: exact where there is a formula.  The result's ``method``
         says which it was.
 
-    The other parameters are those of :func:`elbo`.
+    The other parameters are those of :func:`elbo`; a closed form asks nothing of a ``backend``.
 
     Raises
     ------

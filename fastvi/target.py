@@ -123,10 +123,10 @@ class Target:
 
     @cached_property
     def on_device(self):
-        """The data on a GPU, where they stay: see ``kernels.device.Data``."""
-        from .kernels import device
+        """The data on a GPU, where they stay: see ``kernels.buffers.Data``."""
+        from .kernels import buffers
 
-        return device.Data(self.sources)
+        return buffers.Data(self.sources)
 
     @property
     def compiled(self) -> density.Compiled:

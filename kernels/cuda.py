@@ -6,59 +6,21 @@ batches that leaves are launched in, and there are no atomics, so a result has t
 draws are not stored but made again from their counters; of full-rank ones a batch is kept, with y = L^-T eps.
 """
 
-import functools
 import math
-from typing import NamedTuple
 
 from numba import cuda, types
 
 from . import cpu, full_rank, mean_field, moments, score, surrogate
-from .device import SIMULATED
 from .jit import routine
+from .partition import THREADS, draws_of
 from .triangular import next_four, solve_transposed
 
-THREADS = 8 if SIMULATED else 128  # of a block: a power of two
-LEAF = {"mean_field": 1024, "full_rank": 512}  # draws
 TILE_BYTES = 24 * 1024  # of shared memory, for eps and y of a tile
 MAX_DIM = 1024  # a draw is in each thread's own memory
 F8, I8, U8 = types.float64, types.int64, types.uint64
 VECTOR, MATRIX, CUBE = F8[::1], F8[:, ::1], F8[:, :, ::1]
 SCALES = {1: VECTOR, 2: MATRIX}
 ADDRESS = U8, U8, I8, I8, I8, I8, I8, I8  # key, stream, offset, num_samples, group, leaf, each, first_leaf
-
-
-class Plan(NamedTuple):
-    """How a sweep is cut: draws in a group, groups, draws in a leaf, leaves in a group, places for scores in a leaf."""
-
-    group: int
-    groups: int
-    leaf: int
-    each: int
-    coordinates: int
-
-    @property
-    def leaves(self) -> int:
-        return self.groups * self.each
-
-
-@functools.lru_cache(maxsize=4096)
-def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
-    """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter.
-
-    Groups are the leaves of the CPU's plan, as the optimal baseline depends on them.
-    """
-    whole = cpu.plan(family, dim, num_samples, sums)
-    each = -(-whole.leaf // LEAF[family])
-    leaf = -(-whole.leaf // (each * THREADS)) * THREADS
-    return Plan(whole.leaf, whole.leaves, leaf, -(-whole.leaf // leaf), whole.coordinates)
-
-
-@routine
-def draws_of(which, group, leaf, each, num_samples):
-    """(first, end): the draws of a leaf."""
-    start = which // each * group
-    first = start + which % each * leaf
-    return first, min(num_samples, first + leaf, start + group)
 
 
 def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: bool, dtype: str = "float64"):

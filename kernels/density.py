@@ -185,7 +185,8 @@ def explain_error(error, function, of_what="") -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     found = re.findall(
         r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
-        r"|the log density returned .*|an assignment to an item.*|Untyped global name .*|[Ii]nvalid use of .*"
+        r"|a default argument .*|the log density returned .*|an assignment to an item.*|Untyped global name .*"
+        r"|[Ii]nvalid use of .*"
         r"|Cannot determine .*|an array depends on z in one branch.*|cannot assign .*|Unsupported .*",
         text,
     )

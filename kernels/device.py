@@ -5,7 +5,6 @@ Nothing here is imported unless somebody asks for ``backend="cuda"``; this file 
 
 import contextlib
 import functools
-import math
 import os
 import re
 import threading
@@ -19,6 +18,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from .density import DensityError, checked_result, explain_error, quietly
+from .driver import all_given
 from .helpers import with_helpers
 from .lanes import Lanes, LaneVector
 from .lanes.types import pack
@@ -34,14 +34,13 @@ USERS = dict(boundscheck=True, error_model="numpy")
 FORMS = LaneVector(Lanes(1)), types.Array(types.float64, 1, "C")
 
 
-_own = threading.local()
-_lock = threading.RLock()
+lock = threading.RLock()
 _used = _lost = False  # whether this process has met the driver; whether it was forked from one that had
 
 
 def _forked():
-    global _lost, _lock
-    _lost, _lock = _used, threading.RLock()
+    global _lost, lock
+    _lost, lock = _used, threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -86,79 +85,14 @@ def current() -> int:
 
 
 # ---- memory
-class Buffers:
-    """Arrays that stay on the device from call to call, one set for each thread."""
-
-    def __init__(self):
-        self.arrays: dict = {}
-
-    def room(self, name, shape):
-        """An array of this shape, of whatever it held before."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        size = math.prod(shape)
-        if name not in self.arrays or self.arrays[name].size < size:
-            self.arrays[name] = empty(size)
-        return self.arrays[name][:size].reshape(shape)
-
-    def upload(self, name, array):
-        """A copy of a host array."""
-        out = self.room(name, array.shape if array.size else (1,) * array.ndim)
-        if array.size:
-            fill(out, np.ascontiguousarray(array))
-        return out
-
-
-@contextlib.contextmanager
-def lent_buffers():
-    """Buffers that nobody else uses for the time, a call from within a call included."""
-    free = vars(_own).setdefault(current(), [])
-    buffers = free.pop() if free else Buffers()
-    try:
-        yield buffers
-    finally:
-        free.append(buffers)
-
-
-def held_bytes() -> int:
-    """What this thread keeps on the device between calls."""
-    return sum(a.nbytes for buffers in vars(_own).get(current(), []) for a in buffers.arrays.values())
-
-
-class Data:
-    """A target's data on the device: numbers as they are, arrays copied when new or changed in place."""
-
-    def __init__(self, sources):
-        self.sources, self.device = sources, None
-        self.seen: list = []
-        self.arrays: list = []
-
-    def current(self, values):
-        """The data to launch a kernel with, from the host's ``values``."""
-        with _lock:
-            if self.device != current():
-                self.device = current()
-                self.seen, self.arrays = [None] * len(values), [None] * len(values)
-            for k, (value, source) in enumerate(zip(values, self.sources, strict=True)):
-                if not isinstance(value, np.ndarray):
-                    self.arrays[k] = value.item()
-                elif source is not None:
-                    self.arrays[k] = cuda.as_cuda_array(source)
-                elif self.seen[k] is None or not same_bits(self.seen[k], value):
-                    kept = value.copy()
-                    self.arrays[k] = kept if SIMULATED else to_device(kept)
-                    self.seen[k] = kept  # last: an upload that fails is tried again
-            return tuple(self.arrays)
-
-
-def same_bits(a, b):
-    """Whether two arrays of one dtype hold the same bits: NaN is no change."""
-    word = np.uint64 if a.itemsize == 8 else np.uint8
-    return np.array_equal(a.reshape(-1).view(word), b.reshape(-1).view(word))
-
-
 def host_copy(value):
     """A NumPy array from whatever has ``__cuda_array_interface__``."""
     return cuda.as_cuda_array(value).copy_to_host()
+
+
+def view(source):
+    """What lies on the device, to be read in place."""
+    return cuda.as_cuda_array(source)
 
 
 def empty(size):
@@ -189,7 +123,7 @@ def jit(function, kinds):
 
 def launch(kernel, grid, threads, *arguments):
     """Start a kernel, without numba-cuda's warning that a grid is small, which is not ours to pass on."""
-    with _lock:
+    with lock:
         warned, cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS, 0
         try:
             configured = kernel[grid, threads]
@@ -231,8 +165,9 @@ def call_compiled(function, kinds, dim, form):
     @intrinsic
     def call(typingctx, z, data):
         known = typingctx.resolve_value_type(dispatcher)
-        with array_bounds():
+        with careful():
             sig = known.get_call_type(typingctx, (form, *kinds), {})
+        all_given(sig, (form, *kinds))
         checked_result(sig.return_type, Lanes, types.Float, types.Integer, types.Boolean)
         compiled = known.dispatcher.compile_device(tuple(sig.args))
 
@@ -259,23 +194,45 @@ def of_the_driver(error) -> bool:
     return bool(names & {"CudaDriverError", "CudaSupportError", "CudaAPIError"})
 
 
-def array_bounds():
-    """numba-cuda has code for checking indices and never turns it on; an index out of range would be garbage, or the
-    end of the process's use of the device."""
+@contextlib.contextmanager
+def careful():
+    """Compile with what numba-cuda leaves out.
+
+    It has code for checking indices and never turns it on: an index out of range would be garbage, or the end of the
+    process's use of the device.  And a computed message of an exception is dropped: Python will raise it again.
+    """
+    from numba.cuda.core.callconv import CUDACallConv
     from numba.cuda.target import CUDATargetContext
 
-    return mock.patch.object(CUDATargetContext, "enable_boundscheck", property(lambda self: True))
+    def without_message(self, builder, kind, arguments, types_, loc=None, func_name=None):
+        self.return_user_exc(builder, kind, None, loc=loc, func_name=func_name)
+
+    checked = property(lambda self: True)
+    with (
+        mock.patch.object(CUDATargetContext, "enable_boundscheck", checked),
+        mock.patch.object(CUDACallConv, "return_dynamic_user_exc", without_message, create=True),
+    ):
+        yield
 
 
-NEW_ARRAY = re.compile(r"NRT|numpy_empty_nd|_ol_array_allocate|reflected list|list\(|Array\b.*allocat")
+NEW_ARRAY = re.compile(r"NRT|numpy_empty|_ol_array_allocate|reflected list|list\(|np_concatenate|attribute 'copy'")
+INTERNAL = re.compile(r"Untyped global name|CUDACallConv|No definition for lowering|KeyError")
 
 
-def advice(line, report) -> str:
-    """One line for what CUDA refused, with what to write in its place."""
-    if NEW_ARRAY.search(report):
-        place = line[line.rindex("[") :]
-        return f"a GPU thread has no memory for a new array or list: sum in a loop, or pass the array as data {place}"
-    return line
+def advice(error, function) -> tuple[str, str]:
+    """(what CUDA refused, with what to write in its place; where)"""
+    line, report = explain_error(error, function, " on a GPU"), f"{type(error).__name__}: {error}"
+    what, _, place = line.rpartition(" [")
+    if "set_try_status" in report or "exception_match" in report:
+        what = "`try` is not available on a GPU"
+    elif NEW_ARRAY.search(report):
+        what = "a GPU thread has no memory for a new array, list or string: sum in a loop, or pass the array as data"
+    elif INTERNAL.search(report):
+        what = "a call in this line is not available on a GPU"
+        found = re.findall(r"<ufunc '(\w+)'>", report)
+        if found:
+            what = f"np.{found[-1]} of a number is not available here on a GPU; math.{found[-1]} may be"
+    return what, f"[{place}"
 
 
 def compile_for_density(function, kinds, dim, build):
@@ -300,7 +257,8 @@ def compile_for_density(function, kinds, dim, build):
             if of_the_driver(error):
                 raise
             reports.append(error)
-    lines = [explain_error(error, function, " on a GPU") for error in reports]
-    raise DensityError(
-        f"log_density: {advice(lines[0], str(reports[0]))}", "\n\n".join(map(str, reports))
-    ) from reports[0]
+    (what, place), (other, elsewhere) = (advice(error, function) for error in reports)
+    line = f"{what} {place}"
+    if other != what:
+        line += f"; and with z as an ordinary array {other} {elsewhere}"
+    raise DensityError(f"log_density: {line}", "\n\n".join(map(str, reports))) from reports[0]

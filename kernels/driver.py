@@ -5,7 +5,7 @@ Numba could compile the same loop from Python, with its ``try``; it takes 0.3 se
 
 from llvmlite import ir
 from numba import cfunc, njit, types
-from numba.core import cgutils
+from numba.core import cgutils, errors
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 from numba.np import arrayobj
@@ -26,12 +26,19 @@ def is_null(typingctx, pointer):
     return signature(types.boolean, pointer), codegen
 
 
+def all_given(sig, kinds):
+    """No parameter of a density is left to its default, which its data would have to hold."""
+    if len(sig.args) != len(kinds):
+        raise errors.NumbaTypeError("a default argument has no meaning in a density: pass it as data, or close over it")
+
+
 class Callee:
     """A function of the user's, compiled for some argument types and ready to be called from IR."""
 
     def __init__(self, typingctx, function, kinds, options):
         self.dispatcher = njit(**options)(function)
         self.signature = types.Dispatcher(self.dispatcher).get_call_type(typingctx, tuple(kinds), {})
+        all_given(self.signature, kinds)
 
     @property
     def result(self):

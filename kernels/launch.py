@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import cpu, cuda, device, memo, moments, score
+from . import cpu, cuda, device, memo, moments, partition, score
+from .buffers import lent_buffers
+from .partition import THREADS
 
 FIRST_BATCH, BATCH_BYTES = 1024, 2**29  # leaves of the first launch; device memory for a batch of leaves
 QUICK_SECONDS, SLOW_SECONDS = 0.05, 0.2  # a batch is made larger or smaller outside these; no number depends on it
@@ -56,7 +58,7 @@ def fold_kernel():
 
 def leaf_of(family, dim, num_samples, gradient):
     """Draws in a leaf, for telling how far a sweep is."""
-    return cuda.plan(family, dim, num_samples, score.SUMS if gradient else 0).leaf
+    return partition.plan(family, dim, num_samples, score.SUMS if gradient else 0).leaf
 
 
 def largest_batch(problem, plan, gradient):
@@ -80,13 +82,13 @@ def sweep(problem, gradient, terms, report=None):
     KeyboardInterrupt
         with what is done so far as ``.partial``
     """
-    with device.lent_buffers() as buffers:
+    with lent_buffers() as buffers:
         return sweep_in(buffers, problem, gradient, terms, report)
 
 
 def sweep_in(buffers, p, gradient, terms, report):
     """The same with memory that is nobody else's for the time."""
-    plan = cuda.plan(p.family, p.dim, p.num_samples, score.SUMS if gradient else 0)
+    plan = partition.plan(p.family, p.dim, p.num_samples, score.SUMS if gradient else 0)
     family = cpu.FAMILIES[p.family]
     weigh = weights_kernel(p, gradient, len(terms[0]) > 0)
     most, coordinates, size = largest_batch(p, plan, gradient), plan.coordinates if gradient else 0, len(p.scale)
@@ -106,17 +108,17 @@ def sweep_in(buffers, p, gradient, terms, report):
     if gradient:
         add_scores, blocks = scores_kernel(p.family, p.dim, p.dtype)
     normaliser = family.log_normaliser(p.scale, p.dim)
-    entries = -(-(score.SUMS * coordinates + 1) // cuda.THREADS)
+    entries = -(-(score.SUMS * coordinates + 1) // THREADS)
 
     def leaves(first, count):
         address = key, stream, p.offset, p.num_samples, plan.group, plan.leaf, plan.each, first
         kept = rows, centre, log_w, drawn
-        device.launch(weigh, (count, 1), cuda.THREADS, loc, scale, work, normaliser, *address, p.data, *kept, *terms)
+        device.launch(weigh, (count, 1), THREADS, loc, scale, work, normaliser, *address, p.data, *kept, *terms)
         if gradient:
-            device.launch(add_scores, (count, blocks), cuda.THREADS, loc, scale, *address, log_w, drawn, centre, sums)
+            device.launch(add_scores, (count, blocks), THREADS, loc, scale, *address, log_w, drawn, centre, sums)
         groups = (first + count - 1) // plan.each - first // plan.each + 1
         cut = first, count, plan.each, coordinates, size
-        device.launch(fold_kernel(), (entries, groups), cuda.THREADS, rows, sums, *cut, centre, group_rows, group_sums)
+        device.launch(fold_kernel(), (entries, groups), THREADS, rows, sums, *cut, centre, group_rows, group_sums)
 
     done, batch, interrupt = 0, FIRST_BATCH, None
     try:

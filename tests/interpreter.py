@@ -26,7 +26,7 @@ def instructions(text):
     body = text[text.index("{", text.index(".entry")) + 1 : text.rindex("}")]
     body = re.sub(r"//.*", "", body)
     for piece in re.split(r";|(?<=:)\s*\n", body):
-        piece = piece.strip()
+        piece = piece.strip(" \t\n{}") if piece.strip().startswith(("{", "}")) else piece.strip()
         if piece.endswith(":"):
             yield piece[:-1]
             continue
@@ -88,11 +88,24 @@ COMPARE = dict(eq="==", ne="!=", lt="<", le="<=", gt=">", ge=">=", lo="<", ls="<
 UNORDERED = dict(equ="!=", neu="==", ltu=">=", leu=">", gtu="<=", geu="<")  # the opposite, negated
 
 
+def constants(text):
+    """(name, bytes) of each array that a kernel carries."""
+    for name, size, values in re.findall(r"\.b8 ([\w$]+)\[(\d+)\] = \{([^}]*)\}", text):
+        values = bytes(int(v) % 256 for v in values.split(","))
+        yield name, np.frombuffer(values.ljust(int(size), b"\0"), np.uint8)
+
+
+class Unknown(Exception):
+    """An instruction that the interpreter does not know."""
+
+
 class Kernel:
     """A kernel that can be launched on NumPy arrays."""
 
     def __init__(self, text):
-        self.parameters = re.findall(r"\.param \.\w+ (\S+?)[,\s]", text[: text.index("{")] + " ")
+        entry = text.index(".entry")
+        self.parameters = re.findall(r"\.param \.\w+ (\S+?)[,\s]", text[entry : text.index("{", entry)] + " ")
+        self.constants = dict(constants(text[:entry]))
         self.shared, self.local, place = {}, 0, 0
         for size_align, name, size in re.findall(r"\.shared \.align (\d+) \.b8 ([\w$]+)\[(\d+)\]", text):
             place = -(-place // int(size_align)) * int(size_align)
@@ -127,7 +140,10 @@ class Kernel:
                 ended = False
                 continue
             guard, register, opcode, arguments = entry
-            statement = self.statement(opcode, arguments, labels)
+            try:
+                statement = self.statement(opcode, arguments, labels)
+            except (KeyError, ValueError, NotImplementedError, AttributeError) as error:
+                raise Unknown(f"{opcode} {arguments}") from error
             if register:
                 statement = f"if {'not ' if guard else ''}{register[1:]}: {statement}"
             lines.append(f"   {statement}")
@@ -136,7 +152,7 @@ class Kernel:
 
     def value(self, text):
         """An operand as Python source."""
-        if re.fullmatch(r"%(rd|rs|r|fd|f|p|SP|SPL)\d*", text):
+        if re.fullmatch(r"%(rd|rs|r|fd|f|p|SP|SPL|temp)\d*", text):
             return text[1:]
         if text.startswith("%"):
             return f"sreg[{text!r}]"
@@ -174,6 +190,15 @@ class Kernel:
                 for k, r in enumerate(registers)
             ]
             return "; ".join(moves)
+        if opcode == "mov.b64" and arguments[0].startswith("{"):
+            low, high = operands(arguments[0].strip("{}"))
+            word = self.value(arguments[1])
+            word = f"to_bits({word})" if arguments[1].startswith("%fd") else word
+            return f"{low[1:]}, {high[1:]} = {word} & 0xFFFFFFFF, {word} >> 32"
+        if opcode == "mov.b64" and arguments[1].startswith("{"):
+            low, high = map(self.value, operands(arguments[1].strip("{}")))
+            word = f"({high} << 32 | {low} & 0xFFFFFFFF) & {2**64 - 1}"
+            return f"{arguments[0][1:]} = " + (f"to_double({word})" if arguments[0].startswith("%fd") else word)
         target, values = arguments[0], [self.value(a) for a in arguments[1:]]
         return f"{target[1:]} = {self.expression(name, parts, kind, target, arguments[1:], values)}"
 
@@ -281,8 +306,9 @@ class Kernel:
         assert len(words) == len(self.parameters), (len(words), len(self.parameters))
         param = dict(zip(self.parameters, words, strict=True))
         for y, x in itertools.product(range(grid[1]), range(grid[0])):
+            fixed = {name: memory.add(array) for name, array in self.constants.items()}
             shared = memory.add(np.full(self.shared_bytes // 8 + 1, np.nan))
-            symbol = {name: shared + place for name, place in self.shared.items()}
+            symbol = fixed | {name: shared + place for name, place in self.shared.items()}
             running = []
             for t in range(threads):
                 local = memory.add(np.full(self.local // 8 + 1, np.nan)) if self.local else 0

@@ -16,8 +16,7 @@ from numba import cuda, njit, types
 import fastvi as vi
 from fastvi import engine
 from fastvi.gradients import PATHS, gradient_estimate
-from fastvi.kernels import cpu, launch, moments
-from fastvi.kernels import cuda as kernels
+from fastvi.kernels import cpu, launch, moments, partition
 from fastvi.rng import key_from
 from fastvi.surrogate import Surrogate
 
@@ -264,6 +263,11 @@ def test_exceptions_surface_as_themselves(lane):
             raise ValueError("too large")
         return -z[0]
 
+    def with_a_value(z):
+        if z[0] > 1.0:
+            raise ArithmeticError("too large", z[0])
+        return -z[0]
+
     def beyond(z, x):
         return x[int(z[0] > 1.0) * 100]
 
@@ -273,6 +277,9 @@ def test_exceptions_surface_as_themselves(lane):
     draw = int(error.value.__notes__[0].split("at draw ")[1].split(",")[0])
     draws = q.sample(draw + 1, rng=7)[:, 0]
     assert draws[draw] > 1.0 and (draws[:draw] <= 1.0).all()
+    with pytest.raises(ArithmeticError) as error:
+        vi.elbo(vi.Target(with_a_value, 1), q, lane.size, rng=7, backend="cuda")
+    assert error.value.args == ("too large", draws[draw])
     with pytest.raises(IndexError):
         vi.elbo(vi.Target(beyond, 1, (np.zeros(3),)), q, lane.size, rng=7, backend="cuda")
 
@@ -328,14 +335,14 @@ def test_batches_do_not_change_a_bit(lane):
         with (
             mock.patch.object(launch, "FIRST_BATCH", first),
             mock.patch.object(launch, "BATCH_BYTES", bytes_),
-            mock.patch.dict(kernels.LEAF, mean_field=leaf),
+            mock.patch.dict(partition.LEAF, mean_field=leaf),
         ):
-            kernels.plan.cache_clear()
+            partition.plan.cache_clear()
             pieces = vi.elbo_gradient(target, q, lane.size, **options)
             same = pieces.gradient.tobytes() == whole.gradient.tobytes() and pieces.elbo == whole.elbo
             assert same or leaf != 1024
             close(pieces.gradient, whole.gradient, 100.0)
-    kernels.plan.cache_clear()
+    partition.plan.cache_clear()
 
 
 def test_auto_takes_the_gpu_for_large_problems(lane):
@@ -411,3 +418,59 @@ def test_a_forked_child_is_told(lane):
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 1000).startswith(b"backend='cuda': a process cannot use the GPU that was forked")
+
+
+def test_a_call_from_within_a_call(lane):
+    """What a progress function computes on the GPU is not written into the sweep that reports to it."""
+    target, q = vi.Target(*MODELS["normal"]), family("mean_field", 5)
+    expected = vi.elbo(target, q, lane.size, rng=1, backend="cuda")
+
+    def report(done, total):
+        vi.elbo_gradient(vi.Target(funnel, 3), family("full_rank", 3), 20, estimator="score", rng=2, backend="cuda")
+
+    with mock.patch.object(launch, "FIRST_BATCH", 1):
+        assert vi.elbo(target, q, lane.size, rng=1, backend="cuda", progress=report) == expected
+
+
+def test_an_upload_that_fails_is_tried_again(lane):
+    from fastvi.kernels import device
+
+    if lane.name == "sim":
+        pytest.skip("nothing is uploaded in the simulator")
+    loc = np.zeros(3)
+    target, q = vi.Target(normal, 3, (loc,)), family("mean_field", 3)
+    vi.elbo(target, q, 20, rng=8, backend="cuda")
+    loc[:] = 1.0
+    with mock.patch.object(device, "to_device", side_effect=MemoryError), pytest.raises(MemoryError):
+        vi.elbo(target, q, 20, rng=8, backend="cuda")
+    close(vi.elbo(target, q, 20, rng=8, backend="cuda").value, vi.elbo(target, q, 20, rng=8).value, 10.0)
+
+
+def test_ctrl_c_before_the_first_draw(lane):
+    target, q = vi.Target(lambda z: -z @ z, 2), family("mean_field", 2)
+    for place in ("weights_kernel", "sweep_in"):
+        with mock.patch.object(launch, place, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt) as error:
+            vi.elbo(target, q, 20, rng=8, backend="cuda")
+        assert error.value.partial.num_samples == 0 and math.isnan(error.value.partial.value)
+
+
+def test_captured_arrays_are_constants(lane):
+    weights = np.array([0.5, 1.0, 2.0])
+
+    def captured(z):
+        total = 0.0
+        for i in range(3):
+            total -= weights[i] * z[i] ** 2
+        return total + math.log(2.0 * math.pi)
+
+    target, q = vi.Target(captured, 3), family("mean_field", 3)
+    one, other = (vi.elbo(target, q, lane.size, rng=8, backend=backend) for backend in ("cpu", "cuda"))
+    close(other.value, one.value, 10.0)
+
+
+def test_arguments_are_checked_as_on_the_cpu(lane):
+    target, q = vi.Target(*MODELS["normal"]), family("mean_field", 5)
+    with pytest.raises(TypeError, match="num_threads: "):
+        vi.elbo(target, q, 20, rng=8, backend="cuda", num_threads="many")
+    with pytest.raises(TypeError, match="target: expected a fastvi.Target"):
+        vi.elbo("x", q, 20, draws="sobol", backend="cuda")

@@ -170,7 +170,24 @@ def item_by_item(z):
     return -total[0]
 
 
+def formatted(z):
+    if z[0] > 1.0:
+        raise ValueError(f"bad {z[0]}")
+    return -z[0]
+
+
+def copied(z):
+    return -np.sum(z.copy())
+
+
+def joined(z):
+    return -np.sum(np.concatenate((z, z)))
+
+
 REFUSED = {
+    "formatted": (formatted, ()),
+    "copied": (copied, ()),
+    "joined": (joined, ()),
     "new_array": (new_array, ()),
     "of_data_alone": (of_data_alone, (np.ones(3),)),
     "comprehension": (comprehension, ()),
@@ -187,6 +204,7 @@ def test_refusals_are_one_line_with_a_way_out(name):
     message = str(error.value)
     assert message.startswith("log_density: ") and "\n" not in message and len(message) < 300
     assert "sum in a loop, or pass the array as data [" in message, message
+    assert "<class" not in message and "Untyped" not in message
     line = int(re.search(r"test_cuda_offline\.py:(\d+)\]", message).group(1))
     assert 0 <= line - function.__code__.co_firstlineno <= 2
 
@@ -211,3 +229,40 @@ def test_helpers_are_compiled_too():
         return -square(z[0]) - jitted(z[1]) - math.exp(square(z[1]))
 
     assert ".entry" in weights(helped, 2, ())
+
+
+def guarded(z):
+    try:
+        return -1.0 / z[0]
+    except ZeroDivisionError:
+        return 0.0
+
+
+def mixed(z):
+    return -np.floor(z[0]) - (z[1] % 1.0)
+
+
+def outer(z):
+    return -np.sum(np.outer(z, z))
+
+
+def by_default(z, power=2.0):
+    return -(abs(z[0]) ** power)
+
+
+@pytest.mark.parametrize(
+    "function, expected",
+    [
+        (guarded, "`try` is not available on a GPU"),
+        (mixed, "mod(<draws>, float64) is not available on a GPU"),
+        (mixed, "np.floor of a number is not available here on a GPU; math.floor may be"),
+        (outer, "not available on a GPU"),
+        (by_default, "a default argument has no meaning in a density"),
+    ],
+)
+def test_refusals_name_what_was_refused(function, expected):
+    with pytest.raises(DensityError) as error:
+        weights(function, 2, ())
+    message = str(error.value)
+    assert expected in message and "\n" not in message and "<class" not in message and "Untyped" not in message
+    assert f"test_cuda_offline.py:{function.__code__.co_firstlineno}"[:-1] in message
