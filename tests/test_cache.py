@@ -34,7 +34,7 @@ def at(place, **env):
 COUNT = """
     from fastvi.kernels import cpu
     vi.elbo(vi.Target(normal, 4), Q, 1000, rng=0)
-    stats = cpu.sweep("mean_field", False, False).stats
+    stats = cpu.sweep("mean_field", False, False, "float64").stats
     print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
