@@ -10,7 +10,7 @@ from . import cpu, cuda, device, memo, moments, partition, score
 from .buffers import lent_buffers
 from .partition import THREADS
 
-FIRST_BATCH, BATCH_BYTES = 1024, 2**29  # leaves of the first launch; device memory for a batch of leaves
+FIRST_BATCH, BATCH_BYTES = 4096, 2**29  # leaves of the first launch; device memory for a batch of leaves
 QUICK_SECONDS, SLOW_SECONDS = 0.05, 0.2  # a batch is made larger or smaller outside these; no number depends on it
 
 
@@ -61,19 +61,6 @@ def leaf_of(family, dim, num_samples, gradient):
     return partition.plan(family, dim, num_samples, score.SUMS if gradient else 0).leaf
 
 
-def largest_batch(problem, plan, gradient):
-    """Leaves that may be on the device at once."""
-    bytes_ = 8 * moments.COLUMNS
-    if gradient:
-        bytes_ += 8 * score.SUMS * plan.coordinates + 8 * plan.leaf * (1 + kept_rows(problem, gradient))
-    return max(1, min(plan.leaves, BATCH_BYTES // bytes_))
-
-
-def kept_rows(problem, gradient):
-    """Rows of eps and y that are kept for the scores of a draw."""
-    return 2 * len(problem.scale) if gradient and problem.scale.ndim == 2 else 0
-
-
 def sweep(problem, gradient, terms, report=None):
     """(rows of the groups, their score sums): as the leaves of ``cpu.sweep``.
 
@@ -83,62 +70,84 @@ def sweep(problem, gradient, terms, report=None):
         with what is done so far as ``.partial``
     """
     with lent_buffers() as buffers:
-        return sweep_in(buffers, problem, gradient, terms, report)
+        return in_batches(Launches(buffers, problem, gradient, terms), report)
 
 
-def sweep_in(buffers, p, gradient, terms, report):
-    """The same with memory that is nobody else's for the time."""
-    plan = partition.plan(p.family, p.dim, p.num_samples, score.SUMS if gradient else 0)
-    family = cpu.FAMILIES[p.family]
-    weigh = weights_kernel(p, gradient, len(terms[0]) > 0)
-    most, coordinates, size = largest_batch(p, plan, gradient), plan.coordinates if gradient else 0, len(p.scale)
-    size = size if p.scale.ndim == 2 else 0
-    loc, scale = buffers.upload("loc", p.loc), buffers.upload("scale", p.scale)
-    # what is empty is uploaded as a single place, which the kernel is told not to look at
-    terms = [buffers.upload(f"term{k}", term) for k, term in enumerate(terms)] + [len(term) for term in terms[2:]]
-    rows, centre = buffers.room("rows", (most, moments.COLUMNS)), buffers.room("centre", 1)
-    sums = buffers.room("sums", (most if gradient else 1, score.SUMS, max(1, coordinates)))
-    room = min(p.num_samples, most * plan.leaf) if gradient else 1
-    log_w = buffers.room("log_w", room)
-    drawn = buffers.room("drawn", (max(1, kept_rows(p, gradient)), room if kept_rows(p, gradient) else 1))
-    group_rows = buffers.room("group_rows", (plan.groups, moments.COLUMNS))
-    group_sums = buffers.room("group_sums", (plan.groups if gradient else 1, score.SUMS, max(1, coordinates)))
-    key, stream = np.uint64(p.key), np.uint64(p.stream)
-    work = buffers.upload("work", np.ascontiguousarray(family.workspace(p.scale, 0)[0])) if gradient else scale
-    if gradient:
-        add_scores, blocks = scores_kernel(p.family, p.dim, p.dtype)
-    normaliser = family.log_normaliser(p.scale, p.dim)
-    entries = -(-(score.SUMS * coordinates + 1) // THREADS)
-
-    def leaves(first, count):
-        address = key, stream, p.offset, p.num_samples, plan.group, plan.leaf, plan.each, first
-        kept = rows, centre, log_w, drawn
-        device.launch(weigh, (count, 1), THREADS, loc, scale, work, normaliser, *address, p.data, *kept, *terms)
-        if gradient:
-            device.launch(add_scores, (count, blocks), THREADS, loc, scale, *address, log_w, drawn, centre, sums)
-        groups = (first + count - 1) // plan.each - first // plan.each + 1
-        cut = first, count, plan.each, coordinates, size
-        device.launch(fold_kernel(), (entries, groups), THREADS, rows, sums, *cut, centre, group_rows, group_sums)
-
-    done, batch, interrupt = 0, FIRST_BATCH, None
+def in_batches(launches, report):
+    """Launch all leaves, some at a time."""
+    done, batch, leaves = 0, FIRST_BATCH, launches.plan.leaves
     try:
-        while done < plan.leaves:
+        while done < leaves:
             start = time.perf_counter()
-            count = min(plan.leaves - done, batch, most)
-            leaves(done, count)
+            count = min(leaves - done, batch, launches.most)
+            launches.leaves(done, count)
             device.wait()
             done += count
             if report is not None:
                 report(done)
             seconds = time.perf_counter() - start
             batch = 2 * batch if seconds < QUICK_SECONDS else max(1, batch // 2) if seconds > SLOW_SECONDS else batch
-    except KeyboardInterrupt as stopped:
-        interrupt = stopped
-    groups = -(-done // plan.each)
-    found = device.to_host(group_rows)[:groups], device.to_host(group_sums)[: groups if gradient else 0]
-    if not done:
-        found = np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, coordinates))
-    if interrupt is not None:
-        interrupt.partial = found
-        raise interrupt
-    return found
+    except KeyboardInterrupt as interrupt:
+        interrupt.partial = launches.groups(done)
+        raise
+    return launches.groups(done)
+
+
+class Launches:
+    """The kernels of a sweep with the memory that they work in."""
+
+    def __init__(self, buffers, problem, gradient, terms):
+        p = self.problem = problem
+        plan = self.plan = partition.plan(p.family, p.dim, p.num_samples, score.SUMS if gradient else 0)
+        self.gradient, self.rows_of_scale = gradient, len(p.scale) if p.scale.ndim == 2 else 0
+        self.coordinates = plan.coordinates if gradient else 0
+        self.weigh, self.fold = weights_kernel(p, gradient, len(terms[0]) > 0), fold_kernel()
+        if gradient:
+            self.add_scores, self.blocks = scores_kernel(p.family, p.dim, p.dtype)
+        kept = 2 * self.rows_of_scale if gradient else 0  # rows of eps and y, for the scores of full rank
+        each = 8 * moments.COLUMNS + 8 * score.SUMS * self.coordinates + (8 * plan.leaf * (1 + kept) if gradient else 0)
+        self.most = max(1, min(plan.leaves, BATCH_BYTES // each))  # leaves that may be on the device at once
+        draws = min(p.num_samples, self.most * plan.leaf) if gradient else 1
+
+        def sums(name, leaves):
+            return buffers.room(name, (leaves if gradient else 1, score.SUMS, max(1, self.coordinates)))
+
+        self.centre, self.rows = buffers.room("centre", 1), buffers.room("rows", (self.most, moments.COLUMNS))
+        self.sums, self.log_w = sums("sums", self.most), buffers.room("log_w", draws)
+        self.drawn = buffers.room("drawn", (max(1, kept), draws if kept else 1))
+        self.group_rows, self.group_sums = (
+            buffers.room("group_rows", (plan.groups, moments.COLUMNS)),
+            sums("group_sums", plan.groups),
+        )
+        self.q = buffers.upload("loc", p.loc), buffers.upload("scale", p.scale)
+        family = cpu.FAMILIES[p.family]
+        work = family.workspace(p.scale, 0)[0] if gradient else p.scale
+        self.work, self.normaliser = buffers.upload("work", work), family.log_normaliser(p.scale, p.dim)
+        # what is empty is uploaded as a single place, which the kernel is told not to look at
+        terms_there = [buffers.upload(f"term{k}", term) for k, term in enumerate(terms)]
+        self.terms = *terms_there, *map(len, terms[2:])
+
+    def leaves(self, first, count):
+        """Sweep the leaves ``first`` … ``first + count - 1`` and add them to their groups."""
+        p, plan = self.problem, self.plan
+        cut = p.num_samples, plan.group, plan.leaf, plan.each, first
+        address = np.uint64(p.key), np.uint64(p.stream), p.offset, *cut
+        results = self.rows, self.centre, self.log_w, self.drawn
+        weights = *self.q, self.work, self.normaliser, *address, p.data, *results, *self.terms
+        device.launch(self.weigh, (count, 1), THREADS, *weights)
+        if self.gradient:
+            scores = *self.q, *address, self.log_w, self.drawn, self.centre, self.sums
+            device.launch(self.add_scores, (count, self.blocks), THREADS, *scores)
+        groups = (first + count - 1) // plan.each - first // plan.each + 1
+        entries = -(-(score.SUMS * self.coordinates + 1) // THREADS)
+        which = first, count, plan.each, self.coordinates, self.rows_of_scale
+        into = self.centre, self.group_rows, self.group_sums
+        device.launch(self.fold, (entries, groups), THREADS, self.rows, self.sums, *which, *into)
+
+    def groups(self, leaves):
+        """(rows, sums) of the groups that the first ``leaves`` leaves are in, on the host."""
+        if not leaves:
+            return np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, self.coordinates))
+        count = -(-leaves // self.plan.each)
+        sums = device.to_host(self.group_sums)[:count] if self.gradient else np.zeros((0, score.SUMS, 0))
+        return device.to_host(self.group_rows)[:count], sums

@@ -331,7 +331,7 @@ def test_batches_do_not_change_a_bit(lane):
     target, q = vi.Target(*MODELS["eight schools"]), family("mean_field", 10)
     options = dict(estimator="leave_one_out", rng=11, backend="cuda")
     whole = vi.elbo_gradient(target, q, lane.size, **options)
-    for first, bytes_, leaf in ((1, 2**29, 1024), (1024, 1, 1024), (1, 2**14, 16)):
+    for first, bytes_, leaf in ((1, 2**29, 1024), (4096, 1, 1024), (1, 2**14, 16)):
         with (
             mock.patch.object(launch, "FIRST_BATCH", first),
             mock.patch.object(launch, "BATCH_BYTES", bytes_),
@@ -448,7 +448,7 @@ def test_an_upload_that_fails_is_tried_again(lane):
 
 def test_ctrl_c_before_the_first_draw(lane):
     target, q = vi.Target(lambda z: -z @ z, 2), family("mean_field", 2)
-    for place in ("weights_kernel", "sweep_in"):
+    for place in ("weights_kernel", "in_batches"):
         with mock.patch.object(launch, place, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt) as error:
             vi.elbo(target, q, 20, rng=8, backend="cuda")
         assert error.value.partial.num_samples == 0 and math.isnan(error.value.partial.value)
