@@ -24,6 +24,7 @@ from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
 from .kl import kl_divergence
 from .laplace import LaplaceResult
 from .mixture import GaussianMixture
+from .objective import Objective
 from .psis import psis
 from .target import Target
 from .version import __version__
@@ -41,6 +42,7 @@ __all__ = [
     "LaplaceResult",
     "MeanFieldGaussian",
     "NonFiniteError",
+    "Objective",
     "Target",
     "__version__",
     "bounds",
