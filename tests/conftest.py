@@ -1,4 +1,6 @@
-"""The lanes of the CUDA tests: ``sim`` in numba-cuda's simulator, ``ptx`` compiled without a GPU, ``gpu`` on one.
+"""The lanes of tests that need more than the extra ``test``.
+
+``guests`` are JAX and torch.  Of CUDA: ``sim``, in the simulator; ``ptx``, compiled without a GPU; and ``gpu``.
 
     NUMBA_ENABLE_CUDASIM=1 pytest tests/test_cuda.py       # sim
     pytest tests/test_cuda.py tests/test_cuda_offline.py   # ptx, and gpu where there is one
@@ -6,11 +8,13 @@
 A lane that a process does not have is skipped, and a failure where the variable FASTVI_REQUIRE names it.
 """
 
+import importlib.util
 import os
 
 import pytest
 
 LANES = {
+    "guests": "needs JAX and torch",
     "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
     "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
     "gpu": "kernels on a GPU",
@@ -28,7 +32,9 @@ def lanes() -> set[str]:
 
     if device.SIMULATED:
         return {"sim"}
-    found = {"gpu"} if device.why_not() is None else set()
+    have = all(importlib.util.find_spec(name) for name in ("jax", "torch"))
+    found = {"guests"} if have else set()
+    found |= {"gpu"} if device.why_not() is None else set()
     try:
         from numba.cuda.cudadrv import nvvm
 

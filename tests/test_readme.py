@@ -4,17 +4,38 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+EXAMPLE, *SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+GUESTS = ("jax", "torch")
+
+
 def test_the_example_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(EXAMPLE, "README.md", "exec"), {"__name__": "readme"})
     out = capsys.readouterr().out
     assert "±" in out and "vectorised" in out
+
+
+def guest_of(code):
+    return next((name for name in GUESTS if f"import {name}" in code), "scipy")
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(c, id=guest_of(c), marks=[pytest.mark.guests] * (guest_of(c) in GUESTS)) for c in SNIPPETS]
+)
+def test_a_snippet_runs_after_the_example(code, capsys):
+    """Each ends near the best mean-field approximation of the example's posterior."""
+    scope = {"__name__": "readme"}
+    exec(compile(EXAMPLE + code, "README.md", "exec"), scope)
+    out = capsys.readouterr().out
+    found = np.array(re.findall(r"-?\d+\.\d+", out.split("[")[-1])[:3], float)
+    reference = scope["vi"].fit(scope["target"], "mean_field", rng=0).q
+    assert (np.abs(found - reference.loc) < 0.4 * reference.scale).all()
 
 
 def test_ci_runs_the_very_test_command():

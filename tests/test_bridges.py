@@ -1,0 +1,125 @@
+"""Bridges to JAX and torch: the same values and gradients, and their optimizers reach the optimum."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastvi as vi
+
+from oracles import gaussian_target, random_gaussian
+
+MEAN, COVARIANCE = random_gaussian(3, seed=4)
+TARGET = gaussian_target(MEAN, COVARIANCE, log_z=2.5)
+START = vi.FullRankGaussian(MEAN + 0.2, np.linalg.cholesky(COVARIANCE) * 1.2)
+
+
+def objective(estimator="pathwise", num_samples=200):
+    return vi.Objective(TARGET, START, num_samples, estimator=estimator, rng=1)
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_a_missing_guest_is_one_line(name):
+    code = (
+        f"import sys; sys.modules[{name!r}] = None\n"
+        f"try:\n    import fastvi.bridges.{name}\nexcept ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith(f"fastvi.bridges.{name} needs {name}: pip install 'fastvi[{name}]'"), done
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.fixture
+def jax():
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.mark.guests
+@pytest.mark.parametrize("estimator", ["pathwise", "bank"])
+def test_jax_has_the_direct_call_s_numbers(jax, estimator):
+    from fastvi.bridges.jax import elbo
+
+    own = objective(estimator)
+    f, p = elbo(own), own.parameters
+    value, gradient = own.value_and_grad(p)
+    for transform in (lambda g: g, jax.jit):
+        found, slope = transform(jax.value_and_grad(f))(p)
+        assert float(found) == value and np.array_equal(np.asarray(slope), gradient)
+    points = np.stack([p, p + 0.01, p - 0.02])
+    several = jax.jit(jax.vmap(jax.grad(f)))(points)
+    assert np.array_equal(np.asarray(several), np.stack([own.gradient(q) for q in points]))
+    single = f(p.astype(np.float32))
+    assert single.dtype == np.float32 and float(single) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.guests
+def test_jax_scan_trains_by_steps(jax):
+    """Adam inside lax.scan on fresh draws; sticking the landing has no noise at the optimum, so the end is exact."""
+    from fastvi.bridges.jax import elbo
+
+    jnp, own = jax.numpy, objective("sticking_the_landing", 64)
+    slope = jax.grad(elbo(own))
+
+    def update(state, step):
+        p, m, v = state
+        g = -slope(p, step)
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+        rate = 0.05 * 0.99**step
+        return (p - rate * (m / (1 - 0.9 ** (step + 1))) / (jnp.sqrt(v / (1 - 0.99 ** (step + 1))) + 1e-8), m, v), p
+
+    @jax.jit
+    def train(p):
+        return jax.lax.scan(update, (p, jnp.zeros_like(p), jnp.zeros_like(p)), jnp.arange(600))[0][0]
+
+    q = own.q(np.asarray(train(own.parameters)))
+    np.testing.assert_allclose(q.loc, MEAN, atol=2e-3)
+    np.testing.assert_allclose(q.covariance, COVARIANCE, atol=5e-3)
+
+
+@pytest.mark.guests
+def test_errors_reach_jax(jax):
+    from fastvi.bridges.jax import elbo
+
+    with pytest.raises(Exception, match="gives a gradient that is not that of its value"):
+        jax.block_until_ready(elbo(objective("leave_one_out"))(START.parameters))
+
+
+@pytest.mark.guests
+@pytest.mark.parametrize("estimator", ["pathwise", "bank"])
+def test_torch_passes_gradcheck(torch, estimator):
+    from fastvi.bridges.torch import elbo
+
+    own = objective(estimator)
+    p = torch.tensor(own.parameters, requires_grad=True)
+    value = elbo(own, p)
+    (2.0 * value).backward()
+    expected, gradient = own.value_and_grad(own.parameters)
+    assert value.item() == expected and np.array_equal(p.grad.numpy(), 2.0 * gradient)
+    assert torch.autograd.gradcheck(lambda x: elbo(own, x), (p,), eps=1e-6, atol=1e-6)
+    assert elbo(own, p.detach().float()).dtype == torch.float32
+    with pytest.raises(TypeError, match="parameters: expected a floating torch.Tensor"):
+        elbo(own, own.parameters)
+
+
+@pytest.mark.guests
+def test_torch_trains_to_the_same_optimum(torch):
+    from fastvi.bridges.torch import elbo
+
+    own = objective("bank", 500)
+    p = torch.tensor(own.parameters, requires_grad=True)
+    optimizer = torch.optim.Adam([p], lr=0.02)
+    for step in range(600):
+        optimizer.zero_grad()
+        (-elbo(own, p, step)).backward()
+        optimizer.step()
+    q = own.q(p.detach().numpy())
+    np.testing.assert_allclose(q.loc, MEAN, atol=1e-3)
+    np.testing.assert_allclose(q.covariance, COVARIANCE, atol=5e-3)
