@@ -78,6 +78,7 @@ class Target:
         # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
         self.callback: int | None = None  # the address of a C function, see ``from_address``
+        self.kept_alive: object = None  # what that address belongs to
         self.derivative = Derivative(self)
         self.sources = tuple(source(value, taken) for value, taken in zip(data, self.data, strict=True))
         self.agreed_on_gpu: density.Compiled | None = None

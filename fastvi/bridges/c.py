@@ -1,0 +1,74 @@
+"""Log densities from C, Fortran, Stan or anything else that has an address."""
+
+import ctypes
+
+from .. import checks
+from ..target import Target
+
+CONVENTIONS = ("tile", "one_draw")
+
+
+def target(
+    function,
+    dim: int,
+    data: tuple = (),
+    *,
+    convention: str = "tile",
+    user_data: int | None = None,
+    normalized: bool = False,
+    name: str = "C callback",
+) -> Target:
+    """A :class:`Target` from a C function.
+
+    Parameters
+    ----------
+    function : int, ctypes function pointer, or anything with ``.address`` such as a ``numba.cfunc``
+        safe to call from several threads at once; what is not an int is kept alive
+    convention : {"tile", "one_draw"}
+        ``"tile"``: the contract of :meth:`Target.from_address`, many draws a call.  ``"one_draw"``:
+        ``int64 f(int64 dim, const double* x, double* gradient, double* log_p, void* user_data)``, one draw a call,
+        which returns 0 or, for no answer, anything else: the convention of nutpie.  It always writes its gradient
+    data : tuple
+        for ``"tile"``
+    user_data : int, optional
+        for ``"one_draw"``: the last argument
+
+    Raises
+    ------
+    TypeError, ValueError
+        naming the argument
+
+    Notes
+    -----
+    A Stan model compiled by BridgeStan with ``STAN_THREADS=true`` has ``bs_log_density_gradient(model, propto,
+    jacobian, x, log_p, gradient, error)``: a C function of four lines that calls it and returns its status is a
+    ``"one_draw"`` function, with the model as ``user_data``.
+    """
+    checks.choice("convention", convention, CONVENTIONS)
+    options = dict(normalized=normalized, name=name)
+    address = address_of(function)
+    if convention == "tile":
+        if user_data is not None:
+            raise ValueError("user_data: goes with convention='one_draw'; a tile function gets data")
+        result, keep = Target.from_address(address, dim, data, **options), function
+    else:
+        from ..kernels.one_draw import tile_function
+
+        if data != ():
+            raise ValueError("data: goes with convention='tile'; a function of one draw gets user_data")
+        compiled = tile_function(address, checks.count("user_data", user_data or 0, 0))
+        result, keep = Target.from_address(compiled.address, dim, **options), (function, compiled)
+    result.kept_alive = keep
+    return result
+
+
+def address_of(function) -> int:
+    """The address of a C function."""
+    if isinstance(function, ctypes._CFuncPtr):
+        return ctypes.cast(function, ctypes.c_void_p).value or 0
+    address = getattr(function, "address", function)
+    if isinstance(address, bool) or not isinstance(address, int) or address <= 0:
+        raise TypeError(
+            "function: expected an address, a ctypes function or one with .address, got " + checks.describe(function)
+        )
+    return address
