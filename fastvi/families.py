@@ -21,6 +21,13 @@ class Gaussian(ABC):
     family: str
     loc: np.ndarray
 
+    @classmethod
+    def _of_checked(cls, **arrays) -> Self:
+        """A member from arrays that are known to be in order."""
+        member = cls.__new__(cls)
+        member.__dict__.update((name, frozen(array)) for name, array in arrays.items())
+        return member
+
     def __setattr__(self, name, value) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: make another, or use with_parameters")
 
@@ -59,6 +66,15 @@ class Gaussian(ABC):
         standard normals behind them."""
         loc, scale = self.arrays
         cpu.sampler(self.family, dtype)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
+
+    @property
+    @abstractmethod
+    def parameters(self) -> np.ndarray:
+        """All that an optimizer may change, as one vector"""
+
+    @abstractmethod
+    def with_parameters(self, vector: ArrayLike) -> Self:
+        """The member of the family with these ``parameters``"""
 
     @property
     @abstractmethod
@@ -146,8 +162,9 @@ class MeanFieldGaussian(Gaussian):
 
     def with_parameters(self, vector: ArrayLike) -> Self:
         """The member of the family with these ``parameters``."""
-        loc, log_scale = np.split(_parameters(vector, 2 * self.dim), 2)
-        return type(self)(loc, _exp("log scale", log_scale))
+        dim = self.dim
+        checked = _parameters(vector, 2 * dim)
+        return self._of_checked(loc=checked[:dim], scale=_exp("log scale", checked[dim:]))
 
 
 def fill_standard_normals(out, key, stream, first_draw) -> None:
@@ -246,7 +263,7 @@ class FullRankGaussian(Gaussian):
         triangle[i == j] = _exp("log of the diagonal of scale_tril", triangle[i == j])
         tril = np.zeros((dim, dim))
         tril[i, j] = triangle
-        return type(self)(loc, tril)
+        return self._of_checked(loc=loc, scale_tril=tril)
 
 
 def _parameters(vector, size):
@@ -259,7 +276,7 @@ def _parameters(vector, size):
 def _exp(name, logs):
     with np.errstate(over="ignore", under="ignore"):
         scale = np.exp(logs)
-    if not ((scale > 0.0) & np.isfinite(scale)).all():
+    if not (scale.min() > 0.0 and scale.max() < np.inf):
         bad = int(np.argmin((scale > 0.0) & np.isfinite(scale)))
         raise ValueError(f"vector: {name} of {logs[bad]} leaves the range of float64")
     return scale

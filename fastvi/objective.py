@@ -8,11 +8,13 @@ from numpy.typing import ArrayLike
 from . import checks, engine
 from .derivatives import threads
 from .elbo import SURROGATES
+from .families import Gaussian
 from .gradients import PATHS, elbo_gradient
 from .kernels import moments
-from .pathwise import path_estimate
+from .pathwise import path_gradient
 from .rng import FIT, STEP, key_from
 from .surrogate import Surrogate
+from .target import Target
 
 FRESH = ("leave_one_out", "optimal_baseline", "score", *SURROGATES, *PATHS)
 ESTIMATORS = ("pathwise", "bank", *(e for e in FRESH if e not in ("pathwise", "auto")))
@@ -49,7 +51,16 @@ class Objective:
         of the q given: a start for an optimizer
     """
 
-    def __init__(self, target, q, num_samples=200, *, estimator="pathwise", rng=None, num_threads=None):
+    def __init__(
+        self,
+        target: Target,
+        q: Gaussian,
+        num_samples: int = 200,
+        *,
+        estimator: str = "pathwise",
+        rng: object = None,
+        num_threads: int | None = None,
+    ) -> None:
         engine.check(target, q)
         self.target, self.num_samples = target, checks.count("num_samples", num_samples, 2)
         self.estimator = checks.choice("estimator", estimator, ESTIMATORS)
@@ -88,7 +99,6 @@ class Objective:
             where log p is NaN or +inf
         """
         step = None if step is None else checks.count("step", step, 0)
-        parameters = checks.real_array("parameters", parameters, 1)
         if step is None and self.estimator not in ("pathwise", "bank"):
             raise ValueError(
                 f"step: estimator={self.estimator!r} gives a gradient that is not that of its value, for fresh draws "
@@ -97,7 +107,7 @@ class Objective:
         try:
             q = self.q(parameters)
         except ValueError:
-            if parameters.shape != self.parameters.shape:
+            if np.shape(parameters) != self.parameters.shape or not np.isfinite(parameters).all():
                 raise
             return self._wall()
         if self.estimator == "bank":
@@ -146,8 +156,7 @@ class Objective:
         sweep = engine.sweep(self.target, q, self.num_samples, self.key, FIT, **options)
         if sweep.num_neginf:
             return self._wall()
-        gradient = path_estimate(sweep, q, "pathwise", self.key).gradient
-        return float(sweep.total[moments.MEAN_P]) + q.entropy(), gradient
+        return float(sweep.total[moments.MEAN_P]) + q.entropy(), path_gradient(sweep, q)
 
     def _weights(self, q):
         """(normalised weights of the bank's draws, log of their mean, log q)"""

@@ -33,10 +33,17 @@ class Buffers:
         return out
 
 
+def unused() -> list[Buffers]:
+    """This thread's buffers that are not lent, of the device in use."""
+    if not hasattr(_own, "unused"):
+        _own.unused = {}
+    return _own.unused.setdefault(device.current(), [])
+
+
 @contextlib.contextmanager
 def lent_buffers():
     """Buffers that nobody else uses for the time, a call from within a call included."""
-    free = vars(_own).setdefault(device.current(), [])
+    free = unused()
     buffers = free.pop() if free else Buffers()
     try:
         yield buffers
@@ -46,7 +53,7 @@ def lent_buffers():
 
 def held_bytes() -> int:
     """What this thread keeps on the device between calls."""
-    return sum(a.nbytes for buffers in vars(_own).get(device.current(), []) for a in buffers.arrays.values())
+    return sum(array.nbytes for buffers in unused() for array in buffers.arrays.values())
 
 
 class Data:

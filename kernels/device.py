@@ -28,7 +28,7 @@ try:
 except ImportError:  # Numba's own, which runs the simulator
     cuda_config = config
 
-SIMULATED = bool(config.ENABLE_CUDASIM)
+SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", 0))
 # no fastmath: CUDA takes any of it for all of it, and products are contracted anyway
 USERS = dict(boundscheck=True, error_model="numpy")
 FORMS = LaneVector(Lanes(1)), types.Array(types.float64, 1, "C")

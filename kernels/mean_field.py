@@ -3,6 +3,7 @@
 Its score in standardised form: d log q / d loc_i = eps_i / scale_i and d log q / d log scale_i = eps_i^2 - 1.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -152,12 +153,19 @@ def layout(scale):
     return np.arange(2 * dim), np.concatenate([1.0 / scale, np.ones(dim)])
 
 
+@functools.lru_cache(maxsize=256)
+def path_places(dim):
+    """What of ``path_layout`` does not depend on the scale."""
+    places, entropy = np.arange(2 * dim), np.repeat([0.0, 1.0], dim)
+    places.flags.writeable = entropy.flags.writeable = False
+    return places, entropy
+
+
 def path_layout(scale):
     """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
     of the entropy."""
     dim = len(scale)
-    return (
-        np.arange(2 * dim),
-        np.concatenate([1.0 / scale, np.ones(dim)]),
-        np.concatenate([np.zeros(dim), np.ones(dim)]),
-    )
+    places, entropy = path_places(dim)
+    units = np.ones(2 * dim)
+    units[:dim] /= scale
+    return places, units, entropy

@@ -50,7 +50,7 @@ class Traced:
     have none, and a ``reassoc`` would undo the compensated steps of log1p and expm1.
     """
 
-    FLAGS = ("contract",)
+    FLAGS: tuple[str, ...] = ("contract",)
 
     def __init__(self, builder, value, context=None):
         self.builder, self.value, self.context = builder, value, context

@@ -212,7 +212,7 @@ def test_bad_arguments():
     objective = vi.Objective(TARGET, q, 10)
     with pytest.raises(ValueError, match="vector: expected 20 parameters, got 3"):
         objective.value(np.zeros(3))
-    with pytest.raises(ValueError, match="parameters: expected finite values"):
+    with pytest.raises(ValueError, match="vector: expected finite values"):
         objective.value(np.full(20, np.nan))
     with pytest.raises(ValueError, match="only 'bank' keeps draws to refresh"):
         objective.refresh(objective.parameters)

@@ -45,26 +45,27 @@ def target(
     ``"one_draw"`` function, with the model as ``user_data``.
     """
     checks.choice("convention", convention, CONVENTIONS)
-    options = dict(normalized=normalized, name=name)
     address = address_of(function)
+    keep: tuple
     if convention == "tile":
         if user_data is not None:
             raise ValueError("user_data: goes with convention='one_draw'; a tile function gets data")
-        result, keep = Target.from_address(address, dim, data, **options), function
+        result, keep = Target.from_address(address, dim, data, normalized=normalized, name=name), (function,)
     else:
         from ..kernels.one_draw import tile_function
 
         if data != ():
             raise ValueError("data: goes with convention='tile'; a function of one draw gets user_data")
         compiled = tile_function(address, checks.count("user_data", user_data or 0, 0))
-        result, keep = Target.from_address(compiled.address, dim, **options), (function, compiled)
+        result = Target.from_address(compiled.address, dim, normalized=normalized, name=name)
+        keep = function, compiled
     result.kept_alive = keep
     return result
 
 
 def address_of(function) -> int:
     """The address of a C function."""
-    if isinstance(function, ctypes._CFuncPtr):
+    if hasattr(function, "argtypes") and hasattr(function, "restype"):  # of ctypes
         return ctypes.cast(function, ctypes.c_void_p).value or 0
     address = getattr(function, "address", function)
     if isinstance(address, bool) or not isinstance(address, int) or address <= 0:

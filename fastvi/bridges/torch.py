@@ -6,7 +6,7 @@ from . import guest
 torch = guest("torch", "torch")
 
 
-class _Elbo(torch.autograd.Function):
+class _Elbo(torch.autograd.Function):  # type: ignore[name-defined]
     @staticmethod
     def forward(ctx, parameters, objective, step):
         value, gradient = objective.value_and_grad(parameters.detach().cpu().double().numpy(), step)
