@@ -12,7 +12,7 @@ _own = threading.local()
 
 
 class Buffers:
-    """Arrays that stay on the device from call to call, one set for each thread."""
+    """Arrays that stay on the device from call to call, by name."""
 
     def __init__(self):
         self.arrays: dict = {}

@@ -15,6 +15,7 @@ import re
 import warnings
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -216,11 +217,20 @@ def explain_error(error, function, of_what="") -> str:
     return f"{readable.strip()} [{file}:{line}]"
 
 
+_numba = os.path.dirname(os.path.realpath(numba.__file__))
+MACHINERY = tuple(
+    folder + os.sep
+    for folder in (
+        os.path.dirname(os.path.realpath(__file__)),
+        _numba,
+        os.path.join(os.path.dirname(_numba), "numba_cuda"),
+    )
+)
+
+
 def of_the_machinery(path) -> bool:
-    """Whether a file is one of ours or Numba's, and not the user's."""
-    path = os.path.realpath(path)
-    here = os.path.dirname(os.path.realpath(__file__))
-    return path.startswith(here + os.sep) or bool({"numba", "numba_cuda"} & set(path.split(os.sep)))
+    """Whether a file is one of ours or Numba's, and not the user's: by its place, as a folder may have any name."""
+    return os.path.realpath(path).startswith(MACHINERY)
 
 
 __all__ = ["Compiled", "DensityError", "LANE_WIDTH", "SIGNATURE", "compile_density", "data_types", "is_null", "pack"]

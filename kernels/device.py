@@ -1,4 +1,4 @@
-"""What stands between the kernels and numba-cuda: whether there is a GPU, a user's density as device code, buffers.
+"""What stands between the kernels and numba-cuda: whether there is a GPU, moving data, a density as device code.
 
 Nothing here is imported unless somebody asks for ``backend="cuda"``; this file and ``cuda`` alone know numba-cuda.
 """
