@@ -53,7 +53,7 @@ def tiles_side(model, threads, gradient=None):
     compiled = target.derivative.compiled
 
     def call():
-        status = over_tiles(compiled.address, z, count, target.words_address, values, slope, scratch.buffer())
+        status = over_tiles(compiled.address, z, count, target.memory.address, values, slope, scratch.buffer())
         assert status == 0
         return values, slope
 

@@ -48,16 +48,18 @@ def threads(num_threads) -> int:
 
 def over_points(compiled, target, points, log_p, gradient, num_threads) -> int:
     """Evaluate a compiled density at points (n, dim), the gradient too unless it has no rows; the worst status."""
-    kernel, stop, found = evaluate(), np.zeros(1, np.int64), []
+    if target.foreign is not None and target.foreign.over_points(points, log_p, gradient):
+        return 0
+    kernel, stop, found, memory = evaluate(), np.zeros(1, np.int64), [], target.memory
     points = np.ascontiguousarray(points)
     points.flags.writeable = False
 
     def call(first, last):
         last = min(len(points), last * BLOCK)
 
-        def points_from(first, memory):
-            where = compiled.address, target.words_address, stop
-            return kernel(points, first, last, *where, log_p, gradient, memory)
+        def points_from(first, room):
+            where = compiled.address, memory.address, stop
+            return kernel(points, first, last, *where, log_p, gradient, room)
 
         status, _ = scratch.with_room(points_from, first * BLOCK, driver.SCRATCH_SMALL)
         if status:
@@ -82,8 +84,9 @@ class Derivative:
     def compiled(self) -> density.Compiled:
         """Compiles when the function, or something it refers to, is new."""
         target = self.target
-        if target.callback is not None:
-            return target.compiled
+        if target.foreign is not None:
+            target.renew(target.foreign.memory())
+            return target.foreign.gradients()
         if self._compiled is None or not self._watch.unchanged():
             kinds = density.data_types(target.data)
             if target.written_gradient is None:
@@ -102,22 +105,24 @@ class Derivative:
 
     def trusted(self, draws) -> density.Compiled:
         """``compiled``, after its values have once agreed with Python at the first two of ``draws()``, (n, dim)."""
+        target = self.target
+        if target.foreign is not None:
+            target.trusted(draws)
+            return self.compiled
         if self._trusted and self._compiled is not None and self._watch.unchanged():
             return self._compiled
         points = draws()[:2]
-        target = self.target
-        if target.callback is None:
-            expected = target.looked_up(points)
-            slope = None if target.written_gradient is None else self._look_up(points[0])
-            found = self.evaluate(points)
-            if slope is not None and found is not None and not all(map(agree, slope, found[1][0])):
-                raise ValueError(f"gradient: it gives {slope} in Python and {found[1][0]} compiled, at z = {points[0]}")
-            if found is None or not all(map(agree, expected, found[0])):
-                target.trusted(lambda: points)  # which raises what is wrong with the density itself
-                raise TypeError(
-                    f"log_density: {target.name} cannot be differentiated: with recorded numbers it gives "
-                    f"{'an error' if found is None else found[0]} and in Python {expected}, at z = {points}"
-                )
+        expected = target.looked_up(points)
+        slope = None if target.written_gradient is None else self._look_up(points[0])
+        found = self.evaluate(points)
+        if slope is not None and found is not None and not all(map(agree, slope, found[1][0])):
+            raise ValueError(f"gradient: it gives {slope} in Python and {found[1][0]} compiled, at z = {points[0]}")
+        if found is None or not all(map(agree, expected, found[0])):
+            target.trusted(lambda: points)  # which raises what is wrong with the density itself
+            raise TypeError(
+                f"log_density: {target.name} cannot be differentiated: with recorded numbers it gives "
+                f"{'an error' if found is None else found[0]} and in Python {expected}, at z = {points}"
+            )
         self._trusted = True
         return self.compiled
 
@@ -143,7 +148,7 @@ class Derivative:
         """(log p, gradient) at points (n, dim), shapes (n,) and (n, dim); None where the density raised."""
         log_p, gradient = np.empty(len(points)), np.empty(points.shape)
         status = over_points(self.compiled, self.target, points, log_p, gradient, num_threads)
-        if status == driver.NEEDS_CARE and self.target.callback is None:
+        if status == driver.NEEDS_CARE and self.target.foreign is None:
             self.take_care()
             return self.evaluate(points, num_threads)
         return None if status else (log_p, gradient)

@@ -4,19 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import checks, gpu
+from . import checks, gpu, leaves
 from .derivatives import threads
 from .errors import NonFiniteError
 from .families import Gaussian
-from .kernels import cpu, density, moments, path, pool, score, scratch
-from .kernels.surrogate import NOTHING
+from .kernels import cpu, moments
+from .leaves import Job
 from .target import Target
-
-# To enter a compiled sweep and leave it, and to draw one normal at the very least: where work runs depends on these,
-# its result does not.
-CALL_SECONDS, NORMAL_SECONDS = 8e-6, 1e-9
-NO_WEIGHTS = np.empty(0)
-NO_LINES = np.empty(0), np.empty((0, 0))
 
 
 class Sweep(NamedTuple):
@@ -104,72 +98,20 @@ def sweep(
         threads(num_threads)
         options = dict(gradient=bool(gradient), surrogate=surrogate, first_draw=first_draw, dtype=dtype)
         return gpu_sweep(target, q, num_samples, key, stream, progress, **options)
-    each = {None: 0, "score": score.SUMS}.get(gradient, path.SUMS)
-    paths = each == path.SUMS
-    plan = cpu.plan(q.family, q.dim, num_samples, each)
-    rows = np.zeros((plan.leaves, moments.COLUMNS))
-    sums = np.zeros((plan.leaves if gradient else 0, each, plan.coordinates))
-    stop = np.zeros(1, dtype=np.int64)
+    widest = None if target.foreign is None else target.foreign.tile
+    plan = cpu.plan(q.family, q.dim, num_samples, leaves.sums_of(gradient), widest)
+    job = Job(q, key, stream, first_draw, num_samples, plan, gradient, surrogate, dtype)
+    rows, sums = job.room()
     report, close = reporter(progress, num_samples, plan.leaf)
     try:
-        trusted = target.derivative.trusted if paths else target.trusted
-        compiled = trusted(lambda: q.sample(2, rng=key))
-        followed = surrogate is not None
-        kernel = (
-            cpu.path_sweep(q.family, followed, dtype) if paths else cpu.sweep(q.family, bool(gradient), followed, dtype)
-        )
-        lane_width = density.LANE_WIDTH if compiled.vectorised else 1
-        what = (
-            *q.arrays,
-            q.dim,
-            np.uint64(key.word),
-            stream,
-            first_draw,
-            num_samples,
-            plan.tile,
-            plan.leaf,
-            lane_width,
-        )
-        where = (compiled.address, target.words_address, stop, rows, sums)
-        if paths:
-            where = (*where, gradient == "sticking_the_landing", *(surrogate.arrays if surrogate else NO_LINES))
-        else:
-            where = (
-                *where,
-                NO_WEIGHTS if weights is None else weights,
-                *(surrogate.arrays if surrogate else NOTHING),
-            )
-
-        careless = []
-
-        def call(first, last):
-            if not paths:
-                return kernel(*what, first, last, *where) == cpu.RAISED
-
-            def leaves_from(first, memory):
-                return kernel(*what, first, last, *where, memory)
-
-            status, first = scratch.with_room(leaves_from, first, cpu.NEEDS_SCRATCH)
-            if status == cpu.NEEDS_CARE:
-                careless.append(first)
-            return status in (cpu.RAISED, cpu.NEEDS_CARE)
-
-        rate = target.rates.get((q.family, gradient, surrogate is None, dtype))
-        expected = None if rate is None else rate * num_samples
-        seconds = pool.run(plan.leaves, call, stop, threads(num_threads), expected, report)
+        num_threads = threads(num_threads)
+        while leaves.run(target, job, rows, sums, weights, num_threads, report):
+            target.derivative.take_care()
     except KeyboardInterrupt as interrupt:
         interrupt.partial = merged(rows, sums)  # type: ignore[attr-defined]
         raise
     finally:
         close()
-    if careless and target.callback is not None:
-        raise RuntimeError(f"{target.name}: the C function returned 3, which the contract does not know")
-    if careless:
-        target.derivative.take_care()
-        options = dict(gradient=gradient, surrogate=surrogate, first_draw=first_draw, pilot=pilot, dtype=dtype)
-        return sweep(target, q, num_samples, key, stream, **options, num_threads=num_threads, progress=progress)
-    seconds = max(seconds - CALL_SECONDS, num_samples * q.dim * NORMAL_SECONDS) / num_samples
-    target.rates[q.family, gradient, surrogate is None, dtype] = seconds if rate is None else min(rate, seconds)
     return judged(merged(rows, sums), target, drawn(q, key, stream, dtype), plan.tile, pilot)
 
 
@@ -232,6 +174,9 @@ def drawn(q, key, stream, dtype):
 
 def raise_again(target, draw_of, first, tile):
     """The compiled density raised in the tile that starts at draw ``first``: let Python raise the same."""
+    failure = None if target.foreign is None else target.foreign.failure()
+    if failure is not None:
+        raise failure
     for index in range(first, first + tile):
         target.in_python(draw_of(index), index)
     raise RuntimeError(

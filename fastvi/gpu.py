@@ -31,8 +31,8 @@ def refused(target, q, draws="iid", method=None, paths=()):
         return f"draws: backend='cuda' takes 'iid', got {draws!r}"
     if method in paths:
         return f"estimator: {method!r} needs the gradient of log p, which is made on backend='cpu' only"
-    if target.callback is not None:
-        return f"target: {target.name} is a C function, which runs on backend='cpu' only"
+    if target.foreign is not None:
+        return f"target: {target.name} is a {target.foreign.what}, which runs on backend='cpu' only"
     if q.dim > cuda.MAX_DIM:
         return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} dimensions, got {q.dim}"
     return None

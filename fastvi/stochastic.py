@@ -78,13 +78,13 @@ class Stochastic:
         tile = min(tile, -(-NUM_SAMPLES // density.LANE_WIDTH) * density.LANE_WIDTH)
         parameters, mean, square = (s[k].copy() for k in ("parameters", "mean", "square"))
         stop = np.zeros(1, np.int64)
-        status = 0
+        status, memory = 0, target.memory
 
-        def steps_from(done, memory):
+        def steps_from(done, room):
             return kernel(
                 *(parameters, mean, square, average),
                 *(q.dim, np.uint64(self.key.word), FIT, s["draws"], NUM_SAMPLES, tile, lane_width),
-                *(s["steps"], done, rates, compiled.address, target.words_address, stop, loc, scale, trace, memory),
+                *(s["steps"], done, rates, compiled.address, memory.address, stop, loc, scale, trace, room),
             )
 
         def call(first, last):

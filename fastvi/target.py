@@ -1,7 +1,5 @@
 """The target: a log density written in plain Python, with its data, and what compiling it brought."""
 
-import numbers
-import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -10,14 +8,14 @@ from numpy.typing import ArrayLike
 
 from . import checks, derivatives
 from .arguments import convert, python_function, read_only, source
-from .derivatives import Derivative, agree
+from .batched import Batch
+from .derivatives import Derivative
+from .foreign import Address, Foreign
 from .kernels import density, memo
-
-LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
-NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
+from .log_density import LogDensity
 
 
-class Target:
+class Target(LogDensity):
     """A log density log p(z), up to a constant or not, of an unconstrained z.
 
     Parameters
@@ -72,13 +70,12 @@ class Target:
         self.data = tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
         self.normalized = bool(normalized)
         self.name = str(name) if name is not None else self.log_density.__name__
-        self.words = density.pack(self.data)
-        self.words_address = self.words.ctypes.data
+        self.memory = density.Memory(self.data)
         self.rates: dict[tuple, float] = {}  # seconds a draw, for deciding where work runs
         # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
-        self.callback: int | None = None  # the address of a C function, see ``from_address``
-        self.kept_alive: object = None  # what that address belongs to
+        self.foreign: Foreign | None = None  # where the density is not compiled from Python
+        self.recipe: tuple | None = None  # (function, arguments) that make this target, see ``from_factory``
         self.derivative = Derivative(self)
         self.sources = tuple(source(value, taken) for value, taken in zip(data, self.data, strict=True))
         self.agreed_on_gpu: density.Compiled | None = None
@@ -90,8 +87,10 @@ class Target:
         return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
 
     def __reduce__(self):
-        if self.callback is not None:
-            raise TypeError(f"{self.name}: a target from an address cannot be pickled")
+        if self.recipe is not None:
+            return Target.from_factory, self.recipe
+        if self.foreign is not None:
+            return self.foreign.recipe(self)
         return _rebuild, (self.log_density, self.dim, self.data, self.written_gradient, self.normalized, self.name)
 
     @classmethod
@@ -116,10 +115,54 @@ class Target:
         """
         if isinstance(address, bool) or not isinstance(address, int) or address <= 0:
             raise TypeError(f"address: expected the address of a C function, got {checks.describe(address)}")
-        target = cls(_in_c, dim, data, normalized=normalized, name=name)
-        target.callback = address
-        target._compiled = density.Compiled(address, False, "it is a C function", (), smooth=True)
-        target._trusted = True
+        return cls.of(Address(address), dim, data, normalized=normalized, name=name)
+
+    @classmethod
+    def from_batched(
+        cls,
+        f: Callable,
+        dim: int,
+        *,
+        value_and_grad: Callable | None = None,
+        chunk: int = 1024,
+        normalized: bool = False,
+        name: str | None = None,
+    ) -> "Target":
+        """A target from a function of many draws at once, in NumPy, JAX, torch or anything that Numba cannot compile.
+
+        Parameters
+        ----------
+        f : callable
+            ``f(z) -> log p`` for z of shape (n, dim), float64, to float64 values (n,) or what NumPy reads as such;
+            each row's value depends on that row alone, which two draws are looked at for
+        value_and_grad : callable, optional
+            ``value_and_grad(z) -> (values (n,), gradients (n, dim))``, for what needs a gradient
+        chunk : int
+            draws in a call at most.  Calls are made one at a time, of powers of two of draws from 32 on, the last draw
+            repeated to fill them, so that JAX compiles few shapes
+
+        Raises
+        ------
+        TypeError, ValueError
+            naming the argument; and, when it is called, for another shape or another precision than float64
+        """
+        batch = Batch(f, value_and_grad, checks.count("dim", dim), chunk)
+        return cls.of(batch, dim, normalized=normalized, name=name or getattr(f, "__name__", "batched"))
+
+    @classmethod
+    def of(cls, foreign: Foreign, dim: int, data: tuple = (), **options) -> "Target":
+        """A target of a density that is not compiled from Python: see :mod:`fastvi.foreign`."""
+        target = cls(_in_c, dim, data, **options)
+        target.foreign = foreign
+        return target
+
+    @classmethod
+    def from_factory(cls, make: Callable, *arguments) -> "Target":
+        """``make(*arguments)``, a target that travels to other processes as this call: for what cannot be pickled."""
+        target = make(*arguments)
+        if not isinstance(target, Target):
+            raise TypeError(f"make: expected a function that returns a Target, got {checks.describe(target)}")
+        target.recipe = (make, *arguments)
         return target
 
     @cached_property
@@ -128,81 +171,6 @@ class Target:
         from .kernels import buffers
 
         return buffers.Data(self.sources)
-
-    @property
-    def compiled(self) -> density.Compiled:
-        """The compiled density; compiles when the function, or something it refers to, is new."""
-        if self.callback is not None:
-            assert self._compiled is not None
-            return self._compiled
-        if self._compiled is None or self._watch is None or not self._watch.unchanged():
-            self._watch = memo.Watch(self.log_density)
-            self._compiled = memo.compiled(self.log_density, density.data_types(self.data))
-            self._trusted = False
-        return self._compiled
-
-    def trusted(self, draws: Callable[[], np.ndarray]) -> density.Compiled:
-        """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
-        compiled = self._compiled
-        if self.callback is not None:
-            return self.compiled
-        if self._trusted and compiled is not None and self._watch is not None and self._watch.unchanged():
-            return compiled
-        points = draws()[:2]
-        expected = self.looked_up(points)
-        compiled = self.compiled
-        found = self._evaluate(compiled, points)
-        if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
-            # lanes spread no arrays of length one, and what else they miss the slow way must not
-            compiled = memo.compiled(self.log_density, density.data_types(self.data), NOT_AS_PYTHON)
-            found = self._evaluate(compiled, points)
-        if found is None:
-            raise RuntimeError(f"log_density: {self.name} raises when compiled, at z = {points[0]}, and not in Python")
-        for z, value, other in zip(points, expected, found, strict=False):
-            if not agree(value, other):
-                raise ValueError(
-                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}; "
-                    "compiled integers wrap at 64 bits and are divided by zero without an error"
-                )
-        self._compiled, self._trusted = compiled, True
-        return compiled
-
-    def looked_up(self, points) -> list[float]:
-        """The density at one or two points as Python computes it; one where it is slow."""
-        start = time.perf_counter()
-        expected = [self.in_python(points[0], 0)]
-        if len(points) > 1 and time.perf_counter() - start < LOOK_SECONDS:
-            expected.append(self.in_python(points[1], 1))
-        return expected
-
-    def _evaluate(self, compiled, points, num_threads=1):
-        """The compiled density at some points (n, dim), or None where it raised."""
-        log_p = np.empty(len(points))
-        none = np.empty((0, self.dim))
-        return None if derivatives.over_points(compiled, self, points, log_p, none, num_threads) else log_p
-
-    def in_python(self, z, draw) -> float:
-        """The log density at z as Python computes it: raises what the function raises."""
-        if self.callback is not None:
-            found = self._evaluate(self.compiled, np.array(z)[None])
-            if found is None:
-                raise RuntimeError(f"{self.name}: the C function reports an error at draw {draw}, z = {z}")
-            return float(found[0])
-        z = np.array(z)
-        z.flags.writeable = False  # a density that writes into its draw would change it for everyone
-        try:
-            with np.errstate(all="ignore"):
-                value = self.log_density(z, *self.python_data)
-        except Exception as error:
-            error.add_note(f"raised by the log density {self.name} at draw {draw}, z = {z}")
-            raise
-        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
-                return float(value)
-            raise TypeError(
-                f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); expected a float"
-            )
-        return float(value)
 
     def value(self, z: ArrayLike, *, num_threads: int | None = None):
         """log p at one point (dim,) -> float, or at many (n, dim) -> (n,), from the compiled density.

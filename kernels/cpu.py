@@ -22,6 +22,7 @@ FAMILIES = {"mean_field": mean_field, "full_rank": full_rank}
 DRAWS = {"float64": normal, "float32": single}  # the precision of eps; all else is float64
 TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
 MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**26
+MIN_BATCHES = 4
 FINISHED, STOPPED, RAISED = 0, 1, 2
 NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one without additions in place
 ALIGNMENT = 8  # float64s in a cache line
@@ -37,8 +38,10 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
+def plan(family: str, dim: int, num_samples: int, sums: int, most: int | None = None) -> Plan:
     """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter.
+
+    A density that wants batches gets tiles of up to ``most`` draws, a power of two of them.
 
     A function of the problem only, never of the machine.
 
@@ -46,12 +49,16 @@ def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
     logistic regression takes 1.4 times as long.  From 256 draws on there are about eight leaves at least, so that
     each can be judged by the others.
     """
-    widest = WIDE_TILE if dim > 1024 else TILE[family]
-    tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_LEAVES * LANE_WIDTH)) * LANE_WIDTH))
+    if most is None:
+        widest = WIDE_TILE if dim > 1024 else TILE[family]
+        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_LEAVES * LANE_WIDTH)) * LANE_WIDTH))
+    else:
+        tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))
     coordinates = FAMILIES[family].coordinates(dim) if sums else 0
     tiles = -(-num_samples // tile)
-    most = MAX_LEAVES if not sums else max(4, min(MAX_LEAVES, LEAF_BYTES // (8 * sums * coordinates)))
-    leaf_tiles = max(-(-tiles // most), min(MIN_LEAF_TILES, -(-tiles // MIN_LEAVES)))
+    highest = MAX_LEAVES if not sums else max(4, min(MAX_LEAVES, LEAF_BYTES // (8 * sums * coordinates)))
+    least_tiles = min(MIN_LEAF_TILES, -(-tiles // MIN_LEAVES)) if most is None else 1
+    leaf_tiles = max(-(-tiles // highest), least_tiles)
     return Plan(tile, tile * leaf_tiles, -(-tiles // leaf_tiles), coordinates)
 
 

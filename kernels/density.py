@@ -68,6 +68,14 @@ def pack(data):
     return np.array(words or [0], dtype=np.int64)
 
 
+class Memory:
+    """Packed data, and what keeps them alive for as long as somebody holds this."""
+
+    def __init__(self, data):
+        self.data, self.words = data, pack(data)
+        self.address = self.words.ctypes.data
+
+
 def data_types(data):
     """The Numba type of each packed value: a C-contiguous array or a scalar of float64, int64 or bool."""
     kinds = []
@@ -168,7 +176,7 @@ def quietly(build, function, kinds):
         return build(function, kinds)
 
 
-_CALL = ctypes.CFUNCTYPE(
+C_FUNCTION = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64
 )
 
@@ -178,7 +186,7 @@ def call(address, tile, words, log_p, gradient=None, scratch=None) -> int:
     dim, width = tile.shape
     out = None if gradient is None else gradient.ctypes.data
     room = (None, 0) if scratch is None else (scratch.ctypes.data, scratch.nbytes)
-    return _CALL(address)(tile.ctypes.data, dim, width, words.ctypes.data, log_p.ctypes.data, out, *room)
+    return C_FUNCTION(address)(tile.ctypes.data, dim, width, words.ctypes.data, log_p.ctypes.data, out, *room)
 
 
 def explain_error(error, function, of_what="") -> str:

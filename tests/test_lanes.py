@@ -194,7 +194,7 @@ def test_the_tile_contract():
     target = vi.Target(lambda z, y: np.sum(y * z), 5, (DATA,))
     tile = np.ascontiguousarray(Z[:64].T)
     log_p = np.empty(64)
-    assert density.call(target.compiled.address, tile, target.words, log_p) == 0
+    assert density.call(target.compiled.address, tile, target.memory.words, log_p) == 0
     close(log_p, Z[:64] @ DATA)
 
     def raising(z, y):
@@ -203,7 +203,7 @@ def test_the_tile_contract():
         return z[0]
 
     bad = vi.Target(raising, 5, (DATA,))
-    assert density.call(bad.compiled.address, tile, bad.words, log_p) == 1
+    assert density.call(bad.compiled.address, tile, bad.memory.words, log_p) == 1
     assert ctypes.sizeof(ctypes.c_void_p) == 8
 
 

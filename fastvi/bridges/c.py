@@ -59,7 +59,8 @@ def target(
         compiled = tile_function(address, checks.count("user_data", user_data or 0, 0))
         result = Target.from_address(compiled.address, dim, normalized=normalized, name=name)
         keep = function, compiled
-    result.kept_alive = keep
+    assert result.foreign is not None
+    result.foreign.keep = keep
     return result
 
 

@@ -1,0 +1,66 @@
+"""Densities that are not written in Python for Numba: C functions, by the contract of ``kernels.density``."""
+
+import numpy as np
+
+from .kernels import density
+
+
+class Foreign:
+    """Where a target finds the C functions of such a density; the base of those that make their own.
+
+    Attributes
+    ----------
+    what : str
+        for messages
+    tile : int or None
+        draws that it wants at a time, a power of two; None for what suits the caches
+    """
+
+    what = "C function"
+    tile: int | None = None
+
+    def values(self) -> density.Compiled:
+        """The function of values alone."""
+        raise NotImplementedError
+
+    def gradients(self) -> density.Compiled:
+        """The function of values and gradients; raises TypeError where there is none."""
+        return self.values()
+
+    def memory(self) -> density.Memory | None:
+        """The data as they are now, or None where the target's own do."""
+        return None
+
+    def check(self, points) -> None:
+        """A look at the density before its first use, (n, dim)."""
+
+    def failure(self) -> BaseException | None:
+        """What the last call raised, where that is known."""
+        return None
+
+    def over_points(self, points, log_p, gradient) -> bool:
+        """Evaluate points by a way of its own; False where there is none."""
+        return False
+
+    def recipe(self, target):
+        """(function, arguments) that make the target again in another process."""
+        raise TypeError(
+            f"{target.name}: a target from an address cannot be pickled; Target.from_factory(make, ...) has it made "
+            "anew where it arrives"
+        )
+
+
+class Address(Foreign):
+    """A C function that somebody else keeps alive, or ``keep`` does."""
+
+    def __init__(self, address: int) -> None:
+        self.compiled = density.Compiled(address, False, "it is a C function", (), smooth=True)
+        self.keep: tuple = ()
+
+    def values(self) -> density.Compiled:
+        return self.compiled
+
+
+def rows(tile) -> np.ndarray:
+    """The draws of a tile (dim, width) one a row, C-contiguous: a copy of one's own."""
+    return np.array(tile.T, order="C")

@@ -1,0 +1,115 @@
+"""A log density compiled, and trusted once it has agreed with Python."""
+
+import numbers
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from . import checks, derivatives
+from .derivatives import agree
+from .foreign import Foreign
+from .kernels import density, memo
+
+LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
+NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
+
+
+class LogDensity:
+    """What a :class:`Target` is to the sweeps: addresses, data, and Python's own answer."""
+
+    name: str
+    dim: int
+    log_density: Callable
+    data: tuple
+    python_data: list | tuple
+    memory: density.Memory
+    foreign: Foreign | None
+    _watch: memo.Watch | None
+    _compiled: density.Compiled | None
+    _trusted: bool
+
+    def renew(self, memory: density.Memory | None) -> None:
+        """Take other data from now on; whoever holds the old keeps it alive."""
+        if memory is not None:
+            self.memory = memory
+
+    @property
+    def compiled(self) -> density.Compiled:
+        """The compiled density; compiles when the function, or something it refers to, is new."""
+        if self.foreign is not None:
+            self.renew(self.foreign.memory())
+            return self.foreign.values()
+        if self._compiled is None or self._watch is None or not self._watch.unchanged():
+            self._watch = memo.Watch(self.log_density)
+            self._compiled = memo.compiled(self.log_density, density.data_types(self.data))
+            self._trusted = False
+        return self._compiled
+
+    def trusted(self, draws: Callable[[], np.ndarray]) -> density.Compiled:
+        """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
+        compiled = self._compiled
+        if self.foreign is not None:
+            if not self._trusted:
+                self.foreign.check(draws()[:2])
+                self._trusted = True
+            return self.compiled
+        if self._trusted and compiled is not None and self._watch is not None and self._watch.unchanged():
+            return compiled
+        points = draws()[:2]
+        expected = self.looked_up(points)
+        compiled = self.compiled
+        found = self._evaluate(compiled, points)
+        if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
+            # lanes spread no arrays of length one, and what else they miss the slow way must not
+            compiled = memo.compiled(self.log_density, density.data_types(self.data), NOT_AS_PYTHON)
+            found = self._evaluate(compiled, points)
+        if found is None:
+            raise RuntimeError(f"log_density: {self.name} raises when compiled, at z = {points[0]}, and not in Python")
+        for z, value, other in zip(points, expected, found, strict=False):
+            if not agree(value, other):
+                raise ValueError(
+                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}; "
+                    "compiled integers wrap at 64 bits and are divided by zero without an error"
+                )
+        self._compiled, self._trusted = compiled, True
+        return compiled
+
+    def looked_up(self, points) -> list[float]:
+        """The density at one or two points as Python computes it; one where it is slow."""
+        start = time.perf_counter()
+        expected = [self.in_python(points[0], 0)]
+        if len(points) > 1 and time.perf_counter() - start < LOOK_SECONDS:
+            expected.append(self.in_python(points[1], 1))
+        return expected
+
+    def _evaluate(self, compiled, points, num_threads=1):
+        """The compiled density at some points (n, dim), or None where it raised."""
+        log_p = np.empty(len(points))
+        none = np.empty((0, self.dim))
+        return None if derivatives.over_points(compiled, self, points, log_p, none, num_threads) else log_p
+
+    def in_python(self, z, draw) -> float:
+        """The log density at z as Python computes it: raises what the function raises."""
+        if self.foreign is not None:
+            found = self._evaluate(self.compiled, np.array(z)[None])
+            if found is None:
+                raise self.foreign.failure() or RuntimeError(
+                    f"{self.name}: the {self.foreign.what} reports an error at draw {draw}, z = {z}"
+                )
+            return float(found[0])
+        z = np.array(z)
+        z.flags.writeable = False  # a density that writes into its draw would change it for everyone
+        try:
+            with np.errstate(all="ignore"):
+                value = self.log_density(z, *self.python_data)
+        except Exception as error:
+            error.add_note(f"raised by the log density {self.name} at draw {draw}, z = {z}")
+            raise
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
+                return float(value)
+            raise TypeError(
+                f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); expected a float"
+            )
+        return float(value)
