@@ -240,7 +240,7 @@ def finished(target, fitters, ends, key, history, method, num_threads) -> FitRes
     if len(fitters) > 1:
         message += f"; the best of {len(fitters)} starts"
     draws = sum(f.state["draws"] for f in fitters)
-    return FitResult(fitter.q, value, diagnosis, history, converged, message, method, draws, key, response)
+    return FitResult(fitter.q, value, diagnosis, history, converged, message, method, draws, key, response, target)
 
 
 def judge(target, q, count, key, stream, num_threads) -> Estimate:

@@ -9,6 +9,7 @@ from .diagnostics import Diagnosis
 from .estimates import Estimate
 from .families import Gaussian
 from .rng import Key
+from .target import Target
 
 
 class Round(NamedTuple):
@@ -49,6 +50,8 @@ class FitResult:
         ``rng=result.key`` repeats it
     linear_response : ndarray (dim, dim) or None
         covariance of z with the correlations that a mean-field q lacks (method "deterministic")
+    target : Target or None
+        what was fitted; None in a result that was pickled
     """
 
     q: Gaussian
@@ -61,6 +64,32 @@ class FitResult:
     num_draws: int
     key: Key
     linear_response: np.ndarray | None = field(default=None, repr=False)
+    target: Target | None = field(default=None, repr=False)
+
+    def __getstate__(self):
+        return vars(self) | dict(target=None)  # which may not travel where its results can
+
+    def to_arviz(self, draws: int = 1000, *, target: Target | None = None, rng: object = None):
+        """Draws of q for ArviZ, see :func:`fastvi.bridges.arviz.to_arviz` (extra ``arviz``).
+
+        ``rng`` is by default the fit's key: the draws are of a stream that the fit has not seen.
+        """
+        from .bridges.arviz import to_arviz
+
+        found = dict(elbo=self.elbo.value, elbo_standard_error=self.elbo.standard_error)
+        return to_arviz(self._of(target), self.q, draws, rng=self.key if rng is None else rng, attributes=found)
+
+    def to_pymc(self, *, target: Target | None = None):
+        """q as ``pm.MeanField`` or ``pm.FullRank``, for a target that came from ``fastvi.bridges.pymc.from_model``."""
+        from .bridges.pymc import to_approximation
+
+        return to_approximation(self.q, self._of(target), [-line.elbo for line in self.history])
+
+    def _of(self, target) -> Target:
+        found = self.target if target is None else target
+        if found is None:
+            raise ValueError("target: a result that was pickled has lost it; pass target=")
+        return found
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}"

@@ -14,10 +14,13 @@ class Foreign:
         for messages
     tile : int or None
         draws that it wants at a time, a power of two; None for what suits the caches
+    keep : tuple
+        what must outlive the addresses
     """
 
     what = "C function"
     tile: int | None = None
+    keep: tuple = ()
 
     def values(self) -> density.Compiled:
         """The function of values alone."""
@@ -51,11 +54,10 @@ class Foreign:
 
 
 class Address(Foreign):
-    """A C function that somebody else keeps alive, or ``keep`` does."""
+    """A C function that somebody else keeps alive, or :attr:`keep`."""
 
     def __init__(self, address: int) -> None:
         self.compiled = density.Compiled(address, False, "it is a C function", (), smooth=True)
-        self.keep: tuple = ()
 
     def values(self) -> density.Compiled:
         return self.compiled

@@ -78,11 +78,11 @@ def unpack(context, builder, kinds, address):
             read = builder.trunc if kind == types.boolean else builder.bitcast
             values.append(read(next_word(), context.get_value_type(kind)))
             continue
-        size = 1 if kind.dtype == types.boolean else 8
+        size = 1 if kind.dtype == types.boolean else kind.dtype.bitwidth // 8
         array = context.make_array(kind)(context, builder)
         data = builder.inttoptr(next_word(), array.data.type)
         shape = [next_word() for _ in range(kind.ndim)]
-        strides = [WORD(size)]
+        strides = [WORD(size)] if shape else []
         for extent in shape[:0:-1]:
             strides.insert(0, builder.mul(strides[0], extent))
         arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)

@@ -1,6 +1,7 @@
 """The lanes of tests that need more than the extra ``test``.
 
-``guests`` are JAX and torch.  Of CUDA: ``sim``, in the simulator; ``ptx``, compiled without a GPU; and ``gpu``.
+``guests`` are JAX and torch, ``pymc`` is PyMC with ArviZ (which holds Numba back).  Of CUDA: ``sim``, in the simulator;
+``ptx``, compiled without a GPU; and ``gpu``.
 
     NUMBA_ENABLE_CUDASIM=1 pytest tests/test_cuda.py       # sim
     pytest tests/test_cuda.py tests/test_cuda_offline.py   # ptx, and gpu where there is one
@@ -15,6 +16,7 @@ import pytest
 
 LANES = {
     "guests": "needs JAX and torch",
+    "pymc": "needs PyMC and ArviZ",
     "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
     "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
     "gpu": "kernels on a GPU",
@@ -32,8 +34,8 @@ def lanes() -> set[str]:
 
     if device.SIMULATED:
         return {"sim"}
-    have = all(importlib.util.find_spec(name) for name in ("jax", "torch"))
-    found = {"guests"} if have else set()
+    needs = {"guests": ("jax", "torch"), "pymc": ("pymc", "arviz")}
+    found = {lane for lane, names in needs.items() if all(map(importlib.util.find_spec, names))}
     found |= {"gpu"} if device.why_not() is None else set()
     try:
         from numba.cuda.cudadrv import nvvm

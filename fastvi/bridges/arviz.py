@@ -1,0 +1,101 @@
+"""Draws of an approximation as ArviZ has them: ``InferenceData`` before ArviZ 1.0, a ``DataTree`` since."""
+
+import numpy as np
+
+from .. import checks
+from ..families import Gaussian
+from ..psis import psis
+from ..rng import key_from
+from ..target import Target
+from ..version import __version__
+from . import guest
+
+arviz = guest("arviz", "arviz")
+
+
+def to_arviz(target: Target, q: Gaussian, draws: int = 1000, *, rng: object = None, attributes=None):
+    """Draws of q, with what is known about each.
+
+    Parameters
+    ----------
+    target : Target
+        from ``fastvi.bridges.pymc.from_model`` for constrained variables, deterministics, coords and dims; of any
+        other target the one variable is ``z``
+    draws : int
+        of one chain
+    attributes : dict, optional
+        to add to those of every group
+
+    Returns
+    -------
+    InferenceData or DataTree
+        ``posterior``; ``unconstrained_posterior`` where variables are transformed; ``sample_stats`` with ``lp`` (log p
+        of the unconstrained draw), ``log_q`` and ``log_w``; ``observed_data`` and ``constant_data``.  k-hat of these
+        draws is the attribute ``pareto_khat`` of ``sample_stats``
+    """
+    draws, key = checks.count("draws", draws), key_from(rng)
+    z = q.sample(draws, rng=key)
+    log_p, log_q = target.value(z), q.log_prob(z)
+    log_w = log_p - log_q
+    khat = float(psis(log_w).khat) if draws >= LEAST_FOR_KHAT and np.isfinite(log_w).any() else float("nan")
+    stats = dict(lp=log_p, log_q=log_q, log_w=log_w)
+    groups = model_groups(target.foreign, z) if of_pymc(target) else dict(posterior=dict(z=z))
+    sampled = {name: groups.get(name, {}) for name in SAMPLED[:2]} | dict(sample_stats=stats)
+    sampled = {
+        group: {name: np.asarray(values)[None] for name, values in variables.items()}
+        for group, variables in sampled.items()
+        if variables
+    }
+    described = dict(inference_library="fastvi", inference_library_version=__version__, pareto_khat=khat)
+    described |= attributes or {}
+    kept = {name: groups[name] for name in ("observed_data", "constant_data") if groups.get(name)}
+    make = data_tree if int(arviz.__version__.split(".")[0]) >= 1 else inference_data
+    result = make(sampled, kept, groups.get("coords"), groups.get("dims"))
+    for name in (*sampled, *kept):
+        result[name].attrs.update(described)
+    return result
+
+
+SAMPLED = ("posterior", "unconstrained_posterior", "sample_stats")
+LEAST_FOR_KHAT = 25
+
+
+def of_pymc(target) -> bool:
+    """Whether a target came from ``fastvi.bridges.pymc``, which is then imported already."""
+    return type(target.foreign).__module__ == "fastvi.bridges.pymc"
+
+
+def model_groups(foreign, z) -> dict:
+    """The groups of a PyMC model: draws as PyMC reports them, and its data."""
+    from pymc.backends.arviz import coords_and_dims_for_inferencedata, find_constants, find_observations
+
+    transformed = {rv.name for rv, _ in foreign.untransformed(z)}
+    free = {name: draws for name, draws in foreign.layout.unravel(z).items() if name not in transformed}
+    coords, dims = coords_and_dims_for_inferencedata(foreign.model)
+    return dict(
+        posterior=foreign.constrained(z),
+        unconstrained_posterior=free,
+        observed_data=arrays(find_observations(foreign.model)),
+        constant_data=arrays(find_constants(foreign.model)),
+        coords=coords,
+        dims=dims,
+    )
+
+
+def arrays(variables) -> dict:
+    return {name: np.asarray(value) for name, value in variables.items()}
+
+
+def inference_data(sampled, kept, coords, dims):
+    """For ArviZ 0.x."""
+    name, groups = SAMPLED[1], sampled | kept
+    free = groups.pop(name, None)
+    result = arviz.from_dict(**groups, coords=coords, dims=dims)
+    if free:
+        result.add_groups({name: arviz.from_dict(posterior=free).posterior})
+    return result
+
+
+def data_tree(sampled, kept, coords, dims):
+    """For ArviZ 1.x."""
+    return arviz.from_dict(sampled | kept, coords=coords, dims=dims, sample_dims=["chain", "draw"])
