@@ -13,7 +13,7 @@ from .derivatives import GradientCheck
 from .diagnostics import Diagnosis, diagnose
 from .divergences import divergence
 from .elbo import elbo
-from .errors import NonFiniteError
+from .errors import ExecutorError, NonFiniteError
 from .estimates import Estimate, GradientEstimate
 from .families import FullRankGaussian, MeanFieldGaussian
 from .fit import fit
@@ -34,6 +34,7 @@ __all__ = [
     "Bounds",
     "Diagnosis",
     "Estimate",
+    "ExecutorError",
     "FitResult",
     "FullRankGaussian",
     "GaussianMixture",

@@ -98,6 +98,11 @@ class Derivative:
             self._trusted = False
         return self._compiled
 
+    @property
+    def careful(self) -> bool:
+        """Whether it is compiled without additions in place."""
+        return not self._in_place
+
     def take_care(self):
         """Compile again without additions in place: some value was used after ``total += x`` had replaced it."""
         self._in_place, self._compiled = False, None

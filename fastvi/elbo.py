@@ -3,7 +3,8 @@
 import dataclasses
 import math
 
-from . import checks, engine, gpu, pilots, schemes
+from . import checks, engine, executors, gpu, pilots, schemes
+from .errors import STOPPED
 from .estimates import Estimate
 from .kernels import moments
 from .pilots import Candidate, cheapest
@@ -33,6 +34,7 @@ def elbo(
     dtype="float64",
     backend="cpu",
     num_threads=None,
+    executor=None,
     progress=False,
 ) -> Estimate:
     """Estimate the ELBO of q: log p(x) = L(q) + KL(q || p) (Bishop 2006, equation 10.2).
@@ -79,6 +81,12 @@ def elbo(
         and raises where there is no GPU.  ``"auto"`` takes it for large problems where there is one
     num_threads : int, optional
         all CPUs by default; the result has the same bits for any number
+    executor : optional
+        anything with ``submit(f, *arguments)`` that returns a future: of concurrent.futures, dask's
+        ``Client.get_executor(pure=False)``, mpi4py.futures.  The draws that count (i.i.d., on the CPU) are computed
+        there in blocks, one thread each, up to 128 of them; pilots stay here.  Blocks depend on the problem and not on
+        the workers, so the result has the bits of a local run on the same kind of CPU.  The target travels as its
+        source and data, and is compiled once in each process
     progress : bool or callable
         True for a tqdm bar, or a function of (draws done, draws in all)
 
@@ -93,8 +101,10 @@ def elbo(
         where log p is NaN or +inf at a draw
     KeyboardInterrupt
         with ``.partial``, the Estimate from the draws so far
+    ExecutorError
+        where an executor breaks: with ``.partial``, and ``.resume(executor)``, which goes on in the same call
     """
-    common(draws, dtype, backend)
+    common(draws, dtype, backend, executor)
     if draws != "iid":
         if backend == "cuda":
             engine.check(target, q)
@@ -112,6 +122,7 @@ def elbo(
         dtype=dtype,
         backend=backend,
         num_threads=num_threads,
+        executor=executor,
         progress=progress,
     )
 
@@ -129,6 +140,7 @@ def estimated(
     dtype="float64",
     backend="cpu",
     num_threads=None,
+    executor=None,
     progress=False,
 ) -> Estimate:
     """:func:`elbo` from i.i.d. draws of any stream."""
@@ -144,11 +156,11 @@ def estimated(
     try:
         best, num_samples = choose(target, q, key, estimator, num_samples, atol, limit, num_threads)
         method = best.method
-        where = gpu.settle(backend, target, q, num_samples)
-        options = dict(surrogate=best.surrogate, num_threads=num_threads, progress=progress)
+        where = gpu.settle(backend, target, q, num_samples) if executor is None else "cpu"
+        options = dict(surrogate=best.surrogate, num_threads=num_threads, progress=progress, executor=executor)
         result = engine.sweep(target, q, num_samples, key, stream, dtype=dtype, backend=where, **options)
-    except KeyboardInterrupt as interrupt:
-        interrupt.partial = estimate(engine.partial(interrupt), q, method, key, atol)  # type: ignore[attr-defined]
+    except STOPPED as stopped:
+        stopped.partial = estimate(engine.partial(stopped), q, method, key, atol)  # type: ignore[union-attr]
         raise
     return estimate(result, q, method, key, atol)
 
@@ -173,13 +185,18 @@ def dependent(target, q, num_samples, *, estimator, draws, atol, max_samples, rn
     return dataclasses.replace(found, converged=found.standard_error <= atol)
 
 
-def common(draws, dtype, backend) -> None:
+def common(draws, dtype, backend, executor=None) -> None:
     """The options that estimators share."""
     checks.choice("draws", draws, schemes.DRAWS)
     checks.choice("dtype", dtype, DTYPES)
     if draws != "iid" and dtype != "float64":
         raise ValueError(f"dtype: draws={draws!r} takes 'float64', got {dtype!r}")
     checks.choice("backend", backend, gpu.BACKENDS)
+    executors.check(executor)
+    if executor is not None and draws != "iid":
+        raise ValueError(f"executor: takes draws='iid', got draws={draws!r}")
+    if executor is not None and backend == "cuda":
+        raise ValueError("executor: its workers compute on backend='cpu', got backend='cuda'")
 
 
 def sample_limit(atol, max_samples, num_samples) -> int:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import checks, gpu, leaves
+from . import checks, executors, gpu, leaves
 from .derivatives import threads
-from .errors import NonFiniteError
+from .errors import STOPPED, NonFiniteError
 from .families import Gaussian
 from .kernels import cpu, moments
 from .leaves import Job
@@ -77,19 +77,20 @@ def sweep(
     pilot=False,
     dtype="float64",
     backend="cpu",
+    executor=None,
 ) -> Sweep:
     """Sweep the draws first_draw … first_draw + num_samples - 1 of a stream.
 
     ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.  A
     ``surrogate`` is taken off log w, or off the gradient.  ``weights`` is an array (num_samples,) for log w itself.  A
     ``pilot`` is not judged: NaN is left to the real sweep.  The ``backend`` "cuda" has no pathwise gradients and keeps
-    no weights.
+    no weights; nor does an ``executor``.
 
     Raises
     ------
     NonFiniteError
         where log p is NaN or +inf
-    KeyboardInterrupt
+    KeyboardInterrupt, ExecutorError
         with the Sweep so far as ``.partial``
     Exception
         whatever the log density raises
@@ -105,10 +106,16 @@ def sweep(
     report, close = reporter(progress, num_samples, plan.leaf)
     try:
         num_threads = threads(num_threads)
-        while leaves.run(target, job, rows, sums, weights, num_threads, report):
+
+        def run():
+            if executor is not None:
+                return executors.run(executor, target, job, rows, sums, report)
+            return leaves.run(target, job, rows, sums, weights, num_threads, report)
+
+        while run():
             target.derivative.take_care()
-    except KeyboardInterrupt as interrupt:
-        interrupt.partial = merged(rows, sums)  # type: ignore[attr-defined]
+    except STOPPED as stopped:
+        stopped.partial = merged(rows, sums)  # type: ignore[union-attr]
         raise
     finally:
         close()

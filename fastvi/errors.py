@@ -24,3 +24,31 @@ class NonFiniteError(ValueError):
 
 def _non_finite(message, count, num_samples, draw, z):
     return NonFiniteError(message, count=count, num_samples=num_samples, draw=draw, z=z)
+
+
+class ExecutorError(RuntimeError):
+    """An executor broke: it could not take a block of draws, or gave no answer for one.
+
+    Attributes
+    ----------
+    partial : Estimate or GradientEstimate
+        from the blocks that are finished
+    finished : dict
+        those blocks; they count wherever the same call needs them again
+    """
+
+    def __init__(self, message, finished):
+        super().__init__(message, finished)
+        self.finished = finished
+
+    def __str__(self):
+        return self.args[0]
+
+    def resume(self, executor):
+        """An executor that has the finished blocks already: pass it to the same call again."""
+        from .executors import Resumed
+
+        return Resumed(executor, self.finished)
+
+
+STOPPED = (KeyboardInterrupt, ExecutorError)  # what an estimator raises with the ``partial`` result

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import checks, engine, gpu, pilots, schemes
 from .elbo import PILOT_WORTHWHILE, SURROGATES, common, enough_samples, estimate, sample_limit
+from .errors import STOPPED
 from .estimates import GradientEstimate
 from .kernels import cpu, moments
 from .kernels.score import FFSS, FS, FSS, SS, S
@@ -36,6 +37,7 @@ def elbo_gradient(
     dtype="float64",
     backend="cpu",
     num_threads=None,
+    executor=None,
     progress=False,
 ) -> GradientEstimate:
     """Estimate the gradient of the ELBO in ``q.parameters``, with the standard error of each coordinate.
@@ -78,7 +80,7 @@ def elbo_gradient(
     engine.check(target, q)
     num_samples = checks.count("num_samples", num_samples)
     checks.choice("estimator", estimator, ESTIMATORS)
-    common(draws, dtype, backend)
+    common(draws, dtype, backend, executor)
     limit = sample_limit(atol, max_samples, num_samples)
     method = estimator
     if estimator == "auto":
@@ -97,12 +99,13 @@ def elbo_gradient(
         auto, paths = estimator == "auto", () if backend == "cuda" else PATHS
         best, num_samples = choose(target, q, key, method, num_samples, atol, limit, num_threads, auto, paths)
         method, surrogate = best.method, best.surrogate
-        where = gpu.settle(backend, target, q, num_samples, method, PATHS)
-        options = dict(surrogate=surrogate, num_threads=num_threads, progress=progress, dtype=dtype, backend=where)
+        where = gpu.settle(backend, target, q, num_samples, method, PATHS) if executor is None else "cpu"
+        options = dict(surrogate=surrogate, dtype=dtype, backend=where, executor=executor)
+        options |= dict(num_threads=num_threads, progress=progress)
         result = engine.sweep(target, q, num_samples, key, SAMPLE, gradient=kind(method), **options)
-    except KeyboardInterrupt as interrupt:
-        partial = engine.partial(interrupt)
-        interrupt.partial = gradient_estimate(partial, q, method, key, atol, surrogate)  # type: ignore[attr-defined]
+    except STOPPED as stopped:
+        partial = engine.partial(stopped)
+        stopped.partial = gradient_estimate(partial, q, method, key, atol, surrogate)  # type: ignore[union-attr]
         raise
     return gradient_estimate(result, q, method, key, atol, surrogate)
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from . import checks
 from .elbo import common, elbo, sample_limit
+from .errors import STOPPED
 from .estimates import Estimate
 from .exact import as_target, closed_form
 from .families import Gaussian
@@ -26,6 +27,7 @@ def kl_divergence(
     dtype="float64",
     backend="cpu",
     num_threads=None,
+    executor=None,
     progress=False,
 ) -> Estimate:
     """KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
@@ -50,7 +52,7 @@ def kl_divergence(
     """
     check_p(q, p)
     checks.choice("method", method, METHODS)
-    common(draws="iid", dtype=dtype, backend=backend)
+    common(draws="iid", dtype=dtype, backend=backend, executor=executor)
     sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
     key = key_from(rng)
     exact = closed_form(q, p)
@@ -73,11 +75,12 @@ def kl_divergence(
             dtype=dtype,
             backend=backend,
             num_threads=num_threads,
+            executor=executor,
             progress=progress,
         )
-    except KeyboardInterrupt as interrupt:
-        if hasattr(interrupt, "partial"):
-            interrupt.partial = negated(interrupt.partial)
+    except STOPPED as stopped:
+        if hasattr(stopped, "partial"):
+            stopped.partial = negated(stopped.partial)
         raise
     return negated(result)
 

@@ -45,6 +45,12 @@ class Job(NamedTuple):
             np.zeros((leaves if self.gradient else 0, each, self.plan.coordinates)),
         )
 
+    def fingerprint(self) -> bytes:
+        """Equal for jobs with equal numbers."""
+        arrays = [*self.q.arrays, *(self.surrogate.arrays if self.surrogate else ())]
+        words = self.q.family, self.key.word, *self[2:5], *self.plan, self.gradient, self.dtype
+        return repr((words, [a.shape for a in arrays])).encode() + b"".join(a.tobytes() for a in arrays)
+
     def part(self, first, last) -> "Job":
         """The leaves first … last - 1 as a job of their own, with the same numbers."""
         start, end = first * self.plan.leaf, min(self.num_samples, last * self.plan.leaf)

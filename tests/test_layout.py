@@ -75,7 +75,7 @@ def test_public_names_have_docstrings_and_pickle_by_reference():
 def test_guests_are_not_imported():
     """Nothing but numba, numpy and scipy comes with ``import fastvi``; nothing is printed."""
     code = (
-        "import sys, fastvi; guests = {'jax', 'torch', 'numpyro', 'pymc', 'arviz', 'matplotlib', 'tqdm'};"
+        "import sys, fastvi; guests = {'jax', 'torch', 'numpyro', 'pymc', 'arviz', 'matplotlib', 'tqdm', 'dask'};"
         "guests.add('numba.cuda'); assert not guests & set(sys.modules), guests & set(sys.modules); fastvi.__version__"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
