@@ -13,6 +13,7 @@ from .kernels import cpu
 from .rng import SAMPLE, key_from
 
 LOG_2PI = math.log(2.0 * math.pi)
+FAR = 700.0  # exp of what is nearer to 0 is an ordinary number
 
 
 class Gaussian(ABC):
@@ -138,12 +139,12 @@ class MeanFieldGaussian(Gaussian):
         """(dim, dim)"""
         return np.diag(self.scale**2)
 
-    @cached_property
+    @property
     def log_det(self) -> float:
         """log det of the scale matrix"""
-        return float(np.sum(np.log(self.scale)))
+        return float(np.log(self.scale).sum())
 
-    @cached_property
+    @property
     def arrays(self):
         return self.loc, self.scale
 
@@ -163,6 +164,8 @@ class MeanFieldGaussian(Gaussian):
     def with_parameters(self, vector: ArrayLike) -> Self:
         """The member of the family with these ``parameters``."""
         dim = self.dim
+        if type(vector) is np.ndarray and vector.dtype == float and vector.shape == (2 * dim,) and near(vector):
+            return self._of_checked(loc=vector[:dim], scale=np.exp(vector[dim:]))
         checked = _parameters(vector, 2 * dim)
         return self._of_checked(loc=checked[:dim], scale=_exp("log scale", checked[dim:]))
 
@@ -271,6 +274,11 @@ def _parameters(vector, size):
     if vector.shape != (size,):
         raise ValueError(f"vector: expected {size} parameters, got {len(vector)}")
     return vector
+
+
+def near(vector) -> bool:
+    """Whether exp of a vector is ordinary numbers; quick, for optimizers ask."""
+    return bool(vector.dot(vector) < FAR**2)
 
 
 def _exp(name, logs):

@@ -1,6 +1,6 @@
 """The lanes of tests that need more than the extra ``test``.
 
-``guests`` are JAX and torch, ``pymc`` is PyMC with ArviZ (which holds Numba back).  Of CUDA: ``sim``, in the simulator;
+``guests`` are JAX, optax and torch, ``pymc`` is PyMC with ArviZ (which holds Numba back).  Of CUDA: ``sim``, simulated;
 ``ptx``, compiled without a GPU; and ``gpu``.
 
     NUMBA_ENABLE_CUDASIM=1 pytest tests/test_cuda.py       # sim
@@ -15,7 +15,7 @@ import os
 import pytest
 
 LANES = {
-    "guests": "needs JAX and torch",
+    "guests": "needs JAX, optax and torch",
     "pymc": "needs PyMC and ArviZ",
     "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
     "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
@@ -34,7 +34,7 @@ def lanes() -> set[str]:
 
     if device.SIMULATED:
         return {"sim"}
-    needs = {"guests": ("jax", "torch"), "pymc": ("pymc", "arviz")}
+    needs = {"guests": ("jax", "torch", "optax"), "pymc": ("pymc", "arviz")}
     found = {lane for lane, names in needs.items() if all(map(importlib.util.find_spec, names))}
     found |= {"gpu"} if device.why_not() is None else set()
     try:

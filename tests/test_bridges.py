@@ -123,3 +123,43 @@ def test_torch_trains_to_the_same_optimum(torch):
     q = own.q(p.detach().numpy())
     np.testing.assert_allclose(q.loc, MEAN, atol=1e-3)
     np.testing.assert_allclose(q.covariance, COVARIANCE, atol=5e-3)
+
+
+@pytest.mark.guests
+def test_optax_and_the_shape_of_blackjax(jax):
+    """optax's Adam inside scan, with a falling rate; no noise is left at the optimum."""
+    optax = pytest.importorskip("optax")
+    from fastvi.bridges.blackjax import as_top_level_api
+
+    own = objective("sticking_the_landing", 64)
+    algorithm = as_top_level_api(own, optax.adam(optax.exponential_decay(0.05, 1, 0.99)))
+
+    @jax.jit
+    def train(key):
+        keys = jax.random.split(key, 600)
+        return jax.lax.scan(lambda state, key: algorithm.step(key, state), algorithm.init(), keys)
+
+    state, info = train(jax.random.key(1))
+    q = own.q(np.asarray(state.parameters))
+    np.testing.assert_allclose(q.loc, MEAN, atol=2e-3)
+    np.testing.assert_allclose(q.covariance, COVARIANCE, atol=5e-3)
+    assert abs(float(info.elbo[-1]) - 2.5) < 1e-3 and info.elbo.shape == (600,)
+    draws = jax.jit(algorithm.sample, static_argnums=2)(jax.random.key(2), state, 20_000)
+    error = np.sqrt(np.diag(COVARIANCE) / 20_000)
+    assert (np.abs(np.asarray(draws).mean(0) - MEAN) < 5 * error + 2e-3).all()
+
+
+@pytest.mark.guests
+def test_optax_drives_the_bank_from_outside(jax):
+    """A step at a time, without jit: the bank is drawn anew where it runs low."""
+    optax = pytest.importorskip("optax")
+    from fastvi.bridges.blackjax import as_top_level_api
+
+    own = objective("bank", 400)
+    algorithm = as_top_level_api(own, optax.adam(0.03))
+    state = algorithm.init(START.parameters)
+    for key in jax.random.split(jax.random.key(3), 300):
+        state, _ = algorithm.step(key, state)
+    q = own.q(np.asarray(state.parameters))
+    np.testing.assert_allclose(q.loc, MEAN, atol=1e-2)
+    np.testing.assert_allclose(q.covariance, COVARIANCE, atol=2e-2)
