@@ -21,6 +21,16 @@ NAMES = {
     "torch": "torch",
     "numpyro": "NumPyro",
     "pymc": "PyMC",
+    "pymc numba": "PyMC in Numba mode",
+    "jax, fresh draws": "JAX, fresh draws",
+    "objective in jax": "fastvi called in JAX",
+    "objective in torch": "fastvi called in torch",
+    "batched jax": "fastvi, density in JAX",
+    "batched numpy": "fastvi, density in NumPy",
+    "C": "fastvi, density in C",
+    "2 threads": "fastvi, 2 threads",
+    "1 process": "fastvi, 1 process",
+    "2 processes": "fastvi, 2 processes",
 }
 # What a group's name begins with, and the heading of its table
 KINDS = {
@@ -28,6 +38,7 @@ KINDS = {
     "1e-3 nat: ": "ELBO to a standard error of 1e-3 nat",
     "1 % gradient: ": "gradient to 1 %",
     "fit: ": "fit to within 0.01 nat",
+    "bridge: ": "through a bridge, and without",
     "": "workload",
 }
 TASKS = {": elbo": "", ": leave_one_out": ", + leave-one-out gradient", ": pathwise": ", + pathwise gradient"}
@@ -94,6 +105,19 @@ def table(run, kind=""):
     return "\n".join(head + rows + ([summary(found, sides)] if kind in ("1e-3 nat: ", "1 % gradient: ") else []))
 
 
+def long_table(run, kind):
+    """The groups of one kind whose sides differ, one side a row."""
+    lines = [f"| {KINDS[kind]} | by | median |", "|---|---|---:|"]
+    for group, medians in groups(run).items():
+        if kind_of(group) != kind:
+            continue
+        for side, median in medians.items():
+            ratio = ratio_of(medians, side)
+            cells = group.removeprefix(kind), NAMES[side], seconds(median) + (f" ({ratio:.1f}x)" if ratio else "")
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def caption(run):
     """Machine, threads and versions of a run."""
     info = run["machine_info"]["fastvi"]
@@ -109,7 +133,8 @@ def caption(run):
 def section(run):
     """Every table of a run, and what it was made on."""
     kinds = dict.fromkeys(kind_of(group) for group in groups(run))
-    return "\n\n".join([*(table(run, kind) for kind in kinds), caption(run)]) + "\n"
+    tables = [(long_table if kind == "bridge: " else table)(run, kind) for kind in kinds]
+    return "\n\n".join([*tables, caption(run)]) + "\n"
 
 
 def main():

@@ -307,7 +307,7 @@ def pymc_climb(case, rate, particles):
             return (loc, np.log1p(np.exp(means["rho"]))), approx, step
         tril = np.zeros((len(loc), len(loc)))
         tril[np.tril_indices(len(loc))] = means["L_tril"]
-        tril *= np.sign(np.diag(tril))
+        np.fill_diagonal(tril, np.log1p(np.exp(np.diag(tril))))
         return (loc, tril), approx, step
 
     return run
