@@ -292,7 +292,7 @@ def pymc_climb(case, rate, particles):
             with model:
                 method = (pymc.FullRankADVI if full_rank else pymc.ADVI)(random_seed=1)
                 step = method.objective.step_function(
-                    obj_n_mc=particles, obj_optimizer=pymc.adam(learning_rate=rate), score=False
+                    obj_n_mc=particles, obj_optimizer=pymc.adam(learning_rate=rate), score=True
                 )
             return None, method.approx, step
         _, approx, step = state

@@ -87,7 +87,7 @@ def fit_of_pymc(name, threads):
     model, target, _, _ = problem(name)
     with model:
         method = pm.ADVI(random_seed=1)
-        step = method.objective.step_function(score=False)
+        step = method.objective.step_function(score=True)  # as pm.fit has it
     start = [parameter.get_value() for parameter in method.approx.params]
 
     def call():

@@ -64,8 +64,8 @@ def elbo(
         ``num_samples`` are used.  With either, ``estimator="auto"`` is ``"plain"``, and there is no progress and no
         partial result
     atol : float, optional
-        the standard error to reach, in nats: a pilot of ``num_samples`` draws fixes the draw count, and only fresh
-        draws are reported, so the estimate stays unbiased.  There is no relative tolerance: an ELBO's zero is arbitrary
+        the standard error to reach, in nats: a pilot of ``num_samples`` draws, more where plain draws would take many
+        more, fixes the draw count, and only fresh draws are reported, so the estimate stays unbiased.  There is no relative tolerance: an ELBO's zero is arbitrary
     max_samples : int, optional
         a limit for ``atol``, 10^9 by default.  Where it, or a heavy tail that the pilot did not see, keeps the error
         above ``atol``, ``converged`` is False
@@ -236,7 +236,8 @@ def choose(target, q, key, estimator, num_samples, atol, limit, num_threads) -> 
     if auto:
         levels = pilots.affordable(levels, q.dim, count, q.family)
     if levels:
-        best = cheapest(pilots.candidates(target, q, key, levels, num_samples, num_threads))
+        # ``count`` is what plain draws would take: where that is more, the pilot of the polynomials may take more too
+        best = cheapest(pilots.candidates(target, q, key, levels, count, num_threads))
     elif auto and atol is None and num_samples >= PILOT_WORTHWHILE:
         best = pilot(PILOT_SAMPLES)
     return best, num_samples if atol is None else enough_samples(best, atol, num_samples, limit)

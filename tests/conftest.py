@@ -17,6 +17,7 @@ import pytest
 LANES = {
     "guests": "needs JAX, optax and torch",
     "pymc": "needs PyMC and ArviZ",
+    "stan": "needs BridgeStan and a model that it has compiled, see test_stan.py",
     "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
     "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
     "gpu": "kernels on a GPU",
@@ -35,7 +36,9 @@ def lanes() -> set[str]:
     if device.SIMULATED:
         return {"sim"}
     needs = {"guests": ("jax", "torch", "optax"), "pymc": ("pymc", "arviz")}
-    found = {lane for lane, names in needs.items() if all(map(importlib.util.find_spec, names))}
+    compiled = importlib.util.find_spec("bridgestan") and os.environ.get("FASTVI_STAN_MODEL")
+    found = {"stan"} if compiled else set()
+    found |= {lane for lane, names in needs.items() if all(map(importlib.util.find_spec, names))}
     found |= {"gpu"} if device.why_not() is None else set()
     try:
         from numba.cuda.cudadrv import nvvm

@@ -40,9 +40,7 @@ def target(
 
     Notes
     -----
-    A Stan model compiled by BridgeStan with ``STAN_THREADS=true`` has ``bs_log_density_gradient(model, propto,
-    jacobian, x, log_p, gradient, error)``: a C function of four lines that calls it and returns its status is a
-    ``"one_draw"`` function, with the model as ``user_data``.
+    Stan models have a bridge of their own, :mod:`fastvi.bridges.stan`.
     """
     checks.choice("convention", convention, CONVENTIONS)
     address = address_of(function)
@@ -52,11 +50,11 @@ def target(
             raise ValueError("user_data: goes with convention='one_draw'; a tile function gets data")
         result, keep = Target.from_address(address, dim, data, normalized=normalized, name=name), (function,)
     else:
-        from ..kernels.one_draw import tile_function
+        from ..kernels.one_draw import of_nutpie
 
         if data != ():
             raise ValueError("data: goes with convention='tile'; a function of one draw gets user_data")
-        compiled = tile_function(address, checks.count("user_data", user_data or 0, 0))
+        compiled = of_nutpie(address, checks.count("user_data", user_data or 0, 0))
         result = Target.from_address(compiled.address, dim, normalized=normalized, name=name)
         keep = function, compiled
     assert result.foreign is not None
