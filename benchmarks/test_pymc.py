@@ -106,7 +106,7 @@ TASKS = {
         "pymc": elbo_of_pymc,
         "pymc numba": functools.partial(elbo_of_pymc, mode="NUMBA"),
     },
-    "fit: ": {"fastvi": fit_of_fastvi, "pymc": fit_of_pymc},
+    "own stop: ": {"fastvi": fit_of_fastvi, "pymc": fit_of_pymc},
 }
 
 
@@ -127,6 +127,6 @@ def test_through_pymc(benchmark, group, name, side, prepare, threads):
     benchmark.group = group
     benchmark.extra_info.update(side=side)
     benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=1)
-    if group.startswith("fit: "):
+    if group.startswith("own stop: "):
         _, target, _, best = problem(name)
         benchmark.extra_info["gap"] = best - vi.elbo(target, call(), JUDGED, rng=7).value

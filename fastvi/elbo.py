@@ -65,7 +65,8 @@ def elbo(
         partial result
     atol : float, optional
         the standard error to reach, in nats: a pilot of ``num_samples`` draws, more where plain draws would take many
-        more, fixes the draw count, and only fresh draws are reported, so the estimate stays unbiased.  There is no relative tolerance: an ELBO's zero is arbitrary
+        more, fixes the draw count, and only fresh draws are reported, so the estimate stays unbiased.  There is no
+        relative tolerance: an ELBO's zero is arbitrary
     max_samples : int, optional
         a limit for ``atol``, 10^9 by default.  Where it, or a heavy tail that the pilot did not see, keeps the error
         above ``atol``, ``converged`` is False
