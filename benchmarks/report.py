@@ -28,6 +28,7 @@ NAMES = {
     "batched jax": "fastvi, density in JAX",
     "batched numpy": "fastvi, density in NumPy",
     "C": "fastvi, density in C",
+    "numba": "Numba",
     "2 threads": "fastvi, 2 threads",
     "1 process": "fastvi, 1 process",
     "2 processes": "fastvi, 2 processes",

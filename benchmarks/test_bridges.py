@@ -8,6 +8,9 @@ Two untimed calls compile and warm up.
 import concurrent.futures
 import contextlib
 import multiprocessing
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,9 +169,16 @@ def on_threads(count):
     return prepare
 
 
+def importing(name):
+    """A new process that imports something, from bytecode as users have it."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return lambda threads: lambda: subprocess.run([sys.executable, "-c", f"import {name}"], env=environment, check=True)
+
+
 OBJECTIVE = f"bridge: value and gradient, normal d={DIM}, {SMALL} draws"
 ELBO = f"bridge: ELBO of a logistic regression N={ROWS} d={DIM}, {DRAWS:,} draws"
 C = f"bridge: ELBO of a normal d={DIM}, {DRAWS:,} draws"
+IMPORT = "bridge: a process that imports it and ends"
 MACHINES = f"bridge: the same with {10 * DRAWS:,} draws on processes"
 # (group, side, the library it needs, what to call)
 CASES = [
@@ -183,6 +193,8 @@ CASES = [
     (ELBO, "batched numpy", None, numpy_batched),
     (C, "fastvi", None, lambda threads: elbo_of(vi.Target(normal, DIM), threads)),
     (C, "C", None, c_normal),
+    (IMPORT, "fastvi", None, importing("fastvi")),
+    (IMPORT, "numba", None, importing("numba")),
 ]
 WORKERS = [
     ("fastvi", on_threads(1)),

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import checks
 from .foreign import Foreign, rows
-from .kernels import density
+from .kernels import contract
 
 LEAST = 32  # draws in a call, so that few shapes are ever seen
 
@@ -30,16 +30,16 @@ class Batch(Foreign):
         self.f, self.value_and_grad, self.dim = f, value_and_grad, dim
         self.tile = 1 << (chunk.bit_length() - 1)
         self.one_at_a_time = threading.RLock()
-        self.entry = density.C_FUNCTION(self.answer)  # must outlive the address
+        self.entry = contract.C_FUNCTION(self.answer)  # must outlive the address
         address = ctypes.cast(self.entry, ctypes.c_void_p).value or 0
         smooth = value_and_grad is not None
-        self.compiled = density.Compiled(address, False, f"it is a {self.what}", (), smooth=smooth)
+        self.compiled = contract.Compiled(address, False, f"it is a {self.what}", (), smooth=smooth)
         self.last: BaseException | None = None
 
-    def values(self) -> density.Compiled:
+    def values(self) -> contract.Compiled:
         return self.compiled
 
-    def gradients(self) -> density.Compiled:
+    def gradients(self) -> contract.Compiled:
         if self.value_and_grad is None:
             raise TypeError(
                 "f: a batched log density has a gradient only where value_and_grad= gives it; score-function "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import checks
-from .kernels import density, driver, memo, pool, scratch
+from .kernels import contract, memo, pool, scratch
 from .kernels.points import evaluate
 
 BLOCK = 960  # points that a thread takes at a time: whole tiles
@@ -61,7 +61,7 @@ def over_points(compiled, target, points, log_p, gradient, num_threads) -> int:
             where = compiled.address, memory.address, stop
             return kernel(points, first, last, *where, log_p, gradient, room)
 
-        status, _ = scratch.with_room(points_from, first * BLOCK, driver.SCRATCH_SMALL)
+        status, _ = scratch.with_room(points_from, first * BLOCK, contract.SCRATCH_SMALL)
         if status:
             found.append(status)
         return bool(status)
@@ -81,14 +81,14 @@ class Derivative:
         self._trusted = False
 
     @property
-    def compiled(self) -> density.Compiled:
+    def compiled(self) -> contract.Compiled:
         """Compiles when the function, or something it refers to, is new."""
         target = self.target
         if target.foreign is not None:
             target.renew(target.foreign.memory())
             return target.foreign.gradients()
         if self._compiled is None or not self._watch.unchanged():
-            kinds = density.data_types(target.data)
+            kinds = contract.data_types(target.data)
             if target.written_gradient is None:
                 self._watch = memo.Watch(target.log_density)
                 self._compiled = memo.differentiated(target.log_density, kinds, self._in_place)
@@ -108,7 +108,7 @@ class Derivative:
         self._in_place, self._compiled = False, None
         return self.compiled
 
-    def trusted(self, draws) -> density.Compiled:
+    def trusted(self, draws) -> contract.Compiled:
         """``compiled``, after its values have once agreed with Python at the first two of ``draws()``, (n, dim)."""
         target = self.target
         if target.foreign is not None:
@@ -153,7 +153,7 @@ class Derivative:
         """(log p, gradient) at points (n, dim), shapes (n,) and (n, dim); None where the density raised."""
         log_p, gradient = np.empty(len(points)), np.empty(points.shape)
         status = over_points(self.compiled, self.target, points, log_p, gradient, num_threads)
-        if status == driver.NEEDS_CARE and self.target.foreign is None:
+        if status == contract.NEEDS_CARE and self.target.foreign is None:
             self.take_care()
             return self.evaluate(points, num_threads)
         return None if status else (log_p, gradient)

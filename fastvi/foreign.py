@@ -1,8 +1,8 @@
-"""Densities that are not written in Python for Numba: C functions, by the contract of ``kernels.density``."""
+"""Densities that are not written in Python for Numba: C functions, by the contract of ``kernels.contract``."""
 
 import numpy as np
 
-from .kernels import density
+from .kernels import contract
 
 
 class Foreign:
@@ -22,15 +22,15 @@ class Foreign:
     tile: int | None = None
     keep: tuple = ()
 
-    def values(self) -> density.Compiled:
+    def values(self) -> contract.Compiled:
         """The function of values alone."""
         raise NotImplementedError
 
-    def gradients(self) -> density.Compiled:
+    def gradients(self) -> contract.Compiled:
         """The function of values and gradients; raises TypeError where there is none."""
         return self.values()
 
-    def memory(self) -> density.Memory | None:
+    def memory(self) -> contract.Memory | None:
         """The data as they are now, or None where the target's own do."""
         return None
 
@@ -57,9 +57,9 @@ class Address(Foreign):
     """A C function that somebody else keeps alive, or :attr:`keep`."""
 
     def __init__(self, address: int) -> None:
-        self.compiled = density.Compiled(address, False, "it is a C function", (), smooth=True)
+        self.compiled = contract.Compiled(address, False, "it is a C function", (), smooth=True)
 
-    def values(self) -> density.Compiled:
+    def values(self) -> contract.Compiled:
         return self.compiled
 
 

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 
-from .kernels import density, jit, pool
+from .kernels import contract, jit, pool
 from .version import __version__
 
 PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
                 facts[name] = "missing"
     cpu, features = jit.host_cpu()
     facts["cpu"] = f"{cpu} ({', '.join(f for f in FEATURES if f in features) or 'no vector features known'})"
-    facts["lanes"] = f"{density.LANE_WIDTH} x float64"
+    facts["lanes"] = f"{contract.LANE_WIDTH} x float64"
     facts["threads"] = f"{pool.available_threads()} of {os.cpu_count()} CPUs"
     facts["cache"] = jit.cache_folder() or "none: kernels are compiled in each process"
     facts["cuda"] = device.description()

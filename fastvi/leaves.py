@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .families import Gaussian
-from .kernels import cpu, density, moments, path, pool, score, scratch
+from .kernels import contract, cpu, moments, path, pool, score, scratch
 from .kernels.surrogate import NOTHING
 from .rng import Key
 from .surrogate import Surrogate
@@ -79,7 +79,7 @@ def run(target, job: Job, rows, sums, weights, num_threads, report) -> bool:
         else cpu.sweep(q.family, bool(job.gradient), followed, job.dtype)
     )
     draws = np.uint64(job.key.word), job.stream, job.first_draw, job.num_samples
-    lane_width = density.LANE_WIDTH if compiled.vectorised else 1
+    lane_width = contract.LANE_WIDTH if compiled.vectorised else 1
     what = *q.arrays, q.dim, *draws, plan.tile, plan.leaf, lane_width
     where = compiled.address, memory.address, stop, rows, sums
     if paths:

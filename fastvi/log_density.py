@@ -9,7 +9,7 @@ import numpy as np
 from . import checks, derivatives
 from .derivatives import agree
 from .foreign import Foreign
-from .kernels import density, memo
+from .kernels import contract, memo
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
 NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
@@ -23,30 +23,30 @@ class LogDensity:
     log_density: Callable
     data: tuple
     python_data: list | tuple
-    memory: density.Memory
+    memory: contract.Memory
     foreign: Foreign | None
     _watch: memo.Watch | None
-    _compiled: density.Compiled | None
+    _compiled: contract.Compiled | None
     _trusted: bool
 
-    def renew(self, memory: density.Memory | None) -> None:
+    def renew(self, memory: contract.Memory | None) -> None:
         """Take other data from now on; whoever holds the old keeps it alive."""
         if memory is not None:
             self.memory = memory
 
     @property
-    def compiled(self) -> density.Compiled:
+    def compiled(self) -> contract.Compiled:
         """The compiled density; compiles when the function, or something it refers to, is new."""
         if self.foreign is not None:
             self.renew(self.foreign.memory())
             return self.foreign.values()
         if self._compiled is None or self._watch is None or not self._watch.unchanged():
             self._watch = memo.Watch(self.log_density)
-            self._compiled = memo.compiled(self.log_density, density.data_types(self.data))
+            self._compiled = memo.compiled(self.log_density, contract.data_types(self.data))
             self._trusted = False
         return self._compiled
 
-    def trusted(self, draws: Callable[[], np.ndarray]) -> density.Compiled:
+    def trusted(self, draws: Callable[[], np.ndarray]) -> contract.Compiled:
         """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
         compiled = self._compiled
         if self.foreign is not None:
@@ -62,7 +62,7 @@ class LogDensity:
         found = self._evaluate(compiled, points)
         if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
             # lanes spread no arrays of length one, and what else they miss the slow way must not
-            compiled = memo.compiled(self.log_density, density.data_types(self.data), NOT_AS_PYTHON)
+            compiled = memo.compiled(self.log_density, contract.data_types(self.data), NOT_AS_PYTHON)
             found = self._evaluate(compiled, points)
         if found is None:
             raise RuntimeError(f"log_density: {self.name} raises when compiled, at z = {points[0]}, and not in Python")

@@ -14,7 +14,7 @@ from .comparison import compare
 from .errors import NonFiniteError
 from .estimates import Estimate
 from .gradients import continuous, elbo_gradient
-from .kernels import adam, cpu, density, pool, scratch
+from .kernels import adam, contract, cpu, pool, scratch
 from .rng import COMPARISON, FIT, SLOPE
 
 STEPS, FIRST_RATE, SLOWER, LEAST_RATE = 200, 0.1, 0.3, 1e-4
@@ -73,9 +73,9 @@ class Stochastic:
         compiled = trusted(lambda: q.sample(2, rng=self.key))
         loc, scale = (np.array(a) for a in q.arrays)
         kernel, done = adam.climb(q.family, paths), 0
-        lane_width = density.LANE_WIDTH if compiled.vectorised else 1
+        lane_width = contract.LANE_WIDTH if compiled.vectorised else 1
         tile = cpu.TILE[q.family] if q.dim <= 1024 else cpu.WIDE_TILE
-        tile = min(tile, -(-NUM_SAMPLES // density.LANE_WIDTH) * density.LANE_WIDTH)
+        tile = min(tile, -(-NUM_SAMPLES // contract.LANE_WIDTH) * contract.LANE_WIDTH)
         parameters, mean, square = (s[k].copy() for k in ("parameters", "mean", "square"))
         stop = np.zeros(1, np.int64)
         status, memory = 0, target.memory

@@ -11,7 +11,7 @@ from .arguments import convert, python_function, read_only, source
 from .batched import Batch
 from .derivatives import Derivative
 from .foreign import Address, Foreign
-from .kernels import density, memo
+from .kernels import contract, memo
 from .log_density import LogDensity
 
 
@@ -70,7 +70,7 @@ class Target(LogDensity):
         self.data = tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
         self.normalized = bool(normalized)
         self.name = str(name) if name is not None else self.log_density.__name__
-        self.memory = density.Memory(self.data)
+        self.memory = contract.Memory(self.data)
         self.rates: dict[tuple, float] = {}  # seconds a draw, for deciding where work runs
         # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
@@ -78,9 +78,9 @@ class Target(LogDensity):
         self.recipe: tuple | None = None  # (function, arguments) that make this target, see ``from_factory``
         self.derivative = Derivative(self)
         self.sources = tuple(source(value, taken) for value, taken in zip(data, self.data, strict=True))
-        self.agreed_on_gpu: density.Compiled | None = None
+        self.agreed_on_gpu: contract.Compiled | None = None
         self._watch: memo.Watch | None = None
-        self._compiled: density.Compiled | None = None
+        self._compiled: contract.Compiled | None = None
         self._trusted = False
 
     def __repr__(self):
@@ -233,7 +233,7 @@ class Target(LogDensity):
         """How the density was compiled, and if draw by draw, why, with file and line."""
         compiled = self.compiled
         if compiled.vectorised:
-            return f"{self.name}: vectorised, {density.LANE_WIDTH} draws at a time"
+            return f"{self.name}: vectorised, {contract.LANE_WIDTH} draws at a time"
         return f"{self.name}: one draw at a time: {compiled.reason}"
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numba import types
 
 from . import normal, path, score
+from .contract import SCRATCH_SMALL
 from .cpu import CARE, FAMILIES, FINISHED, NEEDS_SCRATCH, RAISED, STOPPED, aligned, columns
-from .driver import SCRATCH_SMALL
 from .jit import call_density, kernel, routine, source_stamp
 from .score import FS, centre_of
 from .score import S as SCORE

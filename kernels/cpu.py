@@ -11,9 +11,8 @@ import numpy as np
 from numba import types
 
 from . import full_rank, mean_field, moments, normal, score, single, surrogate
-from .density import LANE_WIDTH
-from .driver import NEEDS_CARE as CARE
-from .driver import SCRATCH_SMALL
+from .contract import LANE_WIDTH, SCRATCH_SMALL
+from .contract import NEEDS_CARE as CARE
 from .jit import call_density, kernel, routine, source_stamp
 from .score import centre_of
 from .triangular import next_four

@@ -1,49 +1,27 @@
-"""How a user's log density becomes a C function that evaluates it for a tile of draws.
+"""How a user's log density becomes a C function that evaluates it for a tile of draws, by ``contract``."""
 
-    int64 f(const double* z, int64 dim, int64 width, const void* data, double* log_p, double* gradient_or_null,
-            void* scratch, int64 scratch_bytes)
-
-z is (dim, width), C-contiguous, one draw a column; log_p has ``width`` places.  It returns 0, or 1 when the density
-raised; 2, a scratch that is too small, and the gradient are for callbacks that need them.  Kernels call it by address
-and never specialise on it, so they stay in the disk cache; and data comes through one pointer, so new data never
-recompiles.
-"""
-
-import ctypes
 import os
 import re
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import errors
 
-from .driver import RAISED, SIGNATURE, Callee, c_function, copy_column, is_null, new_draw
+from .contract import LANE_WIDTH, RAISED, Compiled, call, data_types, pack
+from .driver import SIGNATURE, Callee, c_function, copy_column, is_null, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import DENSITY_FASTMATH
 from .lanes import Lanes, LaneVector
 from .lanes.sequence import store
 from .lanes.types import pack as pack_struct
 
-LANE_WIDTH = 32
 # names of lane types in Numba's messages, for people: "<draws>"
 TYPES = r"\b(?:Lane\w*|Leaf|Recorded|Expression\d+|Table)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
 USERS: dict[str, Any] = dict(boundscheck=True, error_model="numpy", fastmath=DENSITY_FASTMATH)
-
-
-class Compiled(NamedTuple):
-    """A compiled density: where it is, whether it runs in lanes, why not, what must outlive the address, and whether
-    it is known to be continuous: no comparison, step or branch on z."""
-
-    address: int
-    vectorised: bool
-    reason: str | None
-    keep: tuple
-    smooth: bool = False
 
 
 class DensityError(TypeError):
@@ -55,34 +33,6 @@ class DensityError(TypeError):
 
     def __str__(self):
         return self.args[0]
-
-
-def pack(data):
-    """The data as one array of 64-bit words: for an array its address and shape, for a number its bits."""
-    words = []
-    for value in data:
-        if isinstance(value, np.ndarray):
-            words += [value.ctypes.data, *value.shape]
-        else:
-            words.append(int(value) if value.dtype == bool else int(value.view(np.int64)))
-    return np.array(words or [0], dtype=np.int64)
-
-
-class Memory:
-    """Packed data, and what keeps them alive for as long as somebody holds this."""
-
-    def __init__(self, data):
-        self.data, self.words = data, pack(data)
-        self.address = self.words.ctypes.data
-
-
-def data_types(data):
-    """The Numba type of each packed value: a C-contiguous array or a scalar of float64, int64 or bool."""
-    kinds = []
-    for value in data:
-        dtype = {"f": types.float64, "i": types.int64, "b": types.boolean}[value.dtype.kind]
-        kinds.append(types.Array(dtype, value.ndim, "C", readonly=True) if isinstance(value, np.ndarray) else dtype)
-    return tuple(kinds)
 
 
 def view_of(context, builder, kind, tile, first):
@@ -176,19 +126,6 @@ def quietly(build, function, kinds):
         return build(function, kinds)
 
 
-C_FUNCTION = ctypes.CFUNCTYPE(
-    ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64
-)
-
-
-def call(address, tile, words, log_p, gradient=None, scratch=None) -> int:
-    """Evaluate a compiled density for one tile from Python; returns its status."""
-    dim, width = tile.shape
-    out = None if gradient is None else gradient.ctypes.data
-    room = (None, 0) if scratch is None else (scratch.ctypes.data, scratch.nbytes)
-    return C_FUNCTION(address)(tile.ctypes.data, dim, width, words.ctypes.data, log_p.ctypes.data, out, *room)
-
-
 def explain_error(error, function, of_what="") -> str:
     """One line out of Numba's nested report: what was refused, with file and line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
@@ -241,4 +178,4 @@ def of_the_machinery(path) -> bool:
     return os.path.realpath(path).startswith(MACHINERY)
 
 
-__all__ = ["Compiled", "DensityError", "LANE_WIDTH", "SIGNATURE", "compile_density", "data_types", "is_null", "pack"]
+__all__ = ["DensityError", "SIGNATURE", "call", "compile_density", "data_types", "is_null", "pack"]

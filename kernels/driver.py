@@ -10,9 +10,10 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from .contract import FINE
+
 REAL = types.CPointer(types.float64)
 SIGNATURE = types.int64(REAL, types.int64, types.int64, types.int64, REAL, REAL, types.int64, types.int64)
-FINE, RAISED, SCRATCH_SMALL, NEEDS_CARE = range(4)  # what it returns; the last two of gradients only
 WORD = ir.IntType(64)
 
 
@@ -91,7 +92,7 @@ def unpack(context, builder, kinds, address):
 
 
 def c_function(prepare, kinds, step):
-    """A C function by the contract of ``density`` that runs ``group`` for each ``step`` draws.
+    """A C function by ``contract`` that runs ``group`` for each ``step`` draws.
 
     ``prepare(typingctx)`` compiles what is needed and returns ``start(context, builder, tile)``, which returns
     ``group(first, stop)`` and ``end()``.  ``group`` writes the code for the draws from ``first`` on, and ends the loop

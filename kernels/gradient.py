@@ -1,4 +1,4 @@
-"""How a user's log density becomes a C function that also gives its gradient, by the contract of ``density``.
+"""How a user's log density becomes a C function that also gives its gradient, by ``contract``.
 
 z goes in as recorded numbers; what they leave on the tape is carried back into the gradient.  ``scratch`` is the tape:
 it is used again for each group of draws, so its size is that of the largest group.
@@ -10,8 +10,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .density import LANE_WIDTH, USERS, Compiled, DensityError, checked_result, explain_error, nothing, quietly
-from .driver import NEEDS_CARE, RAISED, SCRATCH_SMALL, Callee, c_function
+from .contract import LANE_WIDTH, NEEDS_CARE, RAISED, SCRATCH_SMALL, Compiled
+from .density import USERS, DensityError, checked_result, explain_error, nothing, quietly
+from .driver import Callee, c_function
 from .helpers import assigns_items, helper_may_step, with_helpers
 from .lanes import Lanes, LaneVector, record
 from .lanes import tape as tapes

@@ -1,4 +1,4 @@
-"""A function that somebody else has jitted for one draw, as a C function of a tile by the contract of ``density``.
+"""A function that somebody else has jitted for one draw, as a C function of a tile by ``contract``.
 
 ``f(x, *data) -> (log p,)`` or ``(log p, gradient)``, arrays of no and of one dimension: PyTensor's.
 """
@@ -6,7 +6,8 @@
 from numba import from_dtype, types
 from numba.extending import is_jitted
 
-from .density import Compiled, put_value, quietly
+from .contract import Compiled
+from .density import put_value, quietly
 from .driver import WORD, Callee, c_function, copy_column, new_draw
 
 DRAW = types.Array(types.float64, 1, "C")

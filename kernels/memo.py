@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from .density import Compiled, compile_density
-from .gradient import compile_gradient
+from .contract import Compiled
 from .helpers import attributes, filled, plain, references
-from .written import compile_written
 
 KEPT = 256  # compilations; one that a Target still uses stays alive with it
 _compiled: collections.OrderedDict[tuple, Any] = collections.OrderedDict()
@@ -38,6 +36,8 @@ def compiled(function, kinds, lanes_refused=None) -> Compiled:
 
     ``lanes_refused`` is a reason not to try lanes.
     """
+    from .density import compile_density  # what compiles is imported by the first who needs it: it takes a while
+
     with _lock:
         key = (meaning(function), kinds, lanes_refused)
         return once(key, lambda: compile_density(function, kinds, lanes_refused))
@@ -45,6 +45,8 @@ def compiled(function, kinds, lanes_refused=None) -> Compiled:
 
 def differentiated(function, kinds, in_place=True) -> Compiled:
     """The same with the gradient that ``kernels.gradient`` derives."""
+    from .gradient import compile_gradient
+
     with _lock:
         return once(
             (meaning(function), kinds, in_place, "gradient"), lambda: compile_gradient(function, kinds, in_place)
@@ -53,6 +55,8 @@ def differentiated(function, kinds, in_place=True) -> Compiled:
 
 def with_gradient(function, gradient, kinds) -> Compiled:
     """The same with a gradient that the user wrote."""
+    from .written import compile_written
+
     with _lock:
         key = (meaning(function), meaning(gradient), kinds)
         return once(key, lambda: compile_written(function, gradient, kinds))

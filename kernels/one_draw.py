@@ -1,4 +1,4 @@
-"""C functions of one draw at a time as one of a tile, by the contract of ``density``."""
+"""C functions of one draw at a time as one of a tile, by ``contract``."""
 
 import numpy as np
 from llvmlite import ir
@@ -7,7 +7,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from .driver import FINE, RAISED, SIGNATURE, WORD, is_null
+from .contract import FINE, RAISED
+from .driver import SIGNATURE, WORD, is_null
 
 
 def caller(bits):

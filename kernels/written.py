@@ -1,4 +1,4 @@
-"""How a log density and a gradient that the user wrote become one C function, by the contract of ``density``.
+"""How a log density and a gradient that the user wrote become one C function, by ``contract``.
 
 ``gradient(z, *data, out)`` writes into ``out``, which here is a vector of lanes that can be written to.
 """
@@ -13,10 +13,9 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.cpython import slicing
 from numba.extending import lower_builtin, register_model
 
+from .contract import LANE_WIDTH, RAISED, Compiled
 from .density import (
-    LANE_WIDTH,
     USERS,
-    Compiled,
     DensityError,
     checked_result,
     explain_error,
@@ -25,7 +24,7 @@ from .density import (
     quietly,
     view_of,
 )
-from .driver import RAISED, WORD, Callee, c_function, copy_column, new_draw
+from .driver import WORD, Callee, c_function, copy_column, new_draw
 from .helpers import assigns_items, with_helpers
 from .jit import template
 from .lanes import Lanes, LaneVector

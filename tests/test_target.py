@@ -88,7 +88,7 @@ def test_new_data_and_new_values_never_recompile(monkeypatch):
     def forbidden(*args):
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(memo, "compile_density", forbidden)
+    monkeypatch.setattr(density, "compile_density", forbidden)
     assert vi.Target(weighted, 3, (np.ones(3) * 7, 1.5)).value(np.zeros(3)) == 1.5
     with pytest.raises(AssertionError, match="compiled again"):
         vi.Target(lambda z, x, k: k * z[0], 3, (X, 1.5)).value(np.zeros(3))  # another function is another matter

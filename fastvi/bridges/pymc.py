@@ -8,7 +8,7 @@ import numpy as np
 from .. import checks
 from ..families import FullRankGaussian, Gaussian, MeanFieldGaussian
 from ..foreign import Foreign
-from ..kernels import density, jitted
+from ..kernels import contract, jitted
 from ..target import Target
 from . import guest
 
@@ -49,17 +49,17 @@ class Model(Foreign):
         self.log_p = model.logp()
         self.shared = shared_of(self.log_p)
         self.compiling = threading.RLock()
-        self.functions: dict[bool, density.Compiled] = {}
+        self.functions: dict[bool, contract.Compiled] = {}
         self.seen: list[np.ndarray] = []
-        self.packed: density.Memory | None = None
+        self.packed: contract.Memory | None = None
 
-    def values(self) -> density.Compiled:
+    def values(self) -> contract.Compiled:
         return self.compiled(False)
 
-    def gradients(self) -> density.Compiled:
+    def gradients(self) -> contract.Compiled:
         return self.compiled(True)
 
-    def memory(self) -> density.Memory | None:
+    def memory(self) -> contract.Memory | None:
         """What ``pm.set_data`` has put there; None where nothing has changed."""
         now = [s.get_value(borrow=True) for s in self.shared]
         if self.packed is not None and all(a is b for a, b in zip(now, self.seen, strict=True)):
@@ -67,13 +67,13 @@ class Model(Foreign):
         if self.packed is not None and Layout(self.model).shapes != self.layout.shapes:
             raise ValueError("model: its data have changed the shape of free variables; call from_model anew")
         self.seen = now
-        self.packed = density.Memory([np.ascontiguousarray(a).reshape(np.shape(a)) for a in now])
+        self.packed = contract.Memory([np.ascontiguousarray(a).reshape(np.shape(a)) for a in now])
         return self.packed
 
     def recipe(self, target):
         return from_model, (self.model,), dict(name=target.name)
 
-    def compiled(self, gradient) -> density.Compiled:
+    def compiled(self, gradient) -> contract.Compiled:
         """The C function of values, or of values and gradients."""
         with self.compiling:
             if gradient not in self.functions:
