@@ -9,6 +9,7 @@ nats.  Three rounds after an untimed call, which compiles.
 """
 
 import functools
+import math
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def elbo_of_pymc(name, threads, mode=None):
     outputs = approximation.set_size_and_deterministic([log_w.mean(), log_w.var()], count, False)
     function = pytensor.function([count], outputs, mode=mode)
     pilot = vi.elbo(target, q, 100_000, estimator="plain", rng=2)
-    calls = round(pilot.standard_error**2 * 100_000 / ATOL**2 / CHUNK)
+    calls = math.ceil(pilot.standard_error**2 * 100_000 / ATOL**2 / CHUNK)
     return lambda: np.mean([function(CHUNK) for _ in range(calls)], axis=0)
 
 
@@ -88,11 +89,12 @@ def fit_of_pymc(name, threads):
     with model:
         method = pm.ADVI(random_seed=1)
         step = method.objective.step_function(score=True)  # as pm.fit has it
-    start = [parameter.get_value() for parameter in method.approx.params]
+    shared = step.get_shared()  # parameters, the optimizer's sums, the random stream
+    start = [variable.get_value() for variable in shared]
 
     def call():
-        for parameter, value in zip(method.approx.params, start, strict=True):
-            parameter.set_value(value)
+        for variable, value in zip(shared, start, strict=True):
+            variable.set_value(value)
         for _ in range(DEFAULT_STEPS):
             step()
         return from_approximation(method.approx, target)

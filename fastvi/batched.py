@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +21,7 @@ class Batch(Foreign):
     what compiles for each shape (JAX) compiles seldom.
     """
 
-    what = "Python function of batches"
+    what, opaque = "Python function of batches", True
 
     def __init__(self, f: Callable, value_and_grad: Callable | None, dim: int, chunk: int) -> None:
         for name, function in (("f", f), ("value_and_grad", value_and_grad)):
@@ -47,23 +48,42 @@ class Batch(Foreign):
             )
         return self.compiled
 
-    def failure(self) -> BaseException | None:
-        return self.last
+    def functions(self) -> list:
+        return [f for f in (self.f, self.value_and_grad) if isinstance(f, types.FunctionType)]
 
-    def recipe(self, target):
+    def failure(self, z=None) -> BaseException | None:
+        error, self.last = self.last, None
+        return error
+
+    def remake(self, target) -> tuple:
         return remade, (self.f, self.value_and_grad, self.dim, self.tile, target.normalized, target.name)
 
-    def check(self, points) -> None:
-        """Rows must not depend on each other: batches are cut and filled up."""
-        both = self.evaluate(points, False)[0]
-        if len(points) > 1:
-            turned = self.evaluate(points[::-1], False)[0][::-1]
-            same = np.isclose(both, turned, rtol=1e-6, atol=1e-9, equal_nan=True)
-            if not same.all():
-                raise ValueError(
-                    f"f: expected log densities that depend on their own row of z alone, got {both} for two draws and "
-                    f"{turned} for the same in the other order"
-                )
+    def check(self, points) -> bool:
+        """Rows must not depend on each other, as batches are cut and filled up; nor the two functions differ."""
+        if len(points) < 2:  # and another, nearby, where the function may have no answer
+            points = np.concatenate([points, points + 1e-3 * (1.0 + np.abs(points))])
+            try:
+                self.evaluate(points, False)
+            except Exception:
+                return False
+        values = self.evaluate(points, False)[0]
+        among = np.concatenate([points[::-1], np.repeat(points[:1], LEAST, axis=0)])  # a wider batch
+        self.compare("f", "values", values, self.evaluate(among, False)[0][: len(points)][::-1])
+        if self.value_and_grad is not None:
+            found, slopes = self.evaluate(points, True)
+            self.compare("value_and_grad", "values, those of f first,", values, found)
+            again = self.evaluate(among, True)[1]
+            assert again is not None
+            self.compare("value_and_grad", "gradients", slopes, again[: len(points)][::-1])
+        return True
+
+    def compare(self, name, what, one, other) -> None:
+        """Two results that should be equal."""
+        if not np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise ValueError(
+                f"{name}: expected {what} that depend on their own row of z alone, got {one} for two draws and {other} "
+                "for the same in another batch"
+            )
 
     def evaluate(self, z, wanted):
         """(log p, gradient or None) of draws (n, dim), checked."""
@@ -82,6 +102,8 @@ class Batch(Foreign):
 
     def result(self, name, found, shape) -> np.ndarray:
         """What a function returned, as float64 of this shape."""
+        if isinstance(found, np.ma.MaskedArray):
+            raise TypeError(f"{name}: returned a masked array; its mask would be ignored")
         array = np.asarray(found)
         if array.shape != shape:
             raise ValueError(f"{name}: expected shape {shape} for draws {(shape[0], self.dim)}, got {array.shape}")
@@ -90,7 +112,7 @@ class Batch(Foreign):
                 f"{name}: expected float64, got {array.dtype}, whose digits would be lost in the error of no estimate; "
                 "compute in double precision (JAX: jax_enable_x64), or cast the result if that is what you mean"
             )
-        return array
+        return array.copy() if array.base is not None or array is found else array
 
     def answer(self, z, dim, width, data, log_p, gradient, scratch, scratch_bytes) -> int:
         """The C function: an exception is kept for who asks."""

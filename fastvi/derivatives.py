@@ -76,9 +76,8 @@ class Derivative:
 
     def __init__(self, target):
         self.target = target
-        self._compiled = self._watch = None
+        self._known: memo.Known | None = None
         self._in_place = True
-        self._trusted = False
 
     @property
     def compiled(self) -> contract.Compiled:
@@ -87,16 +86,17 @@ class Derivative:
         if target.foreign is not None:
             target.renew(target.foreign.memory())
             return target.foreign.gradients()
-        if self._compiled is None or not self._watch.unchanged():
+        known = self._known
+        if known is None or not known.watch.unchanged():
             kinds = contract.data_types(target.data)
             if target.written_gradient is None:
-                self._watch = memo.Watch(target.log_density)
-                self._compiled = memo.differentiated(target.log_density, kinds, self._in_place)
+                watch = memo.Watch(target.log_density)
+                compiled = memo.differentiated(target.log_density, kinds, self._in_place)
             else:
-                self._watch = memo.Watch(target.log_density, target.written_gradient)
-                self._compiled = memo.with_gradient(target.log_density, target.written_gradient, kinds)
-            self._trusted = False
-        return self._compiled
+                watch = memo.Watch(target.log_density, target.written_gradient)
+                compiled = memo.with_gradient(target.log_density, target.written_gradient, kinds)
+            known = self._known = memo.Known(watch, compiled, False)
+        return known.compiled
 
     @property
     def careful(self) -> bool:
@@ -105,7 +105,7 @@ class Derivative:
 
     def take_care(self):
         """Compile again without additions in place: some value was used after ``total += x`` had replaced it."""
-        self._in_place, self._compiled = False, None
+        self._in_place, self._known = False, None
         return self.compiled
 
     def trusted(self, draws) -> contract.Compiled:
@@ -114,8 +114,9 @@ class Derivative:
         if target.foreign is not None:
             target.trusted(draws)
             return self.compiled
-        if self._trusted and self._compiled is not None and self._watch.unchanged():
-            return self._compiled
+        known = self._known
+        if known is not None and known.trusted and known.watch.unchanged():
+            return known.compiled
         points = draws()[:2]
         expected = target.looked_up(points)
         slope = None if target.written_gradient is None else self._look_up(points[0])
@@ -128,7 +129,9 @@ class Derivative:
                 f"log_density: {target.name} cannot be differentiated: with recorded numbers it gives "
                 f"{'an error' if found is None else found[0]} and in Python {expected}, at z = {points}"
             )
-        self._trusted = True
+        known = self._known
+        if known is not None and known.watch.unchanged():
+            self._known = known._replace(trusted=True)
         return self.compiled
 
     def _look_up(self, z) -> np.ndarray:

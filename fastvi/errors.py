@@ -35,17 +35,19 @@ class ExecutorError(RuntimeError):
         from the blocks that are finished
     finished : dict
         those blocks; they count wherever the same call needs them again
+    key : Key
+        of the draws: ``rng=error.key`` makes the same call where rng was None or a generator
     """
 
-    def __init__(self, message, finished):
-        super().__init__(message, finished)
-        self.finished = finished
+    def __init__(self, message, finished, key):
+        super().__init__(message, finished, key)
+        self.finished, self.key = finished, key
 
     def __str__(self):
         return self.args[0]
 
     def resume(self, executor):
-        """An executor that has the finished blocks already: pass it to the same call again."""
+        """An executor that has the finished blocks already: pass it to the same call again, with the same target."""
         from .executors import Resumed
 
         return Resumed(executor, self.finished)

@@ -15,13 +15,14 @@ import numpy as np
 
 from . import checks, leaves
 from .errors import ExecutorError
-from .kernels import recipe
+from .kernels import moments, recipe
 from .leaves import Job
 from .version import __version__
 
 SMALL = 2**16  # bytes of a target that every block may bring along; a larger one is read from a file, once a process
 KEPT = 8  # targets that a process remembers, each with what it has compiled
 _targets: collections.OrderedDict[bytes, Any] = collections.OrderedDict()
+_sending: dict[bytes, Any] = {}  # of this process, for executors that run in it
 _lock = threading.Lock()
 
 
@@ -43,18 +44,22 @@ class Block(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """A target on its way: its name, and its bytes or the file that holds them."""
+    """A target on its way: its names here and in other processes, and its bytes or the file that holds them."""
 
-    digest: bytes
+    process: int
+    key: bytes
+    state: bytes
     payload: bytes | None
     path: str | None
 
     def open(self):
         """The target, made once in each process; None where its bytes are out of reach."""
         with _lock:
-            if self.digest in _targets:
-                _targets.move_to_end(self.digest)
-                return _targets[self.digest]
+            if self.process == os.getpid() and self.key in _sending:
+                return _sending[self.key]
+            if self.key in _targets:
+                _targets.move_to_end(self.key)
+                return _targets[self.key]
         payload = self.payload
         if payload is None:
             try:
@@ -62,13 +67,16 @@ class Parcel(NamedTuple):
                     payload = file.read()
             except OSError:
                 return None
-        if digest_of(payload) != self.digest:
-            raise RuntimeError("a target was changed on its way")
         target, careful = recipe.loads(payload)
+        if target.state() != self.state:
+            raise RuntimeError(
+                f"target: {target.name} is another in a worker of the executor than here: what it reads of modules, or "
+                "the data it was made with, have changed since; pass them as data"
+            )
         if careful:
             target.derivative.take_care()
         with _lock:
-            target = _targets.setdefault(self.digest, target)
+            target = _targets.setdefault(self.key, target)
             while len(_targets) > KEPT:
                 _targets.popitem(last=False)
         return target
@@ -78,6 +86,9 @@ class Resumed:
     """An executor, and the blocks that another has finished."""
 
     def __init__(self, executor, finished):
+        check(executor)
+        if executor is None:
+            raise TypeError("executor: expected another executor to resume with, got None")
         self.executor, self.finished = executor, finished
 
     def submit(self, function, *arguments):
@@ -88,30 +99,41 @@ class Sent:
     """A target for the length of a sweep: in a file of this machine where it is large."""
 
     def __init__(self, target):
+        careful = target.derivative.careful
         try:
-            self.payload = recipe.dumps((target, target.derivative.careful))
+            self.payload = recipe.dumps((target, careful))
         except Exception as error:
             raise TypeError(
                 f"target: {target.name} cannot travel to other processes ({error}); Target.from_factory(make, ...) "
                 "has it made there"
             ) from error
-        self.digest, self.path = digest_of(self.payload), None
+        self.target, self.state, self.path = target, target.state(), None
+        opaque = self.payload if target.foreign is not None and target.foreign.opaque else b""
+        self.key = digest_of(target.identity + self.state + bytes([careful]) + opaque)
 
     def __enter__(self):
         if len(self.payload) > SMALL:
             handle, self.path = tempfile.mkstemp(prefix="fastvi-", suffix=".target")
-            with os.fdopen(handle, "wb") as file:
-                file.write(self.payload)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(self.payload)
+            except BaseException:
+                os.unlink(self.path)
+                raise
+        with _lock:
+            _sending[self.key] = self.target
         return self
 
     def __exit__(self, *_):
+        with _lock:
+            _sending.pop(self.key, None)
         if self.path is not None:
             os.unlink(self.path)
 
     def parcel(self, whole) -> Parcel:
         """To go with a block; ``whole`` for a process that cannot read our files."""
         bring = whole or self.path is None
-        return Parcel(self.digest, self.payload if bring else None, None if bring else self.path)
+        return Parcel(os.getpid(), self.key, self.state, self.payload if bring else None, None if bring else self.path)
 
 
 def digest_of(data) -> bytes:
@@ -127,7 +149,11 @@ def compute(version, parcel, job):
         if target is None:
             return None
         rows, sums = job.room()
-        return Block(rows, sums, leaves.run(target, job, rows, sums, None, 1, None))
+        careless = leaves.run(target, job, rows, sums, None, 1, None)
+        failure = target.foreign.failure() if rows[0, moments.RAISED] and target.foreign is not None else None
+        if failure is not None:
+            raise failure
+        return Block(rows, sums, careless)
     except Exception as error:
         try:
             recipe.loads(recipe.dumps(error))
@@ -148,51 +174,95 @@ def check(executor) -> None:
 def run(executor, target, job: Job, rows, sums, report) -> bool:
     """Sweep all leaves of a job elsewhere; the same contract as :func:`fastvi.leaves.run`."""
     with Sent(target) as sent:
-        finished = getattr(executor, "finished", {}) if isinstance(executor, Resumed) else {}
-        name = digest_of(sent.digest + job.fingerprint())
-        todo = collections.deque((i, job.part(i, i + 1)) for i in range(job.plan.leaves))
-        waiting: collections.deque = collections.deque()
-        done = 0
+        name = digest_of(sent.key + job.fingerprint())
+        return Blocks(executor, sent, job, name).run(rows, sums, report)
 
-        def submit(i, part, whole=False):
-            try:
-                future = executor.submit(compute, __version__, sent.parcel(whole), part)
-            except Exception as error:
-                raise broken(error) from error
-            waiting.append((i, part, future))
 
-        def broken(error):
-            text = f"executor: {done} of {job.plan.leaves} blocks are finished, then {type(error).__name__}: {error}"
-            return ExecutorError(text, {**finished, **here})
+class Blocks:
+    """The blocks of a sweep on their way: to submit, submitted, done."""
 
-        here: dict = {}
+    def __init__(self, executor, sent, job, name):
+        self.executor, self.sent, self.job, self.name = executor, sent, job, name
+        self.finished = dict(executor.finished) if isinstance(executor, Resumed) else {}
+        self.waiting: collections.deque = collections.deque()  # (leaf, its future, whether the target went along)
+        self.unmet: list = []  # leaves whose workers could not read the target
+        self.seeds = 1  # blocks at a time that may bring a large target along: twice as many each time one is done
+        known = [i for i in range(job.plan.leaves) if (name, i) in self.finished]
+        if isinstance(executor, Resumed) and not known:
+            raise ValueError(
+                "executor: none of the finished blocks is of this call; resume with the same arguments, and "
+                "rng=error.key where rng was None or a generator"
+            )
+        self.done = 0
+
+    def run(self, rows, sums, report) -> bool:
+        """Take them all; see :func:`fastvi.leaves.run`."""
+        self.rows, self.sums = rows, sums
         try:
-            while todo:
-                i, part = todo.popleft()
-                if (name, i) in finished:
-                    waiting.append((i, part, None))
+            for i in range(self.job.plan.leaves):
+                if (self.name, i) in self.finished:
+                    self.take(i, self.finished[self.name, i])
                 else:
-                    submit(i, part)
-            while waiting:
-                i, part, future = waiting.popleft()
+                    self.submit(i)
+            while self.waiting:
+                i, future, whole = self.waiting[0]
                 try:
-                    block = finished[name, i] if future is None else future.result()
+                    block = future.result()
                 except Exception as error:
-                    raise broken(error) from error
-                if block is None:
-                    submit(i, part, whole=True)
-                    continue
+                    raise self.broken(error) from error
+                if not isinstance(block, Block | Exception | None) or (block is None and whole):
+                    raise self.broken(TypeError(f"a future gave {checks.describe(block)} for a block"))
+                self.waiting.popleft()
                 if isinstance(block, Exception):
                     raise block
+                if block is None:
+                    self.unmet.append(i)
+                    if sum(whole for _, _, whole in self.waiting) < self.seeds:
+                        self.submit(self.unmet.pop(), whole=True)
+                    continue
                 if block.careless:
                     return True
-                here[name, i] = block
-                rows[i], sums[i : i + 1] = block.rows[0], block.sums
-                done += 1
+                self.take(i, block)
                 if report is not None:
-                    report(done)
+                    report(self.done)
+                if rows[i, moments.RAISED]:
+                    return False
+                if whole:  # some worker has the target now: ask again
+                    self.seeds *= 2
+                    unmet, self.unmet = self.unmet, []
+                    for j in unmet:
+                        self.submit(j)
         finally:
-            for _, _, future in waiting:
+            for _, future, _ in self.waiting:
                 if hasattr(future, "cancel"):
                     future.cancel()
-    return False
+        return False
+
+    def submit(self, i, whole=False):
+        """Send a leaf off."""
+        try:
+            future = self.executor.submit(compute, __version__, self.sent.parcel(whole), self.job.part(i, i + 1))
+        except Exception as error:
+            raise self.broken(error) from error
+        self.waiting.append((i, future, whole))
+
+    def take(self, i, block):
+        """Put a block where a local sweep would have left it."""
+        self.finished[self.name, i] = block
+        self.rows[i], self.sums[i : i + 1] = block.rows[0], block.sums
+        self.done += 1
+
+    def broken(self, error) -> ExecutorError:
+        """What to raise, with all that is finished."""
+        for i, future, _ in self.waiting:
+            try:
+                block = future.result() if future.done() else None
+            except Exception:
+                continue
+            if isinstance(block, Block) and not block.careless:
+                self.take(i, block)
+        self.waiting.clear()  # a pool of processes that breaks may stand still where futures are cancelled meanwhile
+        text = (
+            f"executor: {self.done} of {self.job.plan.leaves} blocks are finished, then {type(error).__name__}: {error}"
+        )
+        return ExecutorError(text, self.finished, self.job.key)

@@ -88,7 +88,7 @@ class FitResult:
     def _of(self, target) -> Target:
         found = self.target if target is None else target
         if found is None:
-            raise ValueError("target: a result that was pickled has lost it; pass target=")
+            raise ValueError("target: this result was pickled or copied, which loses it; pass target=")
         return found
 
     def __repr__(self):

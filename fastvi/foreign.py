@@ -16,11 +16,14 @@ class Foreign:
         draws that it wants at a time, a power of two; None for what suits the caches
     keep : tuple
         what must outlive the addresses
+    opaque : bool
+        whether it may change without a sign of it but in its pickle
     """
 
     what = "C function"
     tile: int | None = None
     keep: tuple = ()
+    opaque = False
 
     def values(self) -> contract.Compiled:
         """The function of values alone."""
@@ -34,18 +37,23 @@ class Foreign:
         """The data as they are now, or None where the target's own do."""
         return None
 
-    def check(self, points) -> None:
-        """A look at the density before its first use, (n, dim)."""
+    def functions(self) -> list:
+        """Python functions that decide its numbers."""
+        return []
 
-    def failure(self) -> BaseException | None:
-        """What the last call raised, where that is known."""
+    def check(self, points) -> bool:
+        """Whether a look at the density before its first use, at points (n, dim), sufficed; raises what is wrong."""
+        return True
+
+    def failure(self, z=None) -> BaseException | None:
+        """What the last call, or one at a draw z, raised, where that is known; told once."""
         return None
 
     def over_points(self, points, log_p, gradient) -> bool:
         """Evaluate points by a way of its own; False where there is none."""
         return False
 
-    def recipe(self, target):
+    def remake(self, target) -> tuple:
         """(function, arguments) that make the target again in another process."""
         raise TypeError(
             f"{target.name}: a target from an address cannot be pickled; Target.from_factory(make, ...) has it made "

@@ -1,5 +1,6 @@
 """A log density compiled, and trusted once it has agreed with Python."""
 
+import hashlib
 import numbers
 import time
 from collections.abc import Callable
@@ -21,18 +22,29 @@ class LogDensity:
     name: str
     dim: int
     log_density: Callable
+    written_gradient: Callable | None
     data: tuple
     python_data: list | tuple
     memory: contract.Memory
     foreign: Foreign | None
-    _watch: memo.Watch | None
-    _compiled: contract.Compiled | None
-    _trusted: bool
+    _known: memo.Known | None
+    _looked_at: bool
 
     def renew(self, memory: contract.Memory | None) -> None:
         """Take other data from now on; whoever holds the old keeps it alive."""
         if memory is not None:
             self.memory = memory
+
+    def state(self) -> bytes:
+        """What decides its numbers now, source and data, as bytes that mean the same in another process."""
+        if self.foreign is not None:
+            self.renew(self.foreign.memory())
+            parts = [memo.state(f) for f in self.foreign.functions()]
+        else:
+            functions = (self.log_density, self.written_gradient)
+            parts = [memo.state(f) for f in functions if f is not None]
+        parts += [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in map(np.asarray, self.memory.data)]
+        return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
     @property
     def compiled(self) -> contract.Compiled:
@@ -40,25 +52,29 @@ class LogDensity:
         if self.foreign is not None:
             self.renew(self.foreign.memory())
             return self.foreign.values()
-        if self._compiled is None or self._watch is None or not self._watch.unchanged():
-            self._watch = memo.Watch(self.log_density)
-            self._compiled = memo.compiled(self.log_density, contract.data_types(self.data))
-            self._trusted = False
-        return self._compiled
+        return self._current().compiled
+
+    def _current(self) -> memo.Known:
+        known = self._known
+        if known is None or not known.watch.unchanged():
+            watch = memo.Watch(self.log_density)  # first: what changes while it compiles is seen the next time
+            compiled = memo.compiled(self.log_density, contract.data_types(self.data))
+            known = self._known = memo.Known(watch, compiled, False)
+        return known
 
     def trusted(self, draws: Callable[[], np.ndarray]) -> contract.Compiled:
         """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
-        compiled = self._compiled
         if self.foreign is not None:
-            if not self._trusted:
-                self.foreign.check(draws()[:2])
-                self._trusted = True
+            if not self._looked_at:
+                self._looked_at = self.foreign.check(draws()[:2])
             return self.compiled
-        if self._trusted and compiled is not None and self._watch is not None and self._watch.unchanged():
-            return compiled
+        known = self._known
+        if known is not None and known.trusted and known.watch.unchanged():
+            return known.compiled
         points = draws()[:2]
         expected = self.looked_up(points)
-        compiled = self.compiled
+        known = self._current()
+        compiled = known.compiled
         found = self._evaluate(compiled, points)
         if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
             # lanes spread no arrays of length one, and what else they miss the slow way must not
@@ -72,7 +88,7 @@ class LogDensity:
                     f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}; "
                     "compiled integers wrap at 64 bits and are divided by zero without an error"
                 )
-        self._compiled, self._trusted = compiled, True
+        self._known = memo.Known(known.watch, compiled, True)
         return compiled
 
     def looked_up(self, points) -> list[float]:
@@ -94,7 +110,7 @@ class LogDensity:
         if self.foreign is not None:
             found = self._evaluate(self.compiled, np.array(z)[None])
             if found is None:
-                raise self.foreign.failure() or RuntimeError(
+                raise self.foreign.failure(z) or RuntimeError(
                     f"{self.name}: the {self.foreign.what} reports an error at draw {draw}, z = {z}"
                 )
             return float(found[0])

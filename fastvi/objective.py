@@ -19,6 +19,7 @@ from .target import Target
 FRESH = ("leave_one_out", "optimal_baseline", "score", *SURROGATES, *PATHS)
 ESTIMATORS = ("pathwise", "bank", *(e for e in FRESH if e not in ("pathwise", "auto")))
 LEAST_ESS = 0.1  # of the bank's draws
+MOST_DRAWS = 2**62  # that a stream has
 STEEPNESS = 100.0  # nats for a shortage of effective draws by a factor e
 
 
@@ -99,6 +100,8 @@ class Objective:
             where log p is NaN or +inf
         """
         step = None if step is None else checks.count("step", step, 0)
+        if step is not None and step * self.num_samples >= MOST_DRAWS:
+            raise ValueError(f"step: expected less than {MOST_DRAWS // self.num_samples}, got {step}")
         if step is None and self.estimator not in ("pathwise", "bank"):
             raise ValueError(
                 f"step: estimator={self.estimator!r} gives a gradient that is not that of its value, for fresh draws "

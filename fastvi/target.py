@@ -1,5 +1,6 @@
 """The target: a log density written in plain Python, with its data, and what compiling it brought."""
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 
@@ -74,14 +75,14 @@ class Target(LogDensity):
         self.rates: dict[tuple, float] = {}  # seconds a draw, for deciding where work runs
         # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
+        self.identity = os.urandom(16)  # among all processes
         self.foreign: Foreign | None = None  # where the density is not compiled from Python
         self.recipe: tuple | None = None  # (function, arguments) that make this target, see ``from_factory``
         self.derivative = Derivative(self)
         self.sources = tuple(source(value, taken) for value, taken in zip(data, self.data, strict=True))
         self.agreed_on_gpu: contract.Compiled | None = None
-        self._watch: memo.Watch | None = None
-        self._compiled: contract.Compiled | None = None
-        self._trusted = False
+        self._known: memo.Known | None = None
+        self._looked_at = False
 
     def __repr__(self):
         return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
@@ -90,7 +91,7 @@ class Target(LogDensity):
         if self.recipe is not None:
             return Target.from_factory, self.recipe
         if self.foreign is not None:
-            return self.foreign.recipe(self)
+            return self.foreign.remake(self)
         return _rebuild, (self.log_density, self.dim, self.data, self.written_gradient, self.normalized, self.name)
 
     @classmethod

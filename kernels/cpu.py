@@ -46,7 +46,7 @@ def plan(family: str, dim: int, num_samples: int, sums: int, most: int | None = 
 
     Tiles are an odd number of lane groups wide: at a power of two the rows of a tile share a few cache sets and a
     logistic regression takes 1.4 times as long.  From 256 draws on there are about eight leaves at least, so that
-    each can be judged by the others.
+    each can be judged by the others; four where a density wants batches.
     """
     if most is None:
         widest = WIDE_TILE if dim > 1024 else TILE[family]

@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 import types as python_types
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
@@ -29,6 +29,15 @@ def _new_lock():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
+
+
+class Known(NamedTuple):
+    """A compilation, what it was made of, and whether it has agreed with Python: one object, which threads replace as
+    a whole."""
+
+    watch: "Watch"
+    compiled: Compiled
+    trusted: bool
 
 
 def compiled(function, kinds, lanes_refused=None) -> Compiled:
@@ -100,6 +109,20 @@ def _value(value, function, seen):
         read = [(name, _value(v, function, seen)) for name, v in attributes(value, function)]
         return ("module", value.__name__, *read)
     return ("object", id(value), Kept(value))
+
+
+def state(function) -> bytes:
+    """What a function computes now, as bytes that are equal wherever the same source refers to equal things."""
+    return hashlib.blake2b(repr(spelled(meaning(function))).encode(), digest_size=16).digest()
+
+
+def spelled(part):
+    """A part of a meaning without what belongs to this process."""
+    if isinstance(part, python_types.CodeType):
+        return part.co_code, part.co_names, part.co_varnames, spelled(part.co_consts)
+    if isinstance(part, tuple):
+        return tuple(map(spelled, part if part[:1] != ("object",) else part[:1]))
+    return part
 
 
 class Kept:

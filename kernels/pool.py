@@ -20,6 +20,9 @@ LEAST_TURN_SECONDS = 60e-6  # a shorter turn would be spent waiting for the inte
 HERE_SECONDS = 0.1  # a longer turn would keep Ctrl-C waiting, so the calling thread takes none of them
 
 
+_here = threading.local()  # whether this thread is one of ours, at work
+
+
 def _forget():
     global _lock, _executor, _size
     _lock, _executor, _size = threading.Lock(), None, 0
@@ -63,7 +66,8 @@ def run(
     through ``stop[0]`` before it goes on.  Returns the seconds that all threads together spent in ``call``.
     """
     start = time.perf_counter()
-    if seconds is not None and seconds < SERIAL_SECONDS and report is None:
+    nested = getattr(_here, "working", False)  # a density in Python that sweeps itself: its thread is all it has
+    if nested or (seconds is not None and seconds < SERIAL_SECONDS and report is None):
         call(0, leaves)
         return time.perf_counter() - start
     num_threads = min(num_threads, leaves)
@@ -86,6 +90,13 @@ def run(
     changed, enough = threading.Event(), threading.Event()
 
     def work(which, report=None):
+        _here.working = True
+        try:
+            turns(which, report)
+        finally:
+            _here.working = False
+
+    def turns(which, report):
         while True:
             first, last = next_turn()
             if first >= leaves or stop[0] or enough.is_set():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+from fastvi import gpu
 
 from oracles import gaussian_target, random_gaussian
 
@@ -111,10 +112,29 @@ def test_what_f_does_wrong_is_told():
         vi.Target.from_batched(3, 4)
     with pytest.raises(ValueError, match="chunk: expected an int >= 32"):
         vi.Target.from_batched(batch, 4, chunk=8)
-    with pytest.raises(ValueError, match="Python function of batches, which runs on backend='cpu' only"):
-        from fastvi import gpu
+    told(TypeError, "f: returned a masked array", lambda z: np.ma.masked_array(batch(z), z[:, 0] > 0))
+    assert "Python function of batches, which runs on backend='cpu' only" in gpu.refused(target(), Q)
+    told(ValueError, "value_and_grad: expected values, those of f first,", batch, lambda z: (batch(z) + 7, z))
+    mean = lambda z: (batch(z), -(z - MEAN) @ PRECISION / len(z))  # noqa: E731
+    told(ValueError, "value_and_grad: expected gradients that depend on their own row", batch, mean)
 
-        raise ValueError(gpu.refused(target(), Q))
+
+def test_one_point_does_not_make_it_trusted():
+    own = vi.Target.from_batched(lambda z: batch(z) + z.mean(), 4)
+    with pytest.raises(ValueError, match="depend on their own row of z alone"):
+        own.value(MEAN)
+    with pytest.raises(ValueError, match="depend on their own row of z alone"):
+        vi.elbo(own, Q, 1000, rng=0)
+
+
+def test_a_density_may_use_fastvi_itself():
+    def f(z):
+        inner = vi.Target(lambda x: -0.5 * x[0] ** 2, 1)
+        found = vi.elbo(inner, vi.MeanFieldGaussian([0.0], [1.0]), 20_000, rng=0, num_threads=1)
+        return batch(z) + 0.0 * found.value
+
+    found = vi.elbo(vi.Target.from_batched(f, 4), Q, 1000, estimator="plain", rng=1, num_threads=1)
+    assert found.value == pytest.approx(vi.elbo(target(), Q, 1000, estimator="plain", rng=1).value, abs=1e-11)
 
 
 def test_exceptions_and_nan_surface_as_themselves():
@@ -131,6 +151,10 @@ def test_exceptions_and_nan_surface_as_themselves():
 
     with pytest.raises(Ours, match="no more"):
         vi.elbo(vi.Target.from_batched(sometimes, 4), Q, 20_000, rng=0)
+    calls.clear()
+    slopes = vi.Target.from_batched(batch, 4, value_and_grad=lambda z: (sometimes(z), value_and_grad(z)[1]))
+    with pytest.raises(Ours, match="no more"):
+        vi.fit(slopes, "mean_field", method="stochastic", rng=0)
     with pytest.raises(vi.NonFiniteError, match="at draw"):
         vi.elbo(vi.Target.from_batched(lambda z: np.where(z[:, 0] > FAR, np.nan, batch(z)), 4), Q, 20_000, rng=0)
     cut = vi.Target.from_batched(lambda z: np.where(z[:, 0] > FAR, -np.inf, batch(z)), 4)

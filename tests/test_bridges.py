@@ -150,16 +150,25 @@ def test_optax_and_the_shape_of_blackjax(jax):
 
 
 @pytest.mark.guests
-def test_optax_drives_the_bank_from_outside(jax):
-    """A step at a time, without jit: the bank is drawn anew where it runs low."""
+def test_what_the_shape_of_blackjax_refuses(jax):
     optax = pytest.importorskip("optax")
     from fastvi.bridges.blackjax import as_top_level_api
 
-    own = objective("bank", 400)
-    algorithm = as_top_level_api(own, optax.adam(0.03))
-    state = algorithm.init(START.parameters)
-    for key in jax.random.split(jax.random.key(3), 300):
-        state, _ = algorithm.step(key, state)
-    q = own.q(np.asarray(state.parameters))
-    np.testing.assert_allclose(q.loc, MEAN, atol=1e-2)
-    np.testing.assert_allclose(q.covariance, COVARIANCE, atol=2e-2)
+    with pytest.raises(ValueError, match="objective: estimator='bank' keeps its draws"):
+        as_top_level_api(objective("bank"), optax.adam(0.1))
+    with pytest.raises(ValueError, match=r"position: expected shape \(9,\), got \(4,\)"):
+        as_top_level_api(objective(), optax.adam(0.1)).init(np.zeros(4))
+
+
+@pytest.mark.guests
+def test_steps_are_checked_in_jax(jax):
+    from fastvi.bridges.jax import elbo
+
+    f, p = elbo(objective()), START.parameters
+    with pytest.raises(TypeError, match="step: expected an int >= 0, got 1.7"):
+        f(p, 1.7)
+    for call in (f, jax.jit(f)):
+        with pytest.raises(Exception, match="step: expected an int >= 0"):
+            jax.block_until_ready(call(p, -1))
+    with pytest.raises(ValueError, match="step: expected less than"):
+        objective().value_and_grad(p, 2**60)

@@ -119,9 +119,99 @@ def test_a_broken_executor_keeps_what_is_finished():
     blocks = Least()
     assert vi.elbo(TARGET, Q, 30_000, **options, executor=blocks) == expected
     assert len(rest.sent) == len(blocks.sent) - 12
-    # finished blocks are of one problem only
-    other = vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=2, executor=caught.value.resume(Least()))
-    assert other == vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=2)
+    with pytest.raises(ValueError, match="executor: none of the finished blocks is of this call"):
+        vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=2, executor=caught.value.resume(Least()))
+    with pytest.raises(TypeError, match="executor: expected another executor to resume with, got None"):
+        caught.value.resume(None)
+
+
+def test_the_key_of_a_broken_run_repeats_it():
+    with pytest.raises(vi.ExecutorError) as caught:
+        vi.elbo(TARGET, Q, 30_000, executor=Least(breaks_at=5))
+    rest = Least()
+    found = vi.elbo(TARGET, Q, 30_000, rng=caught.value.key, executor=caught.value.resume(rest))
+    assert found == vi.elbo(TARGET, Q, 30_000, rng=caught.value.key) and found.key == caught.value.key
+
+
+def test_what_is_finished_behind_a_broken_block_counts():
+    """Futures that are done are taken, wherever they stand; so are they when the executor takes no more."""
+
+    class First(concurrent.futures.ThreadPoolExecutor):
+        sent = 0
+
+        def submit(self, function, *arguments):
+            self.sent += 1
+            if self.sent > 20:
+                concurrent.futures.wait(self.futures)
+                raise OSError("gone")
+            broken = self.sent == 1
+
+            def call():
+                if broken:
+                    raise concurrent.futures.BrokenExecutor("lost")
+                return function(*arguments)
+
+            self.futures = [*getattr(self, "futures", []), super().submit(call)]
+            return self.futures[-1]
+
+    options = dict(estimator="plain", rng=1)
+    with First(2) as threads, pytest.raises(vi.ExecutorError, match="19 of .* OSError: gone") as caught:
+        vi.elbo(TARGET, Q, 30_000, **options, executor=threads)
+    assert len(caught.value.finished) == 19 and caught.value.partial.num_samples > 0
+    assert vi.elbo(TARGET, Q, 30_000, **options, executor=caught.value.resume(Least())) == vi.elbo(
+        TARGET, Q, 30_000, **options
+    )
+
+
+@pytest.mark.parametrize("answer", [None, "junk"])
+def test_what_is_no_block_breaks_the_executor(answer):
+    class Odd:
+        def submit(self, function, *arguments):
+            return Done(lambda: answer)
+
+    with pytest.raises(vi.ExecutorError, match="a future gave"):
+        vi.elbo(TARGET, Q, 1000, rng=0, executor=Odd())
+
+
+MODULE = """
+import numpy as np
+SCALE = 1.0
+def density(z):
+    return -0.5 * SCALE * np.sum(z * z)
+"""
+
+
+def test_a_module_that_means_something_else_there_is_told(tmp_path, monkeypatch):
+    """A worker imports a module anew: what was set here since would be missing there."""
+    (tmp_path / "of_a_user.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import of_a_user
+
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    target = vi.Target(of_a_user.density, 3)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        expected = vi.elbo(target, Q, 5000, rng=1)
+        assert vi.elbo(target, Q, 5000, rng=1, executor=pool) == expected
+        of_a_user.SCALE = 4.0
+        assert vi.elbo(target, Q, 5000, rng=1) != expected
+        with pytest.raises(RuntimeError, match="target: density is another in a worker of the executor than here"):
+            vi.elbo(target, Q, 5000, rng=1, executor=pool)
+
+
+def made(n):
+    return vi.Target(logistic, 3, (X[:n], Y[:n]))
+
+
+def test_data_that_changed_after_a_factory_are_told(spawned):
+    target = vi.Target.from_factory(made, 100)
+    assert vi.elbo(target, Q, 5000, rng=1, executor=spawned) == vi.elbo(made(100), Q, 5000, rng=1)
+    target.data[1].flags.writeable = True
+    target.data[1][0] = 1.0 - target.data[1][0]
+    try:
+        with pytest.raises(RuntimeError, match="or the data it was made with, have changed since"):
+            vi.elbo(target, Q, 5000, rng=1, executor=spawned)
+    finally:
+        target.data[1][0] = 1.0 - target.data[1][0]
 
 
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
@@ -133,10 +223,12 @@ def test_a_killed_process_breaks_the_pool_and_not_the_run(context):
         return concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(context))
 
     with pool() as first:
+        killed = []
 
         def kill(done, total):
-            if done * 4 > total:
-                os.kill(next(iter(first._processes)), signal.SIGKILL)
+            if done * 4 > total and not killed:
+                killed.append(next(iter(first._processes)))
+                os.kill(killed[0], signal.SIGKILL)
 
         with pytest.raises(vi.ExecutorError, match="BrokenProcessPool") as caught:
             vi.elbo_gradient(TARGET, Q, n, **options, executor=first, progress=kill)
@@ -235,15 +327,15 @@ def test_data_travel_once(monkeypatch):
     def elsewhere(self, whole):
         parcel = send(self, whole)
         paths.append(parcel.path)
-        return parcel if whole else parcel._replace(path="/nowhere")
+        return (parcel if whole else parcel._replace(path="/nowhere"))._replace(process=0)
 
     assert vi.elbo(large, Q, 5000, rng=1, executor=executor) == expected
     assert max(map(len, executor.sent)) < 5000
-    executors._targets.clear()
     monkeypatch.setattr(executors.Sent, "parcel", elsewhere)
     again = Least()
     assert vi.elbo(large, Q, 5000, rng=1, executor=again) == expected
-    assert max(map(len, again.sent)) > 100_000
+    whole = [size for size in map(len, again.sent) if size > 100_000]
+    assert 1 <= len(whole) <= 2 < len(again.sent)
     assert not any(path and os.path.exists(path) for path in paths)
 
 
@@ -256,6 +348,10 @@ def test_what_the_density_does_wrong_is_told_here(spawned):
     q = vi.MeanFieldGaussian([0.0], [1.0])
     with pytest.raises(ArithmeticError, match="too far"):
         vi.elbo(vi.Target(raises, 1), q, 20_000, estimator="plain", rng=0, executor=spawned)
+    stopped = Least()
+    with pytest.raises(ArithmeticError, match="too far"):
+        vi.elbo(vi.Target(raises, 1), q, 20_000, estimator="plain", rng=0, executor=stopped)
+    assert stopped.results < len(stopped.sent)
     with pytest.raises(vi.NonFiniteError, match="nan at draw"):
         nan = vi.Target(lambda z: math.nan if z[0] > 2.0 else -0.5 * z[0] ** 2, 1)
         vi.elbo(nan, q, 20_000, estimator="plain", rng=0, executor=spawned)

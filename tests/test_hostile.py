@@ -41,6 +41,38 @@ def test_first_use_from_eight_threads_at_once():
     """)
 
 
+def test_a_global_rebound_is_seen_by_every_thread():
+    """Two threads that find it rebound at once: neither may take the compilation that the other has not replaced."""
+    code = """
+    import threading
+
+    SCALE = 1.0
+
+    def scaled(z):
+        return SCALE * normal(z)
+
+    sys.setswitchinterval(1e-6)
+    target, wrong = vi.Target(scaled, 4), 0
+    for step in range(1, 13):
+        SCALE = 1.0 + step
+        expected = vi.elbo(vi.Target(scaled, 4), Q, 1000, estimator="plain", rng=0, num_threads=1)
+        SCALE = float(step)
+        vi.elbo(target, Q, 1000, estimator="plain", rng=0, num_threads=1)
+        SCALE, found = 1.0 + step, []
+        threads = [
+            threading.Thread(
+                target=lambda: found.append(vi.elbo(target, Q, 1000, estimator="plain", rng=0, num_threads=1))
+            )
+            for _ in range(4)
+        ]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        wrong += sum(f != expected for f in found) + 4 - len(found)
+    print(wrong)
+    """
+    assert succeed(code) == "0\n"
+
+
 def test_fork_after_use():
     succeed("""
         import warnings

@@ -118,12 +118,12 @@ def test_new_data_are_seen_and_do_not_recompile(pm):
     model = logistic(pm, 50, 3)
     target, q = from_model(model), vi.MeanFieldGaussian(np.zeros(3), np.full(3, 0.4))
     first = vi.elbo(target, q, 1000, rng=0)
-    compiled = dict(target.foreign.functions)
+    compiled = dict(target.foreign.compilations)
     X = np.random.default_rng(5).standard_normal((50, 3))
     pm.set_data({"X": X}, model=model)
     assert vi.elbo(target, q, 1000, rng=0) != first
     assert target.value(np.ones(3)) == pytest.approx(float(model.compile_logp()({"beta": np.ones(3)})), rel=1e-12)
-    assert target.foreign.functions == compiled
+    assert target.foreign.compilations == compiled
 
 
 def test_data_that_change_the_dimensions_are_refused(pm):
@@ -162,6 +162,20 @@ def test_what_has_no_density_here_is_refused_in_one_line(pm):
         to_approximation(vi.MeanFieldGaussian([0.0], [1.0]), plain)
     with pytest.raises(TypeError, match="from_model, got Target"):
         from_approximation(None, plain)
+
+
+def test_what_pymc_raises_surfaces(pm):
+    from fastvi.bridges.pymc import from_model
+
+    with pm.Model() as model:
+        index = pm.Data("index", np.array([0, 1, 2, 0]))
+        mu = pm.Normal("mu", 0, 1, shape=3)
+        pm.Normal("y", mu[index], 1, observed=np.zeros(4))
+    target = from_model(model)
+    assert np.isfinite(target.value(np.zeros(3)))
+    pm.set_data({"index": np.array([0, 1, 7, 0])}, model=model)
+    with pytest.raises(IndexError, match="out of bounds"):
+        target.value(np.zeros(3))
 
 
 def test_a_density_of_zero_is_legal_and_nan_is_told(pm):

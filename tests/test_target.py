@@ -9,7 +9,7 @@ import pytest
 from numba import njit, prange
 
 import fastvi as vi
-from fastvi.kernels import density, memo
+from fastvi.kernels import density
 
 Q = vi.MeanFieldGaussian(np.zeros(3), np.ones(3))
 

@@ -69,8 +69,8 @@ def model_groups(foreign, z) -> dict:
     """The groups of a PyMC model: draws as PyMC reports them, and its data."""
     from pymc.backends.arviz import coords_and_dims_for_inferencedata, find_constants, find_observations
 
-    transformed = {rv.name for rv, _ in foreign.untransformed(z)}
-    free = {name: draws for name, draws in foreign.layout.unravel(z).items() if name not in transformed}
+    reported = {rv.name for rv, _ in foreign.untransformed(z)}
+    free = {name: draws for name, draws in foreign.layout.unravel(z).items() if name not in reported}
     coords, dims = coords_and_dims_for_inferencedata(foreign.model)
     return dict(
         posterior=foreign.constrained(z),

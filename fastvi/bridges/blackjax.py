@@ -45,17 +45,26 @@ def as_top_level_api(objective: Objective, optimizer) -> Algorithm:
     objective : Objective
         its target, family, estimator and number of draws; every step has draws of its own, by the ``rng_key``
     optimizer : optax.GradientTransformation
-        or any pair ``init``/``update`` of that kind
+        or any pair ``init``/``update`` of that kind, without a line search
+
+    Raises
+    ------
+    ValueError
+        for an objective of ``"bank"``, and a position of another shape
 
     Notes
     -----
     ``position`` is a flat vector of parameters (``q.parameters``), the objective's own by default.
     """
+    if objective.estimator == "bank":
+        raise ValueError("objective: estimator='bank' keeps its draws, and a step here has draws of its own")
     gradient = jax.value_and_grad(elbo(objective))
     bits = np.uint32
 
     def init(position=None):
-        parameters = jax.numpy.asarray(objective.parameters if position is None else position)
+        parameters = jax.numpy.asarray(objective.parameters if position is None else position, float)
+        if parameters.shape != objective.parameters.shape:
+            raise ValueError(f"position: expected shape {objective.parameters.shape}, got {parameters.shape}")
         return State(parameters, optimizer.init(parameters))
 
     def step(rng_key, state):

@@ -6,7 +6,7 @@ from ..objective import Objective
 from . import guest
 
 jax = guest("jax", "jax")
-NO_STEP = -1
+NO_STEP = -(2**31)
 
 
 def elbo(objective: Objective):
@@ -49,6 +49,8 @@ def elbo(objective: Objective):
 
     def operation(parameters, step=None):
         parameters = jnp.asarray(parameters)
+        if step is not None and not jnp.issubdtype(jnp.result_type(step), jnp.integer):
+            raise TypeError(f"step: expected an int >= 0, got {step!r}")
         return value(parameters.astype(jnp.result_type(parameters, jnp.float32)), NO_STEP if step is None else step)
 
     return operation

@@ -1,5 +1,6 @@
 """PyMC models as targets, on the unconstrained space, and approximations to and fro."""
 
+import functools
 import threading
 from math import prod
 
@@ -48,8 +49,8 @@ class Model(Foreign):
         self.in_x = {v: x[place].reshape(shape).astype(v.dtype) for v, place, shape in parts}
         self.log_p = model.logp()
         self.shared = shared_of(self.log_p)
-        self.compiling = threading.RLock()
-        self.functions: dict[bool, contract.Compiled] = {}
+        self.compiling, self.renewing = threading.RLock(), threading.RLock()
+        self.compilations: dict[bool, contract.Compiled] = {}
         self.seen: list[np.ndarray] = []
         self.packed: contract.Memory | None = None
 
@@ -60,23 +61,32 @@ class Model(Foreign):
         return self.compiled(True)
 
     def memory(self) -> contract.Memory | None:
-        """What ``pm.set_data`` has put there; None where nothing has changed."""
-        now = [s.get_value(borrow=True) for s in self.shared]
-        if self.packed is not None and all(a is b for a, b in zip(now, self.seen, strict=True)):
-            return None
-        if self.packed is not None and Layout(self.model).shapes != self.layout.shapes:
-            raise ValueError("model: its data have changed the shape of free variables; call from_model anew")
-        self.seen = now
-        self.packed = contract.Memory([np.ascontiguousarray(a).reshape(np.shape(a)) for a in now])
-        return self.packed
+        """What ``pm.set_data`` has put there."""
+        with self.renewing:
+            now = [s.get_value(borrow=True) for s in self.shared]
+            if self.packed is None or not all(a is b for a, b in zip(now, self.seen, strict=True)):
+                if self.packed is not None and Layout(self.model).shapes != self.layout.shapes:
+                    raise ValueError("model: its data have changed the shape of free variables; call from_model anew")
+                self.packed = contract.Memory([np.ascontiguousarray(a).reshape(np.shape(a)) for a in now])
+                self.seen = now
+            return self.packed
 
-    def recipe(self, target):
-        return from_model, (self.model,), dict(name=target.name)
+    def failure(self, z=None) -> BaseException | None:
+        if z is None:
+            return None
+        try:
+            self.function([self.log_p])(z)
+        except Exception as error:
+            return error
+        return None
+
+    def remake(self, target) -> tuple:
+        return functools.partial(from_model, name=target.name), (self.model,)
 
     def compiled(self, gradient) -> contract.Compiled:
         """The C function of values, or of values and gradients."""
         with self.compiling:
-            if gradient not in self.functions:
+            if gradient not in self.compilations:
                 outputs = [self.log_p]
                 if gradient:
                     slopes = pytensor.gradient.grad(self.log_p, self.layout.variables)
@@ -84,8 +94,8 @@ class Model(Foreign):
                 function = self.function(outputs)
                 reads = [self.shared.index(s) for s in function.get_shared()]
                 kinds = jitted.array_types([s.get_value(borrow=True) for s in self.shared])
-                self.functions[gradient] = jitted.compile_jitted(function.vm.jit_fn, kinds, reads, gradient)
-            return self.functions[gradient]
+                self.compilations[gradient] = jitted.compile_jitted(function.vm.jit_fn, kinds, reads, gradient)
+            return self.compilations[gradient]
 
     def function(self, outputs):
         """A PyTensor function of x, in Numba."""
@@ -161,6 +171,8 @@ def from_model(model=None, *, name: str | None = None) -> Target:
             raise TypeError(
                 f"model: the free variable {rv.name} is discrete ({value.dtype}); sum it out (pymc_extras.marginalize)"
             )
+        if value.dtype != "float64":
+            raise TypeError(f"model: the free variable {rv.name} is {value.dtype}; expected float64 (floatX)")
     foreign = Model(model)
     return Target.of(foreign, foreign.layout.dim, name=name or model.name or "PyMC model")
 
