@@ -1,6 +1,7 @@
 """Log densities that are evaluated for many draws at once, in Python: NumPy's, JAX's, torch's."""
 
 import ctypes
+import functools
 import threading
 import types
 from collections.abc import Callable
@@ -56,7 +57,9 @@ class Batch(Foreign):
         return error
 
     def remake(self, target) -> tuple:
-        return remade, (self.f, self.value_and_grad, self.dim, self.tile, target.normalized, target.name)
+        options = dict(value_and_grad=self.value_and_grad, chunk=self.tile)
+        make = functools.partial(type(target).from_batched, **options, normalized=target.normalized, name=target.name)
+        return make, (self.f, self.dim)
 
     def check(self, points) -> bool:
         """Rows must not depend on each other, as batches are cut and filled up; nor the two functions differ."""
@@ -138,11 +141,3 @@ class Batch(Foreign):
 
 
 REAL = ctypes.POINTER(ctypes.c_double)
-
-
-def remade(f, value_and_grad, dim, chunk, normalized, name):
-    """The target again, in another process."""
-    from .target import Target
-
-    options = dict(value_and_grad=value_and_grad, chunk=chunk, normalized=normalized, name=name)
-    return Target.from_batched(f, dim, **options)

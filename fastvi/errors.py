@@ -48,9 +48,19 @@ class ExecutorError(RuntimeError):
 
     def resume(self, executor):
         """An executor that has the finished blocks already: pass it to the same call again, with the same target."""
-        from .executors import Resumed
-
         return Resumed(executor, self.finished)
+
+
+class Resumed:
+    """An executor, and the blocks that another has finished."""
+
+    def __init__(self, executor, finished):
+        if not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"executor: expected another executor to resume with, got {executor!r:.60}")
+        self.executor, self.finished = executor, finished
+
+    def submit(self, function, *arguments):
+        return self.executor.submit(function, *arguments)
 
 
 STOPPED = (KeyboardInterrupt, ExecutorError)  # what an estimator raises with the ``partial`` result

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
-from fastvi import executors
+from fastvi import parcels
 
 from subprocesses import succeed
 
@@ -322,7 +322,7 @@ def test_data_travel_once(monkeypatch):
     large = vi.Target(logistic, 3, (rng.standard_normal((5000, 3)), np.ones(5000)))
     expected, executor = vi.elbo(large, Q, 5000, rng=1), Least()
     paths = []
-    send = executors.Sent.parcel
+    send = parcels.Sent.parcel
 
     def elsewhere(self, whole):
         parcel = send(self, whole)
@@ -331,7 +331,7 @@ def test_data_travel_once(monkeypatch):
 
     assert vi.elbo(large, Q, 5000, rng=1, executor=executor) == expected
     assert max(map(len, executor.sent)) < 5000
-    monkeypatch.setattr(executors.Sent, "parcel", elsewhere)
+    monkeypatch.setattr(parcels.Sent, "parcel", elsewhere)
     again = Least()
     assert vi.elbo(large, Q, 5000, rng=1, executor=again) == expected
     whole = [size for size in map(len, again.sent) if size > 100_000]
