@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import checks
-from .foreign import Foreign, rows
+from .foreign import Foreign
 from .kernels import contract
 
 LEAST = 32  # draws in a call, so that few shapes are ever seen
@@ -92,7 +92,8 @@ class Batch(Foreign):
         """(log p, gradient or None) of draws (n, dim), checked."""
         n = len(z)
         width = max(LEAST, 1 << (n - 1).bit_length())
-        batch = np.concatenate([z, np.repeat(z[-1:], width - n, axis=0)]) if width > n else z.copy()
+        batch = np.empty((width, self.dim))  # the function's own
+        batch[:n], batch[n:] = z, z[-1]
         with self.one_at_a_time:
             if not wanted:
                 return self.result("f", self.f(batch), (width,))[:n], None
@@ -120,8 +121,8 @@ class Batch(Foreign):
     def answer(self, z, dim, width, data, log_p, gradient, scratch, scratch_bytes) -> int:
         """The C function: an exception is kept for who asks."""
         try:
-            draws = rows(np.ctypeslib.as_array(ctypes.cast(z, REAL), (dim, width)))
-            value, slope = self.evaluate(draws, bool(gradient))
+            draws = np.ctypeslib.as_array(ctypes.cast(z, REAL), (dim, width))
+            value, slope = self.evaluate(draws.T, bool(gradient))
             np.ctypeslib.as_array(ctypes.cast(log_p, REAL), (width,))[:] = value
             if slope is not None:
                 np.ctypeslib.as_array(ctypes.cast(gradient, REAL), (dim, width))[:] = slope.T

@@ -179,16 +179,9 @@ def drawn(q, key, stream, dtype):
     return draw_of
 
 
-def raise_failure(target):
-    """Raise what a density that is not compiled from Python has kept for us."""
-    failure = None if target.foreign is None else target.foreign.failure()
-    if failure is not None:
-        raise failure
-
-
 def raise_again(target, draw_of, first, tile):
     """The compiled density raised in the tile that starts at draw ``first``: let Python raise the same."""
-    raise_failure(target)
+    target.raise_failure()
     for index in range(first, first + tile):
         target.in_python(draw_of(index), index)
     raise RuntimeError(

@@ -35,9 +35,8 @@ def compute(version, parcel, job):
             return None
         rows, sums = job.room()
         careless = leaves.run(target, job, rows, sums, None, 1, None)
-        failure = target.foreign.failure() if rows[0, moments.RAISED] and target.foreign is not None else None
-        if failure is not None:
-            raise failure
+        if rows[0, moments.RAISED]:
+            target.raise_failure()
         return Block(rows, sums, careless)
     except Exception as error:
         try:
@@ -72,8 +71,7 @@ class Blocks:
         self.waiting: collections.deque = collections.deque()  # (leaf, its future, whether the target went along)
         self.unmet: list = []  # leaves whose workers could not read the target
         self.seeds = 1  # blocks at a time that may bring a large target along: twice as many each time one is done
-        known = [i for i in range(job.plan.leaves) if (name, i) in self.finished]
-        if isinstance(executor, Resumed) and not known:
+        if isinstance(executor, Resumed) and not any(of == name for of, _ in self.finished):
             raise ValueError(
                 "executor: none of the finished blocks is of this call; resume with the same arguments, and "
                 "rng=error.key where rng was None or a generator"

@@ -1,7 +1,5 @@
 """Densities that are not written in Python for Numba: C functions, by the contract of ``kernels.contract``."""
 
-import numpy as np
-
 from .kernels import contract
 
 
@@ -69,8 +67,3 @@ class Address(Foreign):
 
     def values(self) -> contract.Compiled:
         return self.compiled
-
-
-def rows(tile) -> np.ndarray:
-    """The draws of a tile (dim, width) one a row, C-contiguous: a copy of one's own."""
-    return np.array(tile.T, order="C")

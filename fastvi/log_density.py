@@ -35,6 +35,12 @@ class LogDensity:
         if memory is not None:
             self.memory = memory
 
+    def raise_failure(self) -> None:
+        """Raise what a density that is not compiled from Python has kept for us, if anything."""
+        failure = None if self.foreign is None else self.foreign.failure()
+        if failure is not None:
+            raise failure
+
     def state(self) -> bytes:
         """What decides its numbers now, source and data, as bytes that mean the same in another process."""
         if self.foreign is not None:

@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from .comparison import compare
-from .engine import raise_failure
 from .errors import NonFiniteError
 from .estimates import Estimate
 from .gradients import continuous, elbo_gradient
@@ -102,7 +101,7 @@ class Stochastic:
             return ""
         # let Python raise what the density raises at a draw of that step
         if status == cpu.RAISED:
-            raise_failure(self.target)
+            target.raise_failure()
         z = np.empty((NUM_SAMPLES, q.dim))
         q.with_parameters(parameters).fill(z, self.key, FIT, s["draws"] + done * NUM_SAMPLES)
         for k, draw in enumerate(z):

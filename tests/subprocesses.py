@@ -1,9 +1,12 @@
 """Run a piece of Python in a process of its own, with a time limit."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+
+import pytest
 
 PREAMBLE = """
 import math, os, sys, time
@@ -31,6 +34,16 @@ def run(code, *, timeout=120, env=None, cwd=None, preamble=True):
         cwd=cwd,
         env={**os.environ, **(env or {})},
     )
+
+
+def c_library(folder, source):
+    """The path of a shared library from C; a machine without a compiler skips."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler here")
+    (folder / "f.c").write_text(source)
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", folder / "f.so", folder / "f.c"], check=True)
+    return str(folder / "f.so")
 
 
 def succeed(code, **options):

@@ -2,8 +2,6 @@
 
 import ctypes
 import math
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -12,6 +10,8 @@ from numba import carray, cfunc, types
 import fastvi as vi
 from fastvi.bridges.c import target as c_target
 from fastvi.kernels import density
+
+from subprocesses import c_library
 
 ONE = types.int64(types.int64, *[types.CPointer(types.float64)] * 3, types.voidptr)
 MEAN = np.array([1.0, -0.5, 2.0])
@@ -53,13 +53,7 @@ int64_t f(int64_t dim, const double *x, double *gradient, double *log_p, void *u
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """A shared library from a C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
-    folder = tmp_path_factory.mktemp("c")
-    (folder / "f.c").write_text(SOURCE)
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", folder / "f.so", folder / "f.c"], check=True)
-    return ctypes.CDLL(str(folder / "f.so"))
+    return ctypes.CDLL(c_library(tmp_path_factory.mktemp("c"), SOURCE))
 
 
 def test_one_draw_functions_are_targets():

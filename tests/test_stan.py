@@ -8,14 +8,14 @@ For that lane compile tests/data/schools.stan with BridgeStan and STAN_THREADS=t
 import ctypes
 import json
 import os
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
 import fastvi as vi
 from fastvi.bridges.stan import from_model
+
+from subprocesses import c_library
 
 EFFECT, ERROR = [28, 8, -3, 7, -1, 1, 18, 12], [15, 10, 16, 11, 9, 11, 10, 18]
 MEAN = np.array([1.0, -0.5, 2.0])
@@ -65,13 +65,7 @@ class StandIn:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
-    folder = tmp_path_factory.mktemp("stan")
-    (folder / "model.c").write_text(SOURCE)
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", folder / "model.so", folder / "model.c"], check=True)
-    return str(folder / "model.so")
+    return c_library(tmp_path_factory.mktemp("stan"), SOURCE)
 
 
 def test_the_functions_are_called_by_their_signatures(library):
