@@ -1,10 +1,20 @@
 """fastvi: Monte Carlo ELBO, KL and score gradients with their standard errors, from a plain Python log density."""
 
+import importlib.util as _importlib
 import os as _os
+import sys as _sys
 
-_here = _os.path.dirname(__file__)
-if not _os.path.isdir(_os.path.join(_here, "kernels")):  # a checkout or an editable install: kernels/ lies beside us
-    __path__.append(_os.path.dirname(_here))
+_here = _os.path.dirname(_os.path.abspath(__file__))
+if not _os.path.isdir(_os.path.join(_here, "kernels")):
+    # A checkout or an editable install, where kernels/ lies beside this package.  It is loaded by its own path: putting
+    # the checkout on __path__ would make a second copy of everything in it importable.
+    _kernels = _os.path.join(_os.path.dirname(_here), "kernels")
+    _spec = _importlib.spec_from_file_location(
+        "fastvi.kernels", _os.path.join(_kernels, "__init__.py"), submodule_search_locations=[_kernels]
+    )
+    assert _spec is not None and _spec.loader is not None
+    kernels = _sys.modules["fastvi.kernels"] = _importlib.module_from_spec(_spec)
+    _spec.loader.exec_module(kernels)
 
 from .attribution import Attribution
 from .bounds import Bounds, bounds
@@ -17,7 +27,7 @@ from .errors import ExecutorError, NonFiniteError
 from .estimates import Estimate, GradientEstimate
 from .families import FullRankGaussian, MeanFieldGaussian
 from .fit import fit
-from .fit_result import FitResult
+from .fit_result import FitResult, Round
 from .gradients import elbo_gradient
 from .info import show_versions
 from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
@@ -25,7 +35,7 @@ from .kl import kl_divergence
 from .laplace import LaplaceResult
 from .mixture import GaussianMixture
 from .objective import Objective
-from .psis import psis
+from .psis import SmoothedWeights, psis
 from .target import Target
 from .version import __version__
 
@@ -44,6 +54,8 @@ __all__ = [
     "MeanFieldGaussian",
     "NonFiniteError",
     "Objective",
+    "Round",
+    "SmoothedWeights",
     "Target",
     "__version__",
     "bounds",
@@ -62,3 +74,8 @@ __all__ = [
     "softplus",
     "where",
 ]
+
+# One public home, so that a pickle or a traceback never names a private module that may move
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__

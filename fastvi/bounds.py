@@ -1,7 +1,7 @@
 """Bounds on log p(x) from importance weights: from below ELBO, IWAE and Renyi, from above CUBO and EUBO."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,19 +45,9 @@ class Bounds:
     log_evidence: Estimate
     cubo: Estimate
     eubo: Estimate | None
-    summary: Summary = field(repr=False)
-
-    @property
-    def khat(self) -> float:
-        return self.summary.khat
-
-    @property
-    def ess(self) -> float:
-        return self.summary.weight.ess
-
-    @property
-    def max_weight(self) -> float:
-        return self.summary.max_weight
+    khat: float
+    ess: float
+    max_weight: float
 
     def lower(self) -> float:
         """The best lower end for log p(x), each the lower end of a 95 % interval for its bound."""
@@ -158,7 +148,9 @@ def from_weights(weights, particles, orders, eubo=None) -> Bounds:
         power_bound(1.0, summary.weight),
         power_bound(CUBO_ORDER, summary.powers[CUBO_ORDER]),
         eubo,
-        summary,
+        khat,
+        summary.weight.ess,
+        summary.max_weight,
     )
 
 

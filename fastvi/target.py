@@ -111,8 +111,8 @@ class Target(LogDensity):
         data : tuple
             passed packed, as 64-bit words: for an array its address and its shape, for a number its bits
 
-        The caller keeps the function alive.  ``numba.cfunc(fastvi.kernels.density.SIGNATURE)`` makes such functions, in
-        which ``fastvi.kernels.density.is_null(gradient)`` tells what is asked.
+        The caller keeps the function alive.  ``numba.cfunc(fastvi.bridges.c.SIGNATURE)`` makes such functions, in which
+        ``fastvi.bridges.c.is_null(gradient)`` tells what is asked.
         """
         if isinstance(address, bool) or not isinstance(address, int) or address <= 0:
             raise TypeError(f"address: expected the address of a C function, got {checks.describe(address)}")

@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import errors
 
+from . import jit
 from .contract import LANE_WIDTH, RAISED, Compiled, call, data_types, pack
 from .driver import SIGNATURE, Callee, c_function, copy_column, is_null, new_draw
 from .helpers import assigns_items, with_helpers
@@ -166,7 +167,7 @@ _numba = os.path.dirname(os.path.realpath(numba.__file__))
 MACHINERY = tuple(
     folder + os.sep
     for folder in (
-        os.path.dirname(os.path.realpath(__file__)),
+        os.path.dirname(os.path.realpath(jit.__file__)),  # all of kernels/, wherever this file lies in it
         _numba,
         os.path.join(os.path.dirname(_numba), "numba_cuda"),
     )

@@ -44,7 +44,8 @@ def source_stamp() -> int:
     """A hash of every kernel source file.
 
     Numba's disk cache looks at one file's time stamp and at the closure of the cached function.  Each kernel closes
-    over this number, so editing any routine in any file makes a new cache entry instead of running the old code.
+    over this number, so editing any routine in any file makes a new cache entry instead of running the old code.  This
+    file must therefore stay at the top of kernels/: the folder that is hashed is its own, with all below it.
     """
     digest = hashlib.blake2b(digest_size=7)
     folder = pathlib.Path(__file__).parent

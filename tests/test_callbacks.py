@@ -8,8 +8,8 @@ import pytest
 from numba import carray, cfunc, types
 
 import fastvi as vi
+from fastvi.bridges import c
 from fastvi.bridges.c import target as c_target
-from fastvi.kernels import density
 
 from subprocesses import c_library
 
@@ -82,7 +82,7 @@ def test_a_function_of_a_c_compiler(library):
 
 
 def test_tiles_and_what_is_kept():
-    @cfunc(density.SIGNATURE)
+    @cfunc(c.SIGNATURE)
     def tile(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
         draws, values = carray(z, (dim, width)), carray(log_p, width)
         for j in range(width):

@@ -2,8 +2,10 @@
 
 import ast
 import importlib.metadata
+import importlib.util
 import pathlib
 import pickle
+import pickletools
 import subprocess
 import sys
 
@@ -30,6 +32,12 @@ def imported(path):
 def test_one_copy_of_the_kernels():
     assert fastvi.kernels.__name__ == "fastvi.kernels" and "kernels" not in sys.modules
     assert pathlib.Path(fastvi.kernels.__file__).parent == KERNELS
+
+
+def test_nothing_beside_the_packages_is_importable():
+    """A checkout that lends its folder to ``__path__`` would make second copies of itself importable."""
+    for name in ("fastvi.tests", "fastvi.fastvi", "fastvi.benchmarks"):
+        assert importlib.util.find_spec(name) is None, name
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -70,6 +78,25 @@ def test_public_names_have_docstrings_and_pickle_by_reference():
         thing = getattr(fastvi, name)
         if callable(thing):
             assert thing.__doc__ and pickle.loads(pickle.dumps(thing)) is thing
+        if isinstance(thing, type):
+            assert thing.__module__ == "fastvi", "pickles name one public home"
+
+
+def test_pickled_results_name_no_private_module():
+    target = fastvi.Target(lambda z: -0.5 * z[0] ** 2, 1)
+    q = fastvi.MeanFieldGaussian([0.1], [0.9])
+    results = (
+        fastvi.diagnose(target, q, 1000, rng=0),
+        fastvi.bounds(target, q, 1000, rng=0),
+        fastvi.elbo(target, q, 100),
+    )
+    modules = {
+        argument.split(" ")[0]
+        for result in results
+        for opcode, argument, _ in pickletools.genops(pickle.dumps(result, protocol=2))
+        if opcode.name == "GLOBAL" and str(argument).startswith("fastvi")
+    }
+    assert modules == {"fastvi", "fastvi.rng"}
 
 
 def test_guests_are_not_imported():

@@ -9,7 +9,7 @@ import pytest
 from numba import carray, cfunc
 
 import fastvi as vi
-from fastvi.kernels import density
+from fastvi.bridges import c
 
 RNG = np.random.default_rng(4)
 X, Y = RNG.normal(size=(60, 4)), (RNG.random(60) < 0.5).astype(float)
@@ -93,11 +93,11 @@ def test_a_gradient_that_cannot_compile_says_so():
 
 
 # ---- a C function with a gradient
-@cfunc(density.SIGNATURE, nopython=True)
+@cfunc(c.SIGNATURE, nopython=True)
 def c_normal(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
     """N(0, 2^2) in every dimension; its gradient asks for some scratch."""
     draws, out = carray(z, (dim, width)), carray(log_p, (width,))
-    if not density.is_null(gradient) and scratch_bytes < 2**23:
+    if not c.is_null(gradient) and scratch_bytes < 2**23:
         return 2
     for j in range(width):
         out[j] = 0.0
@@ -105,7 +105,7 @@ def c_normal(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
             if draws[i, j] > 1e6:
                 return 1
             out[j] -= 0.125 * draws[i, j] ** 2
-    if not density.is_null(gradient):
+    if not c.is_null(gradient):
         slope = carray(gradient, (dim, width))
         for i in range(dim):
             for j in range(width):
@@ -170,12 +170,12 @@ def test_a_ctypes_callback_works_too():
 
 
 def answers(status):
-    @cfunc(density.SIGNATURE, nopython=True)
+    @cfunc(c.SIGNATURE, nopython=True)
     def callback(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
         out = carray(log_p, (width,))
         for j in range(width):
             out[j] = 0.0
-        return 0 if density.is_null(gradient) else status
+        return 0 if c.is_null(gradient) else status
 
     return callback
 

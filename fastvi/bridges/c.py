@@ -3,8 +3,10 @@
 import ctypes
 
 from .. import checks
+from ..kernels.driver import SIGNATURE, is_null
 from ..target import Target
 
+__all__ = ["SIGNATURE", "address_of", "is_null", "target"]
 CONVENTIONS = ("tile", "one_draw")
 
 
