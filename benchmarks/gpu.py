@@ -74,7 +74,7 @@ def batched(m, work, eps, loc, scale, data, task):
 
 
 def fastvi_call(work, task, dtype):
-    from fastvi.kernels import buffers
+    from fastvi.kernels.gpu import buffers
 
     target, q = vi.Target(work.plain, work.dim, work.data), approximation(work)
     options = dict(rng=1, backend="cuda", dtype=dtype)
@@ -241,7 +241,7 @@ def in_its_own_process(side, sizes):
 
 # ---- the report
 def machine():
-    from fastvi.kernels import device
+    from fastvi.kernels.gpu import device
 
     facts = {"device": device.description(), "date": time.strftime("%Y-%m-%d"), "fastvi": vi.__version__}
     for package in ("numba", "numba-cuda", "numpy", "jax", "torch", "cupy-cuda13x", "cupy-cuda12x"):
@@ -291,7 +291,7 @@ def main():
     if arguments.table:
         print(table(json.loads(arguments.table.read_text())))
         return
-    from fastvi.kernels import device
+    from fastvi.kernels.gpu import device
 
     if device.why_not() and not arguments.smoke and arguments.side in (None, "fastvi"):
         raise SystemExit(f"no GPU: {device.why_not()}")

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 import fastvi as vi
-from fastvi.kernels import memo, scratch
+from fastvi.kernels.density import compilations, tape_memory
 from fastvi.kernels.jit import call_density
 
 from gradient_models import jax_ops, torch_ops
@@ -32,7 +32,7 @@ def fastvi_side(model, threads):
 def over_tiles(address, z, count, words, values, gradient, scratch):
     status = 0
     for _ in range(count):
-        room = scratch.ctypes.data, 8 * scratch.size
+        room = tape_memory.ctypes.data, 8 * tape_memory.size
         status |= call_density(address, z, z.shape[0], z.shape[1], words, values, gradient.ctypes.data, *room)
     return status
 
@@ -53,7 +53,7 @@ def tiles_side(model, threads, gradient=None):
     compiled = target.derivative.compiled
 
     def call():
-        status = over_tiles(compiled.address, z, count, target.memory.address, values, slope, scratch.buffer())
+        status = over_tiles(compiled.address, z, count, target.memory.address, values, slope, tape_memory.buffer())
         assert status == 0
         return values, slope
 
@@ -149,7 +149,7 @@ def compiling(side, model):
     if side == "fastvi":
 
         def compile_():
-            memo._compiled.clear()
+            compilations._compiled.clear()
             vi.Target(model.plain, model.dim, model.data).value_and_grad(model.draws(32), num_threads=1)
 
         return compile_

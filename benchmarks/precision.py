@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 
 import fastvi as vi
-from fastvi.models import EFFECTS, STANDARD_ERRORS
+from fastvi.examples.models import EFFECTS, STANDARD_ERRORS
 
 from sides import load_jax
 

@@ -15,7 +15,8 @@ from functools import partial
 import numpy as np
 
 import fastvi as vi
-from fastvi.kernels import jit, pool
+from fastvi.kernels import jit
+from fastvi.kernels.cpu import pool
 
 from sides import fastvi_side
 from workloads import WORKLOADS

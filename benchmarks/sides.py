@@ -203,7 +203,7 @@ def normals(side, threads, count):
         return lambda: jax.block_until_ready(call(key))
     from numba import njit
 
-    from fastvi.kernels import normal
+    from fastvi.kernels.random import normal
 
     @njit(error_model="numpy")
     def fill(eps, tiles):

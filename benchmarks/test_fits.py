@@ -17,7 +17,7 @@ import numpy as np
 import precision
 
 import fastvi as vi
-from fastvi.fit import METHODS
+from fastvi.fitting.fit import METHODS
 from fastvi.rng import key_from
 
 from sides import load_jax, measure

@@ -15,6 +15,7 @@ import numpy as np
 import precision
 
 import fastvi as vi
+from fastvi.kernels.families import registry
 
 from sides import load_jax, measure
 
@@ -103,10 +104,9 @@ def seconds(call) -> float:
 
 def lengths(q):
     """Units of the parameters: deviations of z, or factors e."""
-    from fastvi.kernels import cpu
 
     out = np.empty(len(q.parameters))
-    cpu.FAMILIES[q.family].steps(q.scale, q.dim, out)
+    registry.FAMILIES[q.family].steps(q.scale, q.dim, out)
     return out
 
 

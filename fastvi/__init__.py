@@ -16,27 +16,28 @@ if not _os.path.isdir(_os.path.join(_here, "kernels")):
     kernels = _sys.modules["fastvi.kernels"] = _importlib.module_from_spec(_spec)
     _spec.loader.exec_module(kernels)
 
-from .attribution import Attribution
-from .bounds import Bounds, bounds
-from .comparison import compare
-from .derivatives import GradientCheck
-from .diagnostics import Diagnosis, diagnose
-from .divergences import divergence
-from .elbo import elbo
+from .diagnostics.attribution import Attribution
+from .diagnostics.bounds import Bounds, bounds
+from .diagnostics.comparison import compare
+from .diagnostics.diagnosis import Diagnosis, diagnose
+from .diagnostics.divergences import divergence
+from .diagnostics.psis import SmoothedWeights, psis
 from .errors import ExecutorError, NonFiniteError
-from .estimates import Estimate, GradientEstimate
-from .families import FullRankGaussian, MeanFieldGaussian
-from .fit import fit
-from .fit_result import FitResult, Round
-from .gradients import elbo_gradient
+from .estimators.elbo import elbo
+from .estimators.gradient import elbo_gradient
+from .estimators.kl import kl_divergence
+from .families.full_rank import FullRankGaussian
+from .families.mean_field import MeanFieldGaussian
+from .families.mixture import GaussianMixture
+from .fitting.fit import fit
+from .fitting.laplace import LaplaceResult
+from .fitting.objective import Objective
+from .fitting.result import FitResult, Round
 from .info import show_versions
-from .kernels.functions import expit, log1mexp, logaddexp, softplus, where
-from .kl import kl_divergence
-from .laplace import LaplaceResult
-from .mixture import GaussianMixture
-from .objective import Objective
-from .psis import SmoothedWeights, psis
-from .target import Target
+from .kernels.arithmetic.functions import expit, log1mexp, logaddexp, softplus, where
+from .results import Estimate, GradientEstimate
+from .targets.derivatives import GradientCheck
+from .targets.target import Target
 from .version import __version__
 
 __all__ = [

@@ -3,12 +3,12 @@
 import argparse
 import time
 
-from .elbo import elbo
-from .estimates import with_error
-from .gradients import elbo_gradient
+from .estimators.elbo import elbo
+from .estimators.gradient import elbo_gradient
+from .estimators.kl import kl_divergence
+from .examples.models import eight_schools, launches
 from .info import show_versions
-from .kl import kl_divergence
-from .models import eight_schools, launches
+from .results import with_error
 
 HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "k-hat", "draws/s", "compiled")
 
@@ -67,7 +67,7 @@ def main(arguments=None) -> int:
         show_versions()
         return 0
     if options.command == "gallery":
-        from .gallery import draw
+        from .examples.gallery import draw
 
         for file in draw(options.out):
             print(file)

@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 
+from .kernels.cpu import pool
+
 
 def describe(value) -> str:
     """A short account of a value for an error message."""
@@ -74,3 +76,8 @@ def points(z, dim) -> tuple[np.ndarray, bool]:
     if given.ndim not in (1, 2) or given.shape[-1] != dim:
         raise ValueError(f"z: expected shape ({dim},) or (n, {dim}), got {given.shape}")
     return np.atleast_2d(given), given.ndim == 1
+
+
+def thread_count(num_threads) -> int:
+    """``num_threads`` checked; all CPUs of this process for None."""
+    return pool.available_threads() if num_threads is None else count("num_threads", num_threads)

@@ -5,7 +5,9 @@ import os
 import platform
 import sys
 
-from .kernels import contract, jit, pool
+from .kernels import jit
+from .kernels.cpu import pool
+from .kernels.density import abi
 from .version import __version__
 
 PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
@@ -15,7 +17,7 @@ FEATURES = ("avx512f", "avx2", "fma", "neon", "sve")
 
 def versions() -> dict[str, str]:
     """Everything ``show_versions`` shows, by name."""
-    from .kernels import device
+    from .kernels.gpu import device
 
     facts = {"fastvi": __version__, "python": sys.version.split()[0], "platform": platform.platform()}
     for name in PACKAGES + OPTIONAL:
@@ -26,7 +28,7 @@ def versions() -> dict[str, str]:
                 facts[name] = "missing"
     cpu, features = jit.host_cpu()
     facts["cpu"] = f"{cpu} ({', '.join(f for f in FEATURES if f in features) or 'no vector features known'})"
-    facts["lanes"] = f"{contract.LANE_WIDTH} x float64"
+    facts["lanes"] = f"{abi.LANE_WIDTH} x float64"
     facts["threads"] = f"{pool.available_threads()} of {os.cpu_count()} CPUs"
     facts["cache"] = jit.cache_folder() or "none: kernels are compiled in each process"
     facts["cuda"] = device.description()

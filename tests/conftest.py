@@ -3,8 +3,8 @@
 ``guests`` are JAX, optax and torch, ``pymc`` is PyMC with ArviZ (which holds Numba back).  Of CUDA: ``sim``, simulated;
 ``ptx``, compiled without a GPU; and ``gpu``.
 
-    NUMBA_ENABLE_CUDASIM=1 pytest tests/test_cuda.py       # sim
-    pytest tests/test_cuda.py tests/test_cuda_offline.py   # ptx, and gpu where there is one
+    NUMBA_ENABLE_CUDASIM=1 pytest tests/execution/test_cuda.py       # sim
+    pytest tests/execution/test_cuda.py tests/execution/test_cuda_offline.py   # ptx, and gpu where there is one
 
 A lane that a process does not have is skipped, and a failure where the variable FASTVI_REQUIRE names it.
 """
@@ -17,7 +17,7 @@ import pytest
 LANES = {
     "guests": "needs JAX, optax and torch",
     "pymc": "needs PyMC and ArviZ",
-    "stan": "needs BridgeStan and a model that it has compiled, see test_stan.py",
+    "stan": "needs BridgeStan and a model that it has compiled, see bridges/test_stan.py",
     "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
     "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
     "gpu": "kernels on a GPU",
@@ -31,7 +31,7 @@ def pytest_configure(config):
 
 def lanes() -> set[str]:
     """The lanes that this process has."""
-    from fastvi.kernels import device
+    from fastvi.kernels.gpu import device
 
     if device.SIMULATED:
         return {"sim"}

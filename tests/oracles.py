@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 import fastvi as vi
-from fastvi.models import EFFECTS, STANDARD_ERRORS, schools_log_density
+from fastvi.examples.models import EFFECTS, STANDARD_ERRORS, schools_log_density
 
 DATA = pathlib.Path(__file__).parent / "data"
 LOG_2PI = math.log(2 * math.pi)

@@ -74,7 +74,7 @@ class Launcher:
 @contextlib.contextmanager
 def interpreted():
     """``backend="cuda"`` with the interpreter in the place of the device."""
-    from fastvi.kernels import buffers, device, launch
+    from fastvi.kernels.gpu import buffers, device, launch
 
     replaced = dict(
         why_not=lambda: None,

@@ -3,10 +3,10 @@
 import numpy as np
 
 from .. import checks
-from ..families import Gaussian
-from ..psis import psis
+from ..diagnostics.psis import psis
+from ..families.base import Gaussian
 from ..rng import key_from
-from ..target import Target
+from ..targets.target import Target
 from ..version import __version__
 from . import guest
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..objective import Objective
+from ..fitting.objective import Objective
 from . import guest
 from .jax import elbo
 

@@ -3,8 +3,8 @@
 import ctypes
 
 from .. import checks
-from ..kernels.driver import SIGNATURE, is_null
-from ..target import Target
+from ..kernels.density.tile_loop import SIGNATURE, is_null
+from ..targets.target import Target
 
 __all__ = ["SIGNATURE", "address_of", "is_null", "target"]
 CONVENTIONS = ("tile", "one_draw")
@@ -52,7 +52,7 @@ def target(
             raise ValueError("user_data: goes with convention='one_draw'; a tile function gets data")
         result, keep = Target.from_address(address, dim, data, normalized=normalized, name=name), (function,)
     else:
-        from ..kernels.one_draw import of_nutpie
+        from ..kernels.density.one_draw import of_nutpie
 
         if data != ():
             raise ValueError("data: goes with convention='tile'; a function of one draw gets user_data")

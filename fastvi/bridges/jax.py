@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..objective import Objective
+from ..fitting.objective import Objective
 from . import guest
 
 jax = guest("jax", "jax")

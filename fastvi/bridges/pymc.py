@@ -7,10 +7,12 @@ from math import prod
 import numpy as np
 
 from .. import checks
-from ..families import FullRankGaussian, Gaussian, MeanFieldGaussian
-from ..foreign import Foreign
-from ..kernels import contract, jitted
-from ..target import Target
+from ..families.base import Gaussian
+from ..families.full_rank import FullRankGaussian
+from ..families.mean_field import MeanFieldGaussian
+from ..kernels.density import abi, jitted
+from ..targets.external import Foreign
+from ..targets.target import Target
 from . import guest
 
 pymc = guest("pymc", "pymc")
@@ -50,24 +52,24 @@ class Model(Foreign):
         self.log_p = model.logp()
         self.shared = shared_of(self.log_p)
         self.compiling, self.renewing = threading.RLock(), threading.RLock()
-        self.compilations: dict[bool, contract.Compiled] = {}
+        self.compilations: dict[bool, abi.Compiled] = {}
         self.seen: list[np.ndarray] = []
-        self.packed: contract.Memory | None = None
+        self.packed: abi.Memory | None = None
 
-    def values(self) -> contract.Compiled:
+    def values(self) -> abi.Compiled:
         return self.compiled(False)
 
-    def gradients(self) -> contract.Compiled:
+    def gradients(self) -> abi.Compiled:
         return self.compiled(True)
 
-    def memory(self) -> contract.Memory | None:
+    def memory(self) -> abi.Memory | None:
         """What ``pm.set_data`` has put there."""
         with self.renewing:
             now = [s.get_value(borrow=True) for s in self.shared]
             if self.packed is None or not all(a is b for a, b in zip(now, self.seen, strict=True)):
                 if self.packed is not None and Layout(self.model).shapes != self.layout.shapes:
                     raise ValueError("model: its data have changed the shape of free variables; call from_model anew")
-                self.packed = contract.Memory([np.ascontiguousarray(a).reshape(np.shape(a)) for a in now])
+                self.packed = abi.Memory([np.ascontiguousarray(a).reshape(np.shape(a)) for a in now])
                 self.seen = now
             return self.packed
 
@@ -83,7 +85,7 @@ class Model(Foreign):
     def remake(self, target) -> tuple:
         return functools.partial(from_model, name=target.name), (self.model,)
 
-    def compiled(self, gradient) -> contract.Compiled:
+    def compiled(self, gradient) -> abi.Compiled:
         """The C function of values, or of values and gradients."""
         with self.compiling:
             if gradient not in self.compilations:

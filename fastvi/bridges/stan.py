@@ -3,7 +3,7 @@
 import ctypes
 
 from .. import checks
-from ..target import Target
+from ..targets.target import Target
 from .c import address_of
 
 THREADS = "STAN_THREADS=true"
@@ -28,7 +28,7 @@ def from_model(model, *, name: str | None = None) -> Target:
     Where Stan has no answer (it rejects a draw) a RuntimeError names the draw; ``model.log_density`` there tells why.
     It needs nothing but what BridgeStan has made: no extra of fastvi's.
     """
-    from ..kernels.one_draw import of_stan
+    from ..kernels.density.one_draw import of_stan
 
     library, handle = getattr(model, "stanlib", None), getattr(model, "model", None)
     if library is None or handle is None:

@@ -1,6 +1,6 @@
 """The ELBO as a torch operation, with a gradient for any optimizer of torch's."""
 
-from ..objective import Objective
+from ..fitting.objective import Objective
 from . import guest
 
 torch = guest("torch", "torch")

@@ -11,20 +11,20 @@
 
 and for derivatives, by reverse mode:
 
-``recorded``     the types that take the place of Lanes: Leaf, Expression, Recorded
-``record``       their arithmetic
-``edges``        how an expression's partial derivatives are multiplied up and go to the tape
-``products``     their sums and products
-``fused``        sums of element-wise expressions as one record
-``leaves``, ``borrowed``   one entry for an item used twice; data that records point at
-``tables``       arrays that a density fills with them item by item
+``recorded_types``     the types that take the place of Lanes: Leaf, Expression, Recorded
+``recorded_arithmetic``       their arithmetic
+``partials``        how an expression's partial derivatives are multiplied up and go to the tape
+``recorded_sums``     their sums and products
+``fused_sums``        sums of element-wise expressions as one record
+``shared_items``, ``array_lifetime``   one entry for an item used twice; data that records point at
+``recorded_arrays``       arrays that a density fills with them item by item
 ``tape``         what they leave in memory, and the way back
 
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import expression, operators, powers, record, reduction, sequence
-from .recorded import Leaf
+from . import expression, operators, powers, recorded_arithmetic, reduction, sequence
+from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "expression",
     "operators",
     "powers",
-    "record",
+    "recorded_arithmetic",
     "reduction",
     "sequence",
 ]

@@ -14,9 +14,9 @@ from numba.core import errors
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
-from .. import functions
+from ..arithmetic import functions
 from ..jit import template
-from .recorded import Number
+from .recorded_types import Number
 from .sequence import as_it_is, is_table, is_vector, item_type, keep, length, same_length
 from .types import SCALARS, LaneExpression, LaneMask, Lanes, LaneSequence, LaneVector, pack, part
 

@@ -8,7 +8,7 @@ from numba.core.typing import Context
 from numba.extending import lower_builtin, models, register_model
 from numba.np import arrayobj
 
-from ..traced import emit_fma
+from ..arithmetic.traced import emit_fma
 from .registry import accumulate
 from .sequence import checked_index, item, item_type, length, same_length, struct
 from .types import LaneArray, LaneSequence, pack, part

@@ -16,19 +16,11 @@ from numba.core import errors
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
-from .. import elementary, functions
+from ..arithmetic import elementary, functions
+from ..arithmetic.primitives import absolute, copysign, select, sqrt
+from ..arithmetic.traced import intrinsic_call, negate, trace
 from ..jit import template
-from ..primitive import absolute, copysign, select, sqrt
-from ..traced import intrinsic_call, negate, trace
-from .registry import (
-    PARTIALS,
-    Only,
-    common_lanes,
-    register,
-    register_each_lane,
-    register_mask,
-    traced_each_lane,
-)
+from .registry import PARTIALS, Only, common_lanes, register, register_each_lane, register_mask, traced_each_lane
 from .types import LaneMask, Lanes
 
 LOG2_E, LOG10_E, TWO_OVER_ROOT_PI = 1.0 / math.log(2.0), 1.0 / math.log(10.0), 2.0 / math.sqrt(math.pi)

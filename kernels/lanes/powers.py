@@ -11,9 +11,9 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
+from ..arithmetic.primitives import absolute, fma, select
+from ..arithmetic.traced import Traced, constant, intrinsic_call, trace
 from ..jit import template
-from ..primitive import absolute, fma, select
-from ..traced import Traced, constant, intrinsic_call, trace
 from .operators import POWER_PARTIALS
 from .registry import PARTIALS, call, common_lanes, splat
 from .types import SCALARS, Lanes

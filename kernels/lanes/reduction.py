@@ -13,13 +13,13 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, bou
 from numba.extending import lower_builtin
 from numba.np import arrayobj
 
-from .. import elementary, functions
+from ..arithmetic import elementary, functions
+from ..arithmetic.traced import Traced, constant, emit_fma, trace
 from ..jit import template
-from ..traced import Traced, constant, emit_fma, trace
-from .fused import can_fuse, fused_sum
+from .fused_sums import can_fuse, fused_sum
 from .lazy_product import LaneProduct, lazy_product, matrix_product_type
 from .matrix import emit_times
-from .products import (
+from .recorded_sums import (
     is_recorded,
     product_type,
     record_matrix_times,

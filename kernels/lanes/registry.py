@@ -10,8 +10,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
+from ..arithmetic.traced import Traced, constant
 from ..jit import template
-from ..traced import Traced, constant
 from .types import BIT, DOUBLE, SCALARS, LaneMask, Lanes
 
 

@@ -13,19 +13,9 @@ from numba.extending import lower_builtin, lower_getattr
 from numba.np import arrayobj
 
 from ..jit import raise_error, template
-from .leaves import one_leaf
 from .registry import call
-from .types import (
-    SCALARS,
-    LaneArray,
-    LaneExpression,
-    LaneGather,
-    LaneIterator,
-    LaneSequence,
-    LaneVector,
-    pack,
-    part,
-)
+from .shared_items import one_leaf
+from .types import SCALARS, LaneArray, LaneExpression, LaneGather, LaneIterator, LaneSequence, LaneVector, pack, part
 
 struct = cgutils.create_struct_proxy
 INTP = ir.IntType(64)

@@ -21,8 +21,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
+from ..arithmetic.traced import constant
 from ..jit import c_kernel, raise_error, source_stamp
-from ..traced import constant
 from .matrix import access, transposed_times
 from .types import Lanes
 

@@ -1,0 +1,166 @@
+"""Diagnosis: what q's importance weights say about how good it is, in words that a person can act on."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import checks
+from ..execution import sweep as sweeps
+from ..results import Estimate, with_error
+from ..rng import DIAGNOSE, key_from
+from .attribution import Attribution, attribution
+from .bounds import Bounds, from_weights, upper_bound
+from .log_weights import LogWeights
+
+RELIABLE, USABLE = 0.5, 0.7
+HARMLESS_NATS, HARMLESS_LOSS = 0.02, 0.05  # a misfit this small cannot matter, whatever the shape of its tail
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """How good an approximation is.
+
+    Attributes
+    ----------
+    elbo : Estimate
+        with its fresh draws
+    khat : float
+        Pareto shape of the importance weights; it is approached from below, slowly
+    ess, max_weight : float
+        effective sample size of the weights, and the largest one's share
+    log_evidence : tuple of float
+        an interval for log p(x): from the best lower bound to the best upper bound that has an error, else inf
+    bounds : Bounds
+    deviation : float
+        an upper limit, in q's standard deviations, on the error of every mean and standard deviation of q: the square
+        root of 2 KL(p || q) (Talagrand 1996, equation 1.3), with KL(p || q) <= log E_q[(p/q)^2] and two standard errors
+        of that; inf where it has none, from k-hat 1/4 on
+    misfit : Attribution or None
+        the coordinates and pairs that hold the variance of log w
+    known_log_evidence : float or None
+        what was given; then log p(x) = ELBO + KL(q || p) is shown
+    """
+
+    elbo: Estimate
+    khat: float
+    ess: float
+    max_weight: float
+    log_evidence: tuple[float, float]
+    bounds: Bounds
+    deviation: float
+    misfit: Attribution | None
+    known_log_evidence: float | None = None
+
+    @property
+    def num_samples(self) -> int:
+        return self.elbo.num_samples
+
+    @property
+    def num_neginf(self) -> int:
+        return self.elbo.num_neginf
+
+    @property
+    def false_alarm(self) -> bool:
+        """Whether k-hat is high although the weights hardly differ: a nearly perfect fit."""
+        small = self.misfit is not None and self.misfit.total < HARMLESS_NATS
+        return self.khat > USABLE and small and self.ess > (1.0 - HARMLESS_LOSS) * self.num_samples
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.num_neginf:
+            share = self.num_neginf / self.num_samples
+            return f"q puts {share:.2%} of its draws where p is 0, so the ELBO is -inf: check the support of the target"
+        if not self.khat > RELIABLE:  # nan where all weights are equal
+            return "good where q has mass: importance weights have a finite variance and correct what is left"
+        if self.false_alarm:
+            return "good where q has mass: k-hat is a false alarm, the weights hardly differ"
+        if self.khat <= USABLE:
+            return (
+                "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
+            )
+        return "poor: q misses part of p, and importance weights cannot mend it; try a richer family"
+
+    def __repr__(self):
+        n = self.num_samples
+        low, high = self.log_evidence
+        evidence = f"at least {low:.4f}; no upper bound has an error at k-hat {self.khat:.2f}"
+        if math.isfinite(high):
+            evidence = f"between {low:.4f} and {high:.4f}"
+        weighted = self.bounds.log_evidence
+        if weighted.standard_error == weighted.standard_error:
+            evidence += f"; {with_error(weighted.value, weighted.standard_error)} by importance sampling"
+        lines = [
+            f"Diagnosis from {n:,} draws: {self.verdict}",
+            f"  ELBO          {with_error(self.elbo.value, self.elbo.standard_error)}",
+            f"  log evidence  {evidence}",
+            f"  k-hat         {self.khat:.2f} (below 0.5 good, to 0.7 usable)",
+            f"  ESS           {self.ess:,.0f} of {n:,} ({self.ess / n:.1%}), largest weight {self.max_weight:.2g}",
+            f"  misfit        {self.misfit if self.misfit is not None else 'not resolved by this many draws'}",
+        ]
+        if math.isfinite(self.deviation):
+            lines.append(
+                f"  deviation     means and sds of q are within {self.deviation:.2g} of its sds, by its own draws"
+            )
+        lines.append("  caution       no draw of q shows a mode that q misses; restarts or posterior_draws may")
+        if self.known_log_evidence is not None:
+            kl = with_error(self.known_log_evidence - self.elbo.value, self.elbo.standard_error)
+            lines.append(f"  decomposition log p(x) = {self.known_log_evidence:.6g} = ELBO + KL(q || p), KL = {kl}")
+        return "\n".join(lines)
+
+
+def diagnose(
+    target,
+    q,
+    num_samples=100_000,
+    *,
+    num_particles=None,
+    log_evidence=None,
+    posterior_draws=None,
+    rng=None,
+    num_threads=None,
+    progress=False,
+) -> Diagnosis:
+    """Diagnose an approximation by draws of its own.
+
+    Parameters
+    ----------
+    target, q, num_samples, rng, num_threads, progress
+        as in :func:`elbo`; the draws are of another stream, so nothing is judged by draws it was trained on
+    num_particles, posterior_draws
+        as in :func:`bounds`
+    log_evidence : float, optional
+        log p(x) where it is known, to show log p(x) = ELBO + KL(q || p)
+
+    Returns
+    -------
+    Diagnosis
+        print it
+
+    Raises
+    ------
+    NonFiniteError
+        where log p is NaN or +inf at a draw
+    TypeError, ValueError
+        naming the argument
+    """
+    sweeps.check(target, q)
+    num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
+    given = (min(100, num_samples),) if num_particles is None else np.atleast_1d(num_particles).tolist()
+    particles = [checks.count("num_particles", k) for k in given]
+    if any(k > num_samples for k in particles):
+        raise ValueError(f"num_particles: expected at most num_samples, {num_samples}, got {max(particles)}")
+    if log_evidence is not None:
+        log_evidence = checks.real_array("log_evidence", log_evidence, 0).item()
+    weights = LogWeights(target, q, num_samples, key, DIAGNOSE, num_threads, progress)
+    eubo = None if posterior_draws is None else upper_bound(target, q, posterior_draws)
+    found = from_weights(weights, particles, (), eubo)
+    khat, ess = found.khat, found.ess
+    # log E[w^2] - 2 log E[w]
+    kl = 2.0 * (found.cubo.value - found.log_evidence.value)
+    kl += 4.0 * (found.cubo.standard_error + found.log_evidence.standard_error)
+    deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf else math.inf
+    misfit = attribution(target, q, key, num_samples, num_threads)
+    ends = found.lower(), found.upper()
+    return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence)

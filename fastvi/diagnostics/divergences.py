@@ -1,0 +1,161 @@
+"""Divergences between q and p: exact where a closed form is known, by importance weights u = p / q otherwise.
+
+Everything is computed from log u, and an unnormalised p is normalised by the mean of its own weights.  Whether a mean
+has a finite variance is read off the Pareto shape k of the weights: a mean of u^c needs c k < 1/2.  Where it has none
+no standard error is offered.
+"""
+
+import math
+
+import numpy as np
+
+from .. import checks
+from ..estimators.kl import METHODS, check_p, kl_divergence
+from ..families.base import Gaussian
+from ..families.closed_forms import as_target, closed_form
+from ..families.mixture import GaussianMixture
+from ..results import Estimate
+from ..rng import SAMPLE, key_from
+from .importance import Power, finite_or_inf, from_draws_of, weighted, weighted_power
+from .log_weights import LogWeights
+
+KINDS = (
+    "kl_reverse",
+    "kl_forward",
+    "chi2",
+    "renyi",
+    "alpha",
+    "hellinger",
+    "jeffreys",
+    "jensen_shannon",
+    "total_variation",
+)
+LIMIT = 1e-8  # nearer than this to alpha = -1, 1 or order = 1 the limit is taken
+
+
+def power_of(kind, alpha, order) -> Power | None:
+    """The kinds of the alpha family; None for the others and for the limits that are KL divergences."""
+    if kind == "chi2":
+        return Power(2.0, math.expm1, math.exp)
+    if kind == "hellinger":
+        return Power(0.5, lambda log: -math.expm1(log), math.exp)
+    if kind == "renyi" and abs(order - 1.0) > LIMIT:
+        return Power(order, lambda log: log / (order - 1.0), lambda log: 1.0 / (order - 1.0))
+    if kind == "alpha" and abs(abs(alpha) - 1.0) > LIMIT:
+        factor = 4.0 / (1.0 - alpha * alpha)
+        return Power(0.5 * (1.0 + alpha), lambda log: -factor * math.expm1(log), lambda log: factor * math.exp(log))
+    return None
+
+
+def divergence(
+    q,
+    p,
+    kind,
+    num_samples=10_000,
+    *,
+    alpha=None,
+    order=None,
+    method="auto",
+    rng=None,
+    dtype="float64",
+    backend="cpu",
+    num_threads=None,
+    progress=False,
+) -> Estimate:
+    """A divergence between q and p, in nats where it is a logarithm.
+
+    Parameters
+    ----------
+    q : MeanFieldGaussian or FullRankGaussian
+    p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
+        a Target that is not ``normalized`` is normalised by its importance weights
+    kind : str
+        ``"kl_reverse"``  KL(q || p) = E_q[log q/p]
+        ``"kl_forward"``  KL(p || q) = E_p[log p/q]
+        ``"chi2"``  integral p^2/q - 1
+        ``"renyi"``  D_r(p || q) = log(integral p^r q^(1-r)) / (r - 1), r = ``order``; r -> 1 is KL(p || q)
+        ``"alpha"``  D_a(p || q) = 4/(1 - a^2) (1 - integral p^((1+a)/2) q^((1-a)/2)), a = ``alpha`` (Bishop 2006,
+        equation 10.19): a -> -1 is KL(q || p), a -> 1 is KL(p || q), a = 0 four times the Hellinger divergence
+        ``"hellinger"``  1/2 integral (sqrt p - sqrt q)^2 = 1 - integral sqrt(p q)
+        ``"jeffreys"``  KL(q || p) + KL(p || q)
+        ``"jensen_shannon"``  1/2 KL(p || m) + 1/2 KL(q || m), m = (p + q)/2; at most log 2
+        ``"total_variation"``  1/2 integral |p - q|; at most 1
+    num_samples : int
+        draws of q; of p for ``"kl_forward"`` where p can be sampled
+    method : {"auto", "exact", "monte_carlo"}
+        exact between Gaussians, but for ``"jensen_shannon"`` and, in more than one dimension, ``"total_variation"``
+
+    The other parameters are those of :func:`elbo`.
+
+    Returns
+    -------
+    Estimate
+        with ``khat`` and ``ess`` of the weights.  inf where a closed form says so.  Where the weights have no second
+        moment of the power that is averaged (a mean of u^c needs c khat < 1/2) the standard error is nan and ``note``
+        says so: the value then depends on draws that have not been seen
+
+    Raises
+    ------
+    ValueError
+        for an unknown kind, a missing ``alpha`` or ``order``, or ``method="exact"`` without a closed form
+    """
+    check_p(q, p)
+    checks.choice("kind", kind, KINDS)
+    checks.choice("method", method, METHODS)
+    checks.choice("dtype", dtype, ("float64",))
+    checks.choice("backend", backend, ("cpu",))
+    num_samples = checks.count("num_samples", num_samples, 2)
+    checks.thread_count(num_threads)
+    alpha = parameter("alpha", alpha, kind == "alpha", kind)
+    order = parameter("order", order, kind == "renyi", kind)
+    if kind == "alpha" and abs(alpha + 1.0) <= LIMIT:
+        kind = "kl_reverse"
+    elif (kind == "alpha" and abs(alpha - 1.0) <= LIMIT) or (kind == "renyi" and abs(order - 1.0) <= LIMIT):
+        kind = "kl_forward"
+    power = power_of(kind, alpha, order)
+    value = None if method == "monte_carlo" else exact(q, p, kind, power)
+    if value is not None:
+        return Estimate(value, 0.0, 0, method="exact")
+    if method == "exact":
+        raise ValueError(f"method: no closed form is known for {kind!r} and p = {p!r}; use 'monte_carlo'")
+    key, target = key_from(rng), as_target(p)
+    options = dict(num_threads=num_threads, progress=progress)
+    if kind == "kl_reverse" and target.normalized:
+        return kl_divergence(q, p, num_samples, method="monte_carlo", rng=key, **options)
+    if kind == "kl_forward" and isinstance(p, Gaussian):
+        return kl_divergence(p, as_target(q), num_samples, method="monte_carlo", rng=key, **options)
+    if kind == "kl_forward" and isinstance(p, GaussianMixture):
+        return from_draws_of(p, q, num_samples, key)
+    weights = LogWeights(target, q, num_samples, key, SAMPLE, **options)
+    return (weighted if power is None else weighted_power)(weights, target.normalized, power or kind)
+
+
+def parameter(name, value, wanted, kind) -> float:
+    """``alpha`` or ``order``, asked for by one kind alone."""
+    if not wanted:
+        if value is not None:
+            raise ValueError(f"{name}: does not belong to kind={kind!r}")
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError(f"{name}: expected a number for kind={kind!r}, got {checks.describe(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
+    return float(value)
+
+
+def exact(q, p, kind, power) -> float | None:
+    """In closed form, or None."""
+    pair = closed_form(q, p)
+    if pair is None:
+        return None
+    if power is not None:
+        log = pair.log_power(q, p, power.c)
+        with np.errstate(over="ignore"):
+            return finite_or_inf(power, log)
+    forms = {
+        "kl_reverse": lambda: pair.kl(q, p),
+        "kl_forward": lambda: pair.kl(p, q),
+        "jeffreys": lambda: pair.kl(q, p) + pair.kl(p, q),
+        "total_variation": lambda: pair.total_variation(q, p),
+    }
+    return forms[kind]() if kind in forms else None

@@ -1,0 +1,100 @@
+"""KL(q || p) = E_q[log q - log p]: in closed form between Gaussians, by Monte Carlo otherwise."""
+
+import dataclasses
+
+from .. import checks
+from ..errors import STOPPED
+from ..families.base import Gaussian
+from ..families.closed_forms import as_target, closed_form
+from ..families.mixture import GaussianMixture
+from ..results import Estimate
+from ..rng import key_from
+from ..targets.target import Target
+from .elbo import common, elbo, sample_limit
+
+METHODS = ("auto", "exact", "monte_carlo")
+
+
+def kl_divergence(
+    q,
+    p,
+    num_samples=10_000,
+    *,
+    method="auto",
+    atol=None,
+    max_samples=None,
+    rng=None,
+    dtype="float64",
+    backend="cpu",
+    num_threads=None,
+    executor=None,
+    progress=False,
+) -> Estimate:
+    """KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
+
+    Parameters
+    ----------
+    q : MeanFieldGaussian or FullRankGaussian
+    p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
+        a Target must be ``normalized=True``
+    method : {"auto", "exact", "monte_carlo"}
+        ``"exact"``: 1/2 (tr(S_p^-1 S_q) + (m_p - m_q)^T S_p^-1 (m_p - m_q) - dim) + 1/2 log(det S_p / det S_q), for
+        two Gaussians.  ``"monte_carlo"``: the mean of log q - log p over draws of q; unbiased, and its variance is
+        finite wherever that of log p - log q is.  ``"auto"``: exact where there is a formula.  The result's ``method``
+        says which it was.
+
+    The other parameters are those of :func:`elbo`; a closed form asks nothing of a ``backend``.
+
+    Raises
+    ------
+    ValueError
+        for a Target that is not normalized, or ``method="exact"`` without a closed form
+    """
+    check_p(q, p)
+    checks.choice("method", method, METHODS)
+    common(draws="iid", dtype=dtype, backend=backend, executor=executor)
+    sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
+    key = key_from(rng)
+    exact = closed_form(q, p)
+    if exact is not None and method != "monte_carlo":
+        return Estimate(exact.kl(q, p), 0.0, 0, method="exact", key=None)
+    if method == "exact":
+        raise ValueError(f"method: no closed form is known for p = {p!r}; use 'monte_carlo'")
+    target = as_target(p)
+    if not target.normalized:
+        raise ValueError(f"p: {target!r} is not normalized=True, and KL(q || p) needs log p with its constant")
+    try:
+        result = elbo(
+            target,
+            q,
+            num_samples,
+            estimator="auto",
+            atol=atol,
+            max_samples=max_samples,
+            rng=key,
+            dtype=dtype,
+            backend=backend,
+            num_threads=num_threads,
+            executor=executor,
+            progress=progress,
+        )
+    except STOPPED as stopped:
+        if hasattr(stopped, "partial"):
+            stopped.partial = negated(stopped.partial)
+        raise
+    return negated(result)
+
+
+def negated(result: Estimate) -> Estimate:
+    """KL(q || p) = -L(q) where p is normalized."""
+    return dataclasses.replace(result, value=-result.value, method="monte_carlo")
+
+
+def check_p(q, p) -> None:
+    """A q and a p that fit each other."""
+    if not isinstance(q, Gaussian):
+        raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
+    if not isinstance(p, Gaussian | GaussianMixture | Target):
+        raise TypeError(f"p: expected a Gaussian family, a GaussianMixture or a Target, got {checks.describe(p)}")
+    if p.dim != q.dim:
+        raise ValueError(f"p: expected {q.dim} dimensions, as q has, got {p.dim}")

@@ -1,0 +1,51 @@
+"""Pathwise gradients of the ELBO: through the draws themselves, z = loc + scale eps, and the gradient of log p.
+
+Kingma and Welling (2014), equation 10, with q's entropy in closed form; "sticking the landing" (Roeder, Wu and Duvenaud
+2017, equation 8) differentiates log q at the draws as well and leaves its score out, so that the variance vanishes
+as q approaches the target.
+"""
+
+import math
+
+import numpy as np
+
+from ..kernels.families import registry
+from ..kernels.sums import moments
+from ..kernels.sums.pathwise import MEAN, SQUARES
+from ..results import GradientEstimate
+from ..running_moments import Running
+from .elbo import estimate
+
+
+def path_estimate(sweep, q, method, key, lines=None) -> GradientEstimate:
+    """Read the gradient off a sweep of pathwise sums."""
+    places, units, entropy = registry.FAMILIES[q.family].path_layout(q.scale)
+    value = estimate(sweep, q, "plain", key)
+    if not math.isfinite(value.value):
+        gradient = error = np.full(len(places), math.nan)
+        return GradientEstimate(value, gradient, error, method)
+    mean, squares = merged(sweep)
+    n = sweep.num_samples
+    gradient = mean[places] * units
+    if method != "sticking_the_landing":
+        gradient = gradient + entropy
+    if lines is not None:
+        gradient = gradient + lines.gradient(q)
+    spread = squares[places] / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
+    return GradientEstimate(value, gradient, np.sqrt(spread / n) * units, method)
+
+
+def path_gradient(sweep, q) -> np.ndarray:
+    """The gradient alone, of mean log p and the entropy in closed form."""
+    places, units, entropy = registry.FAMILIES[q.family].path_layout(q.scale)
+    mean = sweep.sums[0][MEAN] if len(sweep.sums) == 1 else merged(sweep)[0]
+    return mean[places] * units + entropy
+
+
+def merged(sweep):
+    """Mean and squared deviations of each coordinate over all leaves, in their order."""
+    total = Running()
+    for row, leaf in zip(sweep.rows, sweep.sums, strict=True):
+        if row[moments.COUNT] > 0.0:
+            total.merge(row[moments.COUNT], leaf[MEAN], leaf[SQUARES])
+    return total.mean, total.squares

@@ -1,0 +1,1 @@
+"""Models with their real data, and the pictures of the lecture."""

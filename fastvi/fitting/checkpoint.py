@@ -1,0 +1,88 @@
+"""Checkpoints: all that a fit's next round depends on, written whole or not at all."""
+
+import hashlib
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from ..rng import Key
+
+VERSION = 1
+
+
+def fingerprint(target, q, method, options) -> str:
+    """What a checkpoint must agree on: the density's own code, the data, the start and the options.  What the density
+    captures, and helpers that it calls, are not looked at."""
+    digest = hashlib.blake2b(digest_size=16)
+    code = target.log_density.__code__
+    digest.update(
+        repr(
+            (target.name, code.co_code, code.co_names, [c for c in code.co_consts if not hasattr(c, "co_code")])
+        ).encode()
+    )
+    for array in (*(np.asarray(v) for v in target.data), *q.arrays):
+        digest.update(repr((array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array).tobytes())
+    digest.update(repr((target.dim, q.family, method, sorted(options.items()))).encode())
+    return digest.hexdigest()
+
+
+def place(path) -> pathlib.Path:
+    """A path in a folder that exists."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint: expected a path, got {path!r}")
+    path = pathlib.Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise ValueError(f"checkpoint: expected a file in a folder that exists, got {path}")
+    return path
+
+
+def save(path, mark, key, states, history) -> None:
+    """Replace the checkpoint at ``path`` by a new one; a crash leaves the old one."""
+    path = pathlib.Path(path)
+    arrays, scalars = {}, []
+    for index, state in enumerate(states):
+        scalars.append({k: v for k, v in state.items() if not isinstance(v, np.ndarray)})
+        arrays.update({f"{index}/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)})
+    head = {"version": VERSION, "mark": mark, "key": key.word, "states": scalars}
+    arrays["head"] = np.array(json.dumps(head))
+    arrays["history"] = np.array(history, dtype=np.float64).reshape(len(history), -1)
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path, mark, key: Key | None):
+    """(key, states, history) of a checkpoint, or None where there is none.
+
+    Raises
+    ------
+    ValueError
+        for a file that is no checkpoint, or one of another fit
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return None
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            head = json.loads(str(file["head"]))
+            arrays = {k: file[k] for k in file.files if k not in ("head", "history")}
+            history = file["history"]
+        version = head["version"]
+    except Exception as error:
+        raise ValueError(f"checkpoint: {path} is no checkpoint of a fit ({type(error).__name__}: {error})") from None
+    if version != VERSION:
+        raise ValueError(f"checkpoint: {path} has format {version}, expected {VERSION}")
+    if head["mark"] != mark:
+        raise ValueError(f"checkpoint: {path} belongs to a fit of another target, start, method or options")
+    if key is not None and head["key"] != key.word:
+        raise ValueError(f"checkpoint: {path} was made with rng={Key(head['key'])}, not {key}; leave rng out to go on")
+    states = head["states"]
+    for name, array in arrays.items():
+        index, _, field = name.partition("/")
+        states[int(index)][field] = array
+    return Key(head["key"]), states, [tuple(row) for row in history]

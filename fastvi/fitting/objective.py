@@ -1,0 +1,194 @@
+"""The ELBO as a function of flat parameters, for anybody's optimizer."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import checks
+from ..control_variates import Surrogate
+from ..estimators.elbo import SURROGATES
+from ..estimators.gradient import PATHS, elbo_gradient
+from ..estimators.pathwise import path_gradient
+from ..execution import sweep as sweeps
+from ..families.base import Gaussian
+from ..kernels.sums import moments
+from ..rng import FIT, STEP, key_from
+from ..targets.target import Target
+
+FRESH = ("leave_one_out", "optimal_baseline", "score", *SURROGATES, *PATHS)
+ESTIMATORS = ("pathwise", "bank", *(e for e in FRESH if e not in ("pathwise", "auto")))
+LEAST_ESS = 0.1  # of the bank's draws
+MOST_DRAWS = 2**62  # that a stream has
+STEEPNESS = 100.0  # nats for a shortage of effective draws by a factor e
+
+
+class Objective:
+    """The ELBO of q as a function of ``q.parameters``, with its gradient.
+
+    Parameters
+    ----------
+    target : Target
+    q : MeanFieldGaussian or FullRankGaussian
+        the family, and where to start
+    num_samples : int
+        draws behind each value
+    estimator : str
+        ``"pathwise"``: the same eps for every call, the entropy in closed form; the gradient is that of the very value
+        returned, as a line search needs (a sample average approximation).
+        ``"bank"``: the same z for every call, drawn from ``q``, with their log p: nearby q are judged by importance
+        weights, without a call of the model and without its gradient.  With w = q/q_bank, normalised to W, and
+        f = log p - log q the value is sum W f + log mean w, whose maximum is q = p where p is in the family, and whose
+        exact gradient is sum W (f - sum W f) score.  Where fewer than a tenth of the draws are effective a smooth
+        penalty, its gradient included, holds an optimizer back: ``refresh`` there and go on.
+        The score-function estimators of :func:`elbo_gradient` and ``"sticking_the_landing"`` are for fresh draws at
+        each ``step``: their gradient is not that of one value.
+    rng : as for :func:`elbo`
+        draws come from the stream that fits use, so an ``elbo`` of the same ``rng`` is judged on others
+
+    Attributes
+    ----------
+    parameters : ndarray
+        of the q given: a start for an optimizer
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        q: Gaussian,
+        num_samples: int = 200,
+        *,
+        estimator: str = "pathwise",
+        rng: object = None,
+        num_threads: int | None = None,
+    ) -> None:
+        sweeps.check(target, q)
+        self.target, self.num_samples = target, checks.count("num_samples", num_samples, 2)
+        self.estimator = checks.choice("estimator", estimator, ESTIMATORS)
+        self.key, self.start, self.num_threads = key_from(rng), q, num_threads
+        checks.thread_count(num_threads)
+        self.parameters = q.parameters
+        if estimator == "bank":
+            self.refresh(self.parameters)
+
+    def __repr__(self):
+        return f"Objective({self.target!r}, {self.start!r}, {self.num_samples}, estimator={self.estimator!r})"
+
+    def q(self, parameters: ArrayLike):
+        """The approximation with these parameters."""
+        return self.start.with_parameters(parameters)
+
+    def value(self, parameters: ArrayLike) -> float:
+        """The ELBO over the fixed draws."""
+        return self.value_and_grad(parameters)[0]
+
+    def gradient(self, parameters: ArrayLike) -> np.ndarray:
+        """Its gradient."""
+        return self.value_and_grad(parameters)[1]
+
+    def value_and_grad(self, parameters: ArrayLike, step: int | None = None) -> tuple[float, np.ndarray]:
+        """(ELBO, gradient); with ``step`` over draws of that step's own, for Adam and its kin.
+
+        Where the parameters leave the range of float64, or log p is -inf, the value is -inf and the gradient NaN, which
+        a line search takes for a wall.  With ``step`` a bank that runs low is drawn anew.
+
+        Raises
+        ------
+        ValueError
+            without ``step``, for an estimator whose gradient is not that of its value
+        NonFiniteError
+            where log p is NaN or +inf
+        """
+        step = None if step is None else checks.count("step", step, 0)
+        if step is not None and step * self.num_samples >= MOST_DRAWS:
+            raise ValueError(f"step: expected less than {MOST_DRAWS // self.num_samples}, got {step}")
+        if step is None and self.estimator not in ("pathwise", "bank"):
+            raise ValueError(
+                f"step: estimator={self.estimator!r} gives a gradient that is not that of its value, for fresh draws "
+                "at each step; pass step=0, 1, …, or use estimator='pathwise' or 'bank'"
+            )
+        try:
+            q = self.q(parameters)
+        except ValueError:
+            if np.shape(parameters) != self.parameters.shape or not np.isfinite(parameters).all():
+                raise
+            return self._wall()
+        if self.estimator == "bank":
+            return self._weighted(q, step)
+        if self.estimator == "pathwise":
+            return self._pathwise(q, 0 if step is None else step * self.num_samples)
+        found = elbo_gradient(
+            self.target,
+            q,
+            self.num_samples,
+            estimator=self.estimator,
+            rng=self.key.child(STEP, step or 0),
+            num_threads=self.num_threads,
+        )
+        return found.elbo.value, found.gradient
+
+    def negative_value_and_grad(self, parameters: ArrayLike, step: int | None = None) -> tuple[float, np.ndarray]:
+        """The same with both signs changed, for minimisers: ``scipy.optimize.minimize(f, x0, jac=True)``."""
+        value, gradient = self.value_and_grad(parameters, step)
+        return -value, -gradient
+
+    def ess(self, parameters: ArrayLike) -> float:
+        """The effective number of the bank's draws for the approximation with these parameters."""
+        return 1.0 / float(np.sum(self._weights(self.q(parameters))[0] ** 2))
+
+    def refresh(self, parameters: ArrayLike) -> None:
+        """Draw the bank anew from the approximation with these parameters, and evaluate log p there."""
+        if self.estimator != "bank":
+            raise ValueError(f"estimator: only 'bank' keeps draws to refresh, not {self.estimator!r}")
+        q = self.q(parameters)
+        self.fillings = getattr(self, "fillings", -1) + 1
+        z = np.empty((self.num_samples, q.dim))
+        q.fill(z, self.key, FIT, self.fillings * self.num_samples)
+        log_p = self.target.value(z, num_threads=self.num_threads)
+        bad = np.isnan(log_p) | (log_p == np.inf)
+        if bad.any():  # told as a sweep over these draws tells it
+            first = self.fillings * self.num_samples
+            sweeps.sweep(self.target, q, self.num_samples, self.key, FIT, first_draw=first)
+        self.bank = z, log_p, q.log_prob(z)
+
+    def _wall(self):
+        return -math.inf, np.full(len(self.parameters), math.nan)
+
+    def _pathwise(self, q, first_draw):
+        options = dict(gradient="pathwise", first_draw=first_draw, num_threads=self.num_threads)
+        sweep = sweeps.sweep(self.target, q, self.num_samples, self.key, FIT, **options)
+        if sweep.num_neginf:
+            return self._wall()
+        return float(sweep.total[moments.MEAN_P]) + q.entropy(), path_gradient(sweep, q)
+
+    def _weights(self, q):
+        """(normalised weights of the bank's draws, log of their mean, log q)"""
+        z, _, log_q_bank = self.bank
+        log_q = q.log_prob(z)
+        log_w = log_q - log_q_bank
+        highest = float(np.max(log_w))
+        w = np.exp(log_w - highest)
+        total = float(np.sum(w))
+        return w / total, highest + math.log(total / len(w)), log_q
+
+    def _weighted(self, q, step):
+        weights, log_mean, log_q = self._weights(q)
+        squares = float(np.sum(weights**2))
+        shortage = math.log(LEAST_ESS * self.num_samples * squares)
+        if step is not None and shortage > 0.0:
+            self.refresh(q.parameters)
+            return self._weighted(q, None)
+        z, log_p, _ = self.bank
+        used = weights > 0.0
+        if np.isneginf(log_p[used]).any():
+            return self._wall()
+        f = np.where(used, log_p - log_q, 0.0)
+        mean = float(weights @ f)
+        value, c = mean + log_mean, weights * (f - mean)
+        if shortage > 0.0:
+            value -= STEEPNESS * shortage**2
+            c = c - 4.0 * STEEPNESS * shortage * (weights**2 / squares - weights)
+        eps = q.standardise(z)
+        second = (eps * c[:, None]).T @ eps
+        sums = Surrogate("quadratic", 0.0, c @ eps, 0.5 * np.diag(second), np.tril(second, -1))
+        return value, sums.gradient(q)

@@ -1,0 +1,162 @@
+"""Stochastic fitting: Adam on gradients of a few fresh draws a step, the whole loop compiled.
+
+Phases of steps at one rate; the mean of a phase's second half is its result.  Two phases are compared by common draws,
+and the rate falls where the difference is not told from 0: convergence is claimed only when the comparison is fine
+enough to see a gain of the tolerance and sees none, and no slope is left.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+
+from ..diagnostics.comparison import compare
+from ..errors import NonFiniteError
+from ..estimators.gradient import continuous, elbo_gradient
+from ..kernels.cpu import adam, pool
+from ..kernels.cpu import sweep as cpu
+from ..kernels.density import abi, tape_memory
+from ..kernels.families import registry
+from ..kernels.plan import TILE, WIDE_TILE
+from ..results import Estimate
+from ..rng import COMPARISON, FIT, SLOPE
+
+STEPS, FIRST_RATE, SLOWER, LEAST_RATE = 200, 0.1, 0.3, 1e-4
+COMPARED, MOST_COMPARED, GROWTH = 2000, 2**20, 4
+LEAST_SLOWDOWNS, STEEP = 3, 4.0
+NUM_SAMPLES = 32
+
+
+class Stochastic:
+    """One fit, phase by phase; ``state`` is all that the next phase depends on."""
+
+    name = "stochastic"
+
+    def __init__(self, target, q, key, tolerance, max_draws, num_threads=None):
+        self.target, self.key, self.tolerance = target, key, tolerance
+        self.max_draws, self.num_threads, self.start = max_draws, num_threads, q
+        count = len(q.parameters)
+        self.state = dict(
+            parameters=q.parameters,
+            mean=np.zeros(count),
+            square=np.zeros(count),
+            best_parameters=q.parameters,
+            steps=0,
+            draws=0,
+            rate=FIRST_RATE,
+            slowdowns=0,
+            compared=COMPARED,
+        )
+
+    @property
+    def q(self):
+        """The best phase's mean."""
+        return self.start.with_parameters(self.state["best_parameters"])
+
+    def step(self) -> tuple[Estimate, str]:
+        """One phase: (its mean ELBO over the steps, why to stop or "")."""
+        s, steps = self.state, STEPS
+        if s["draws"] + steps * NUM_SAMPLES > self.max_draws:
+            return Estimate(math.nan, math.nan, 0, key=self.key), "out of draws"
+        trace, average = np.full(steps, math.nan), np.zeros(len(s["parameters"]))
+        why = self.climb(np.full(steps, s["rate"]), trace, average)
+        s["steps"] += steps
+        s["draws"] += steps * NUM_SAMPLES
+        seen = trace[np.isfinite(trace)][steps // 2 :]
+        error = float(np.std(seen)) / math.sqrt(len(seen)) if len(seen) > 1 else math.nan
+        value = Estimate(float(np.mean(seen)) if len(seen) else math.nan, error, steps * NUM_SAMPLES, key=self.key)
+        if why:
+            return value, why
+        return value, self.judge(average / (steps - steps // 2))
+
+    def climb(self, rates, trace, average) -> str:
+        """Do the steps; why they stopped early, or ""."""
+        s, q, target = self.state, self.start, self.target
+        paths = continuous(target, q, self.key)
+        trusted = target.derivative.trusted if paths else target.trusted
+        compiled = trusted(lambda: q.sample(2, rng=self.key))
+        loc, scale = (np.array(a) for a in q.arrays)
+        kernel, done = adam.climb(q.family, paths), 0
+        lane_width = abi.LANE_WIDTH if compiled.vectorised else 1
+        tile = TILE[q.family] if q.dim <= 1024 else WIDE_TILE
+        tile = min(tile, -(-NUM_SAMPLES // abi.LANE_WIDTH) * abi.LANE_WIDTH)
+        parameters, mean, square = (s[k].copy() for k in ("parameters", "mean", "square"))
+        stop = np.zeros(1, np.int64)
+        status, memory = 0, target.memory
+
+        def steps_from(done, room):
+            return kernel(
+                *(parameters, mean, square, average),
+                *(q.dim, np.uint64(self.key.word), FIT, s["draws"], NUM_SAMPLES, tile, lane_width),
+                *(s["steps"], done, rates, compiled.address, memory.address, stop, loc, scale, trace, room),
+            )
+
+        def call(first, last):
+            nonlocal status, done
+            status, done = tape_memory.with_room(steps_from, done, cpu.NEEDS_SCRATCH)
+
+        while True:
+            pool.run(1, call, stop, 1, None, None)  # on a thread of the pool, so that Ctrl-C reaches this one
+            if status != cpu.NEEDS_CARE:
+                break
+            compiled = target.derivative.take_care()
+        s.update(parameters=parameters, mean=mean, square=square)
+        if status not in (adam.NOT_FINITE, cpu.RAISED):
+            return ""
+        # let Python raise what the density raises at a draw of that step
+        if status == cpu.RAISED:
+            target.raise_failure()
+        z = np.empty((NUM_SAMPLES, q.dim))
+        q.with_parameters(parameters).fill(z, self.key, FIT, s["draws"] + done * NUM_SAMPLES)
+        for k, draw in enumerate(z):
+            target.in_python(draw, s["draws"] + done * NUM_SAMPLES + k)
+        with contextlib.suppress(NonFiniteError):
+            self.compare(parameters)
+        return f"the log density or its gradient is not finite at step {s['steps'] + done}"
+
+    def compare(self, parameters) -> Estimate:
+        """How much better q is with these parameters than the best so far, which it replaces if it is better."""
+        s = self.state
+        new, key = self.start.with_parameters(parameters), self.key.child(COMPARISON, s["steps"])
+        gain = compare(self.target, new, self.q, s["compared"], rng=key, num_threads=self.num_threads)
+        s["draws"] += 2 * s["compared"]
+        if gain.value > 0.0:
+            s["best_parameters"] = parameters
+        return gain
+
+    def judge(self, average) -> str:
+        """Whether the phase was better than the best so far, and what follows."""
+        s = self.state
+        if s["draws"] + 3 * s["compared"] > self.max_draws:
+            return "out of draws"
+        gain = self.compare(average)
+        if gain.value > max(self.tolerance, 2.0 * gain.standard_error) or not math.isfinite(gain.value):
+            return ""
+        if 2.0 * gain.standard_error > 0.5 * self.tolerance:
+            s["compared"] = min(GROWTH * s["compared"], MOST_COMPARED)
+        if gain.value + 2.0 * gain.standard_error < self.tolerance and s["slowdowns"] >= LEAST_SLOWDOWNS:
+            left, error = self.slope()
+            if left + 2.0 * error < STEEP * self.tolerance:
+                return "converged"
+            if left > 2.0 * error:  # a slope, and steps too small for it
+                s.update(rate=min(FIRST_RATE, s["rate"] / SLOWER), slowdowns=0)
+                return ""
+            s["compared"] = min(GROWTH * s["compared"], MOST_COMPARED)
+        s.update(rate=max(LEAST_RATE, SLOWER * s["rate"]), slowdowns=s["slowdowns"] + 1)
+        return ""
+
+    def slope(self) -> tuple[float, float]:
+        """Half the square of the gradient at the best q, in units of its width, and its error: nats that a slope
+        promises."""
+        s, q = self.state, self.q
+        estimator = "sticking_the_landing" if continuous(self.target, q, self.key) else "leave_one_out"
+        key = self.key.child(SLOPE, s["steps"])
+        options = dict(estimator=estimator, rng=key, num_threads=self.num_threads)
+        found = elbo_gradient(self.target, q, s["compared"], **options)
+        s["draws"] += s["compared"]
+        lengths = np.empty(len(found.gradient))
+        registry.FAMILIES[q.family].steps(q.scale, q.dim, lengths)
+        g, v = found.gradient * lengths, (found.standard_error * lengths) ** 2
+        if q.family == "full_rank":  # the location in units of q's own axes
+            g[: q.dim] = q.scale_tril.T @ found.gradient[: q.dim]
+        return 0.5 * float(np.sum(g**2 - v)), 0.5 * math.sqrt(float(np.sum(4.0 * g**2 * v + 2.0 * v**2)))

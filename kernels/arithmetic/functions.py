@@ -1,0 +1,108 @@
+"""Functions for log densities that mean the same in Python, in Numba on scalars and on lanes.
+
+Numba's ``np.where`` of scalars is a zero-dimensional array and CUDA has none; ``np.logaddexp`` is missing there too.
+In Python they take scalars or arrays and return what NumPy would.
+"""
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import overload, register_jitable
+
+from . import elementary
+from .primitives import select
+
+
+def where(condition, a, b):
+    """``a`` where the condition holds, else ``b``; both are computed.
+
+    Parameters
+    ----------
+    condition : bool or array of bool
+    a, b : float or array
+
+    Use it in a log density instead of ``if`` on a value that depends on z: the density then stays vectorised.
+    """
+    return np.where(condition, a, b)[()]
+
+
+def logaddexp(x, y):
+    """log(e^x + e^y) without overflow; -inf is the zero of this sum."""
+    return np.logaddexp(x, y)
+
+
+def softplus(x):
+    """log(1 + e^x) without overflow."""
+    return np.logaddexp(0.0, x)
+
+
+def expit(x):
+    """1 / (1 + e^-x), the logistic function, without overflow."""
+    return np.exp(-np.logaddexp(0.0, -np.asarray(x)))[()]
+
+
+def log1mexp(x):
+    """log(1 - e^x) for x <= 0 without cancellation; NaN for x > 0 (Maechler 2012, equation 7)."""
+    x = np.asarray(x, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        y = np.where(x > -elementary.LN2, np.log(-np.expm1(np.minimum(x, 0.0))), np.log1p(-np.exp(np.minimum(x, 0.0))))
+    return np.where(x <= 0.0, y, np.nan)[()]
+
+
+def digamma(x):
+    """The derivative of log Gamma(x); NaN at 0, -1, -2, … (Abramowitz and Stegun 1964, 6.3.5, 6.3.7 and 6.3.18)."""
+    value = 0.0
+    if x <= 0.0:
+        if x == math.floor(x):
+            return math.nan
+        value = -math.pi / math.tan(math.pi * x)
+        x = 1.0 - x
+    while x < 10.0:
+        value -= 1.0 / x
+        x += 1.0
+    t = 1.0 / (x * x)
+    series = 1 / 12 - t * (1 / 120 - t * (1 / 252 - t * (1 / 240 - t * (1 / 132 - t * (691 / 32760 - t / 12)))))
+    return value + math.log(x) - 0.5 / x - t * series
+
+
+register_jitable(error_model="numpy")(digamma)
+
+
+def _scalars(*kinds):
+    return all(isinstance(k, types.Float | types.Integer | types.Boolean) for k in kinds)
+
+
+@overload(where)
+def _where(condition, a, b):
+    if _scalars(condition, a, b):
+        return lambda condition, a, b: select(condition, float(a), float(b))
+
+
+@overload(logaddexp)
+def _logaddexp(x, y):
+    if _scalars(x, y):
+        return lambda x, y: elementary.logaddexp(float(x), float(y))
+
+
+def _overload_unary(function, scalar):
+    """Compiled, on a number or on an array of one dimension."""
+
+    @overload(function)
+    def unary(x):
+        if _scalars(x):
+            return lambda x: scalar(float(x))
+        if isinstance(x, types.Array) and x.ndim == 1:
+
+            def items(x):
+                out = np.empty(len(x))
+                for i in range(len(x)):
+                    out[i] = scalar(float(x[i]))
+                return out
+
+            return items
+
+
+_overload_unary(softplus, elementary.softplus)
+_overload_unary(expit, elementary.expit)
+_overload_unary(log1mexp, elementary.log1mexp)

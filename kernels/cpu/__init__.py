@@ -1,0 +1,1 @@
+"""The pipeline on a CPU, and the threads that run it."""

@@ -1,0 +1,139 @@
+"""Adam's whole inner loop: draw -> transform -> log p and its gradient -> step, without returning to Python.
+
+Kingma and Ba (2015), algorithm 1, uphill, in units of the width of q.  Every step has draws of its own, so none
+depends on how the loop is cut.
+"""
+
+import functools
+import math
+
+import numpy as np
+from numba import types
+
+from ..density.abi import SCRATCH_SMALL
+from ..jit import call_density, kernel, routine, source_stamp
+from ..random import normal
+from ..sums import pathwise, score
+from ..sums.score import FS, centre_of
+from ..sums.score import S as SCORE
+from .sweep import CARE, FAMILIES, FINISHED, NEEDS_SCRATCH, RAISED, STOPPED, aligned, columns
+
+NOT_FINITE = 5
+FIRST_DECAY, SECOND_DECAY, TINY = 0.9, 0.999, 1e-8
+
+
+@routine
+def move(parameters, gradient, mean, square, lengths, step, rate):
+    """One step of ``rate`` times ``lengths`` at most, or so; ``step`` counts from 1."""
+    first, second = 1.0 - FIRST_DECAY**step, 1.0 - SECOND_DECAY**step
+    for k in range(len(parameters)):
+        g = gradient[k] * lengths[k]
+        mean[k] = FIRST_DECAY * mean[k] + (1.0 - FIRST_DECAY) * g
+        square[k] = SECOND_DECAY * square[k] + (1.0 - SECOND_DECAY) * g * g
+        parameters[k] += rate * lengths[k] * (mean[k] / first) / (math.sqrt(square[k] / second) + TINY)
+
+
+@routine
+def all_finite(values):
+    """Whether no value is NaN or infinite."""
+    total = 0.0
+    for k in range(len(values)):
+        total += 0.0 * values[k]
+    return total == 0.0
+
+
+@functools.cache
+def climb(family_name: str, paths: bool):
+    """The compiled loop of one family: by pathwise gradients, "sticking the landing", or by leave-one-out scores.
+
+    It does the steps from ``done`` on and returns (status, steps done); a step that is not finite is not taken.
+    """
+    family, stamp = FAMILIES[family_name], source_stamp()
+    each = pathwise.SUMS if paths else score.SUMS
+
+    def steps(
+        parameters,
+        mean,
+        square,
+        average,
+        dim,
+        key,
+        stream,
+        first_draw,
+        num_samples,
+        tile,
+        lane_width,
+        before,
+        done,
+        rates,
+        density,
+        data,
+        stop,
+        loc,
+        scale,
+        trace,
+        scratch,
+    ):
+        stamp  # noqa: B018  (in the closure: part of the cache key)
+        height = family.rows(dim)
+        eps, z, slope = aligned(height, tile), aligned(height, tile), aligned(height, tile)
+        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        words = np.empty((2, tile), np.uint64)
+        gradient, lengths = np.empty(len(parameters)), np.empty(len(parameters))
+        sums = np.empty((each, family.coordinates(dim)))
+        for step in range(done, len(rates)):
+            if stop[0] != 0:
+                return STOPPED, step
+            family.unpack(parameters, dim, loc, scale)
+            work, normaliser = family.workspace(scale, tile), family.log_normaliser(scale, dim)
+            sums[:] = 0.0
+            total, centre = 0.0, 0.0
+            offset = first_draw + step * num_samples
+            for first in range(0, num_samples, tile):
+                count = min(tile, num_samples - first)
+                width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
+                e, x, g = columns(eps, height, width), columns(z, height, width), columns(slope, height, width)[:dim]
+                normal.fill(e, dim, offset + first, stream, key, words)
+                family.transform(loc, scale, e, x, half_square)
+                if paths:
+                    g[:] = np.nan
+                    where, room = g.ctypes.data, 8 * scratch.size
+                else:
+                    where, room = 0, 0
+                status = call_density(density, x, dim, width, data, log_p, where, scratch.ctypes.data, room)
+                if status == SCRATCH_SMALL or status == CARE:
+                    return status - SCRATCH_SMALL + NEEDS_SCRATCH, step
+                if status != 0:
+                    return RAISED, step
+                for j in range(width):
+                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                if first == 0:
+                    centre = centre_of(log_w, count)
+                for j in range(count):
+                    log_w[j] -= centre
+                    total += log_w[j]
+                if paths:
+                    family.add_paths(loc, scale, e, g, True, work, row, float(first), count, sums)
+                else:
+                    family.add_scores(loc, scale, e, log_w, count, work, sums)
+            total /= num_samples
+            if paths:
+                family.collect(sums[pathwise.MEAN], scale, dim, 0.0, gradient)
+            else:
+                for k in range(sums.shape[1]):
+                    sums[FS, k] = (sums[FS, k] - total * sums[SCORE, k]) / (num_samples - 1.0)
+                family.collect_scores(sums[FS], scale, dim, 0.0, gradient)
+            if not (math.isfinite(total) and all_finite(gradient)):
+                return NOT_FINITE, step
+            trace[step] = centre + total
+            family.steps(scale, dim, lengths)
+            move(parameters, gradient, mean, square, lengths, before + step + 1.0, rates[step])
+            if step >= len(rates) // 2:
+                for k in range(len(parameters)):
+                    average[k] += parameters[k]
+        return FINISHED, len(rates)
+
+    F1, I8, U8 = types.float64[::1], types.int64, types.uint64
+    scale = types.Array(types.float64, family.SCALE_NDIM, "C")
+    arguments = [F1] * 4 + [I8, U8, U8] + [I8] * 6 + [F1, I8, I8, types.int64[::1], F1, scale, F1, F1]
+    return kernel(types.UniTuple(I8, 2)(*arguments), steps)

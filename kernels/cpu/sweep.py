@@ -1,0 +1,241 @@
+"""The sweep on the CPU: draw eps -> transform z -> log p - log q -> accumulate, tile by tile and leaf by leaf.
+
+A *tile* is as many draws as fit the first caches; a *leaf* is a fixed run of tiles whose sums are kept apart.  Leaves
+depend on the problem alone and merge in order, so the result has the same bits on any number of threads.
+"""
+
+import functools
+
+import numpy as np
+from numba import types
+
+from ..arithmetic.triangular import next_four
+from ..density.abi import NEEDS_CARE as CARE
+from ..density.abi import SCRATCH_SMALL
+from ..families.registry import DRAWS, FAMILIES
+from ..jit import call_density, kernel, source_stamp
+from ..sums import control_variate, moments, score
+from ..sums.score import centre_of
+from .tiles import aligned, columns
+
+FINISHED, STOPPED, RAISED = 0, 1, 2
+NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one without additions in place
+
+F8, I8, U8 = types.float64, types.int64, types.uint64
+STATE = types.float64[:, ::1], types.float64[:, :, ::1]
+READ = types.Array(F8, 1, "C", readonly=True), types.Array(F8, 2, "C", readonly=True)
+
+
+def _signature(family):
+    scale = types.Array(F8, family.SCALE_NDIM, "C", readonly=True)
+    sample = [READ[0], scale, I8, U8, U8]
+    leaves = [I8] * 7
+    return types.int64(*sample, *leaves, I8, I8, types.int64[::1], *STATE)
+
+
+@functools.cache
+def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str = "float64"):
+    """The compiled sweep of one family, with or without score sums, with or without a surrogate."""
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
+
+    def sweep_leaves(
+        loc,
+        scale,
+        dim,
+        key,
+        stream,
+        offset,
+        num_samples,
+        tile,
+        leaf,
+        lane_width,
+        first_leaf,
+        last_leaf,
+        density,
+        data,
+        stop,
+        rows,
+        sums,
+        weights,
+        linear,
+        squares,
+        pairs,
+        cubic,
+    ):
+        stamp  # noqa: B018  (in the closure: part of the cache key)
+        height = family.rows(dim)
+        blocks = next_four(dim) if surrogate_ else height
+        terms = linear, squares, pairs, cubic
+        eps, z = aligned(blocks, tile), aligned(height, tile)
+        half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
+        words = np.empty((2, tile), np.uint64)
+        work = family.workspace(scale, tile)
+        if surrogate_:
+            follow, h2 = np.empty(blocks * tile), np.empty(len(cubic) * tile)
+        normaliser = family.log_normaliser(scale, dim)
+        for which in range(first_leaf, last_leaf):
+            centre = 0.0
+            end = min(num_samples, (which + 1) * leaf)
+            for first in range(which * leaf, end, tile):
+                if stop[0] != 0:
+                    return STOPPED
+                count = min(tile, end - first)
+                width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
+                padded, x = columns(eps, blocks, width), columns(z, height, width)
+                e = padded[:height]
+                fill(e, dim, offset + first, stream, key, words)
+                family.transform(loc, scale, e, x, half_square)
+                status = call_density(density, x, dim, width, data, log_p, 0, 0, 0)
+                if status != 0:
+                    rows[which, moments.RAISED] = offset + first + 1.0
+                    return RAISED
+                for j in range(width):
+                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                if weights.size > 0:
+                    for j in range(count):
+                        weights[first + j] = log_w[j]
+                if surrogate_:
+                    padded[height:] = 0.0
+                    v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
+                    control_variate.subtract(terms, padded, v, w, log_w)
+                moments.add_tile(rows[which], log_w, log_p, count, offset + first)
+                if gradient:
+                    if first == which * leaf:
+                        centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
+                    for j in range(count):
+                        log_w[j] -= centre
+                    family.add_scores(loc, scale, e, log_w, count, work, sums[which])
+        return FINISHED
+
+    signature = _signature(family)
+    return kernel(signature.return_type(*signature.args, F8[::1], *READ[:1] * 2, *READ[1:] * 2), sweep_leaves)
+
+
+@functools.cache
+def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
+    """The compiled sweep of one family with sums of pathwise gradients, with or without a surrogate; ``stick`` for
+    sticking the landing.
+
+    It returns (status, leaf): where a density asks for something, the leaf that is to be done again.
+    """
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
+
+    def sweep_leaves(
+        loc,
+        scale,
+        dim,
+        key,
+        stream,
+        offset,
+        num_samples,
+        tile,
+        leaf,
+        lane_width,
+        first_leaf,
+        last_leaf,
+        density,
+        data,
+        stop,
+        rows,
+        sums,
+        stick,
+        offsets,
+        slopes,
+        scratch,
+    ):
+        stamp  # noqa: B018
+        height = family.rows(dim)
+        blocks = next_four(dim) if surrogate_ else height
+        eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(blocks, tile)
+        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        words = np.empty((2, tile), np.uint64)
+        work = family.workspace(scale, tile)
+        normaliser = family.log_normaliser(scale, dim)
+        for which in range(first_leaf, last_leaf):
+            rows[which] = 0.0
+            sums[which] = 0.0
+            end = min(num_samples, (which + 1) * leaf)
+            for first in range(which * leaf, end, tile):
+                if stop[0] != 0:
+                    return STOPPED, which
+                count = min(tile, end - first)
+                width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
+                padded, x, whole = (
+                    columns(eps, blocks, width),
+                    columns(z, height, width),
+                    columns(gradient, blocks, width),
+                )
+                e, g = padded[:height], whole[:dim]
+                fill(e, dim, offset + first, stream, key, words)
+                family.transform(loc, scale, e, x, half_square)
+                g[:] = np.nan  # what a callback leaves out is not a number
+                status = call_density(
+                    density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
+                )
+                if status == SCRATCH_SMALL or status == CARE:
+                    return status + 1, which
+                if status != 0:
+                    rows[which, moments.RAISED] = offset + first + 1.0
+                    return RAISED, which
+                for j in range(width):
+                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                before = rows[which, moments.COUNT]
+                moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
+                if surrogate_:
+                    padded[height:] = 0.0
+                    whole[dim:] = 0.0
+                    control_variate.add_lines(offsets, slopes, padded, whole)
+                family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
+                moments.add_tile(rows[which], log_w, log_p, count, offset + first)
+        return FINISHED, last_leaf
+
+    arguments = [*_signature(family).args, types.boolean, *READ, types.float64[::1]]
+    return kernel(types.UniTuple(I8, 2)(*arguments), sweep_leaves)
+
+
+@functools.cache
+def sampler(family_name: str, dtype: str = "float64"):
+    """The compiled ``sample``: the draws that a sweep uses, one a row."""
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
+
+    def sample(loc, scale, dim, key, stream, first_draw, out):
+        stamp  # noqa: B018
+        height, tile = family.rows(dim), 32
+        eps, z = aligned(height, tile), aligned(height, tile)
+        half_square, words = np.empty(tile), np.empty((2, tile), np.uint64)
+        for first in range(0, len(out), tile):
+            fill(eps, dim, first_draw + first, stream, key, words)
+            family.transform(loc, scale, eps, z, half_square)
+            for j in range(min(tile, len(out) - first)):
+                for i in range(dim):
+                    out[first + j, i] = z[i, j]
+
+    loc, scale, dim, key, stream = _signature(family).args[:5]
+    return kernel(types.void(loc, scale, dim, key, stream, I8, types.float64[:, ::1]), sample)
+
+
+@functools.cache
+def merger():
+    """The compiled merge of leaf rows."""
+    stamp = source_stamp()
+
+    def merge(rows, total):
+        stamp  # noqa: B018
+        moments.merge_rows(rows, total)
+
+    return kernel(types.void(types.float64[:, ::1], types.float64[::1]), merge)
+
+
+@functools.cache
+def score_merger():
+    """The compiled merge of the leaves' score sums; it also takes the baselines off where ``result`` has room."""
+    stamp = source_stamp()
+
+    def merge(counts, shifts, leaves, total, result):
+        stamp  # noqa: B018
+        score.merge_leaves(counts, shifts, leaves, total)
+        if result.size > 0:
+            score.subtract_baselines(counts, shifts, leaves, total, result)
+
+    vector, matrix = types.float64[::1], types.float64[:, ::1]
+    return kernel(types.void(vector, vector, types.float64[:, :, ::1], matrix, matrix), merge)

@@ -1,0 +1,125 @@
+"""How a user's log density becomes a C function that also gives its gradient, by ``contract``.
+
+z goes in as recorded numbers; what they leave on the tape is carried back into the gradient.  ``scratch`` is the tape:
+it is used again for each group of draws, so its size is that of the largest group.
+"""
+
+import itertools
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from ..lanes import Lanes, LaneVector, recorded_arithmetic
+from ..lanes import tape as tapes
+from ..lanes.partials import edges_of, value_of, where
+from ..lanes.recorded_arrays import with_tables
+from ..lanes.recorded_types import Leaf, Number, Recorded
+from ..lanes.sequence import store
+from ..lanes.tape import FLAG, LINE, SINK, STOP, TOP, WORDS, number, write
+from ..lanes.types import pack
+from .abi import LANE_WIDTH, NEEDS_CARE, RAISED, SCRATCH_SMALL, Compiled
+from .error_messages import DensityError, explain_error
+from .references import assigns_items, helper_may_step, with_helpers
+from .tile_loop import Callee, c_function
+from .values import USERS, checked_result, nothing, quietly
+
+
+def recorded(function, kinds, width, in_place, tables):
+    """A C function that computes values and gradients of ``width`` draws at a time.
+
+    With ``tables`` the arrays that the density makes hold recorded numbers.
+    """
+    lanes = Lanes(width)
+    arguments = [LaneVector(Leaf(lanes, in_place)), *kinds]
+    back = tapes.way_back(width)
+    if tables:
+        function = with_tables(function, Recorded(lanes, in_place))
+
+    def prepare(typingctx):
+        density = Callee(typingctx, with_helpers(function, USERS), arguments, USERS)
+        checked_result(density.result, Number, Lanes, types.Float, types.Integer)
+
+        def start(context, builder, tile):
+            spacing = builder.mul(tile.width, number(8))
+
+            def group(first, stop):
+                tape, fits = new_tape(builder, lanes, tile)
+                stop(builder.not_(fits), SCRATCH_SMALL)
+                adjoint = builder.ptrtoint(builder.gep(tile.gradient, [first]), tapes.I64)
+                with cgutils.for_range(builder, tile.dim) as loop:
+                    place = builder.add(adjoint, builder.mul(loop.index, spacing))
+                    tapes.write_lanes(builder, ir.Constant(lanes.vector, None), place)
+                data = builder.gep(tile.z, [first])
+                members = dict(data=data, stride=tile.width, size=tile.dim)
+                view = pack(context, builder, arguments[0], adjoint=adjoint, spacing=spacing, tape=tape, **members)
+                raised, result = density.call(context, builder, arguments, [view, *tile.data])
+                flag = tapes.read(builder, tape, FLAG)
+                stop(builder.icmp_signed("==", flag, number(tapes.FULL)), SCRATCH_SMALL)
+                stop(raised, RAISED)
+                kind, value = value_of(context, builder, density.result, result)
+                value = context.cast(builder, value, kind, lanes)
+                store(builder, lanes, value, builder.gep(tile.log_p, [first]))
+                start_back(context, builder, density.result, result)
+                stop(builder.icmp_signed("!=", tapes.read(builder, tape, FLAG), number(0)), NEEDS_CARE)
+                address = builder.inttoptr(number(back.address), BACK.as_pointer())
+                builder.call(address, [tape])
+
+            return group, nothing
+
+        return start
+
+    return c_function(prepare, kinds, width), back
+
+
+BACK = ir.FunctionType(ir.VoidType(), [tapes.I64])
+
+
+def start_back(context, builder, kind, result):
+    """Give the result of a density the adjoint 1."""
+    if isinstance(kind, Number):
+        edges = edges_of(context, builder, kind, result)
+        with where(builder, edges.tape, edges.certain):
+            edges.spend()
+
+
+def new_tape(builder, lanes, tile):
+    """(the address of an empty tape on the scratch, whether it has room for anything)"""
+    line = builder.not_(number(LINE - 1))
+    tape = builder.and_(builder.add(tile.scratch, number(LINE - 1)), line)
+    end = builder.and_(builder.add(tile.scratch, tile.scratch_bytes), line)
+    sink = builder.add(tape, number(2 * LINE))
+    top = builder.add(sink, number(-(-tapes.lane_bytes(lanes) // LINE) * LINE))
+    low = builder.sub(end, number(LINE))
+    fits = builder.icmp_signed("<", top, low)
+    with builder.if_then(fits):
+        for place, word in ((TOP, top), (WORDS, low), (FLAG, number(0)), (SINK, sink)):
+            write(builder, word, tape, place)
+        write(builder, number(0), sink, -LINE // 8)
+        write(builder, number(STOP), low)
+        write(builder, number(0), low, 1)
+    return tape, fits
+
+
+def compile_gradient(function, kinds, in_place=True) -> Compiled:
+    """Compile a plain Python function with its gradient, draw by draw where it branches on z."""
+    reason = None
+    tables = (False, True) if assigns_items(function) else (False,)
+    for width, with_tables_ in itertools.product((LANE_WIDTH, 1), tables):
+
+        def build(function, kinds, width=width, with_tables_=with_tables_):
+            return recorded(function, kinds, width, in_place, with_tables_)
+
+        before = recorded_arithmetic.steps
+        try:
+            compiled, back = quietly(build, function, kinds)
+            smooth = recorded_arithmetic.steps == before and not helper_may_step(function)
+            return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth)
+        except Exception as error:
+            details = error
+            reason = explain_error(error, function, " for a vector of draws")
+    raise DensityError(
+        f"log_density cannot be differentiated: {explain_error(details, function)}; score-function gradients need no "
+        "derivative, and Target takes a gradient=",
+        str(details),
+    ) from None

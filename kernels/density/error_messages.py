@@ -1,0 +1,74 @@
+"""One readable line out of Numba's nested reports."""
+
+import os
+import re
+
+import numba
+
+from .. import jit
+
+# names of lane types in Numba's messages, for people: "<draws>"
+TYPES = r"\b(?:Lane\w*|Leaf|Recorded|Expression\d+|Table)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+
+
+class DensityError(TypeError):
+    """The log density cannot be compiled at all; ``details`` is Numba's whole report."""
+
+    def __init__(self, message, details):
+        super().__init__(message, details)
+        self.details = details
+
+    def __str__(self):
+        return self.args[0]
+
+
+def explain_error(error, function, of_what="") -> str:
+    """One line out of Numba's nested report: what was refused, with file and line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    found = re.findall(
+        r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
+        r"|a default argument .*|the log density returned .*|an assignment to an item.*|Untyped global name .*"
+        r"|[Ii]nvalid use of .*"
+        r"|Cannot determine .*|an array depends on z in one branch.*|cannot assign .*|Unsupported .*",
+        text,
+    )
+    found = [w for w in found if "<intrinsic run>" not in w]  # our own loop around the user's function
+    what = next((w for w in found if w.startswith("this `if`")), found[-1] if found else None)
+    if what is None:
+        noise = (
+            "Failed in nopython mode",
+            "No implementation of function Function(<intrinsic run>)",
+            ">>> run(float64*",
+        )
+        lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
+        what = lines[0] if lines else type(error).__name__
+    call = [c for c in re.findall(r">>> (.*)", text) if not c.startswith("run(float64*")]
+    if "No implementation" in what and call:
+        what = f"{call[-1].strip()} is not available{of_what}"
+    places = re.findall(r'File "([^"]+)", line (\d+)', text)
+    places = [p for p in places if not of_the_machinery(p[0])]
+    code = function.__code__
+    file, line = places[-1] if places else (code.co_filename, code.co_firstlineno)
+    readable = what
+    while True:  # names of types from the inside out
+        simpler = re.sub(TYPES, "<draws>", readable)
+        if simpler == readable:
+            break
+        readable = simpler
+    return f"{readable.strip()} [{file}:{line}]"
+
+
+_numba = os.path.dirname(os.path.realpath(numba.__file__))
+MACHINERY = tuple(
+    folder + os.sep
+    for folder in (
+        os.path.dirname(os.path.realpath(jit.__file__)),  # all of kernels/, wherever this file lies in it
+        _numba,
+        os.path.join(os.path.dirname(_numba), "numba_cuda"),
+    )
+)
+
+
+def of_the_machinery(path) -> bool:
+    """Whether a file is one of ours or Numba's, and not the user's: by its place, as a folder may have any name."""
+    return os.path.realpath(path).startswith(MACHINERY)

@@ -1,0 +1,1 @@
+"""A family's routines, the same names in each; ``registry`` is the table of them."""

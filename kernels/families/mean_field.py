@@ -1,0 +1,171 @@
+"""The mean-field Gaussian: z_i = loc_i + scale_i eps_i.
+
+Its score in standardised form: d log q / d loc_i = eps_i / scale_i and d log q / d log scale_i = eps_i^2 - 1.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from ..arithmetic.primitives import fma
+from ..jit import reduction, routine, widest_vectors
+from ..sums import pathwise, score
+
+SCALE_NDIM = 1
+
+
+@routine
+def rows(dim):
+    """Rows of a tile."""
+    return dim
+
+
+@routine
+def coordinates(dim):
+    """Number of variational parameters."""
+    return 2 * dim
+
+
+@routine
+def log_normaliser(scale, dim):
+    """-log q(z) - |eps|^2 / 2"""
+    total = 0.5 * math.log(2.0 * math.pi) * dim
+    for i in range(dim):
+        total += math.log(scale[i])
+    return total
+
+
+@routine
+def transform_row(centre, spread, eps, z, half_square):
+    """z_i from eps_i for the draws of a tile, and eps_i^2 / 2 added to half_square."""
+    for j in range(len(eps)):
+        z[j] = fma(spread, eps[j], centre)
+        half_square[j] = fma(0.5 * eps[j], eps[j], half_square[j])
+
+
+@routine
+def transform(loc, scale, eps, z, half_square):
+    """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
+    widest_vectors()
+    dim, width = eps.shape
+    for j in range(width):
+        half_square[j] = 0.0
+    for i in range(dim):
+        transform_row(loc[i], scale[i], eps[i], z[i], half_square)
+
+
+@routine
+def workspace(scale, width):
+    """Nothing is needed beside the tile."""
+    return scale, scale
+
+
+@reduction
+def add_scores(loc, scale, eps, f, count, work, sums):
+    """Add the standardised scores of a tile: coordinate i is eps_i, coordinate dim + i is eps_i^2 - 1."""
+    widest_vectors()
+    dim = eps.shape[0]
+    for i in range(dim):
+        s0 = s1 = s2 = s3 = s4 = 0.0
+        t0 = t1 = t2 = t3 = t4 = 0.0
+        for j in range(count):
+            s = eps[i, j]
+            t = s * s - 1.0
+            fs = f[j] * s
+            ft = f[j] * t
+            s0 += s
+            s1 += s * s
+            s2 += fs
+            s3 += fs * s
+            s4 += fs * fs
+            t0 += t
+            t1 += t * t
+            t2 += ft
+            t3 += ft * t
+            t4 += ft * ft
+        k = dim + i
+        sums[score.S, i] += s0
+        sums[score.SS, i] += s1
+        sums[score.FS, i] += s2
+        sums[score.FSS, i] += s3
+        sums[score.FFSS, i] += s4
+        sums[score.S, k] += t0
+        sums[score.SS, k] += t1
+        sums[score.FS, k] += t2
+        sums[score.FSS, k] += t3
+        sums[score.FFSS, k] += t4
+
+
+@routine
+def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
+    """Add the terms g_i and g_i eps_i of a tile, with g the gradient of log p in z times the scale; with ``stick``
+    that of log p - log q."""
+    widest_vectors()
+    dim = eps.shape[0]
+    share = 1.0 if stick else 0.0
+    for i in range(dim):
+        spread = scale[i]
+        for j in range(count):
+            row[j] = fma(spread, gradient[i, j], share * eps[i, j])
+        pathwise.add_row(sums, i, row, before, count)
+        for j in range(count):
+            row[j] *= eps[i, j]
+        pathwise.add_row(sums, dim + i, row, before, count)
+
+
+@routine
+def unpack(parameters, dim, loc, scale):
+    """loc and scale as the kernels take them, from [loc, log scale]."""
+    for i in range(dim):
+        loc[i] = parameters[i]
+        scale[i] = math.exp(parameters[dim + i])
+
+
+@routine
+def collect(sums, scale, dim, entropy, out):
+    """A gradient in the order of the parameters from a row of sums, with ``entropy`` times the entropy's."""
+    for i in range(dim):
+        out[i] = sums[i] / scale[i]
+        out[dim + i] = sums[dim + i] + entropy
+
+
+collect_scores = collect
+
+
+@routine
+def steps(scale, dim, out):
+    """The length of a step of one in each parameter: a standard deviation of z, or a factor e."""
+    for i in range(dim):
+        out[i] = scale[i]
+        out[dim + i] = 1.0
+
+
+def padded(loc, scale):
+    """loc and scale as the kernels take them."""
+    return loc, scale
+
+
+def layout(scale):
+    """For each variational parameter, loc then log scale: the place of its sums, and the factor that makes a
+    standardised score its score."""
+    dim = len(scale)
+    return np.arange(2 * dim), np.concatenate([1.0 / scale, np.ones(dim)])
+
+
+@functools.lru_cache(maxsize=256)
+def path_places(dim):
+    """What of ``path_layout`` does not depend on the scale."""
+    places, entropy = np.arange(2 * dim), np.repeat([0.0, 1.0], dim)
+    places.flags.writeable = entropy.flags.writeable = False
+    return places, entropy
+
+
+def path_layout(scale):
+    """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
+    of the entropy."""
+    dim = len(scale)
+    places, entropy = path_places(dim)
+    units = np.ones(2 * dim)
+    units[:dim] /= scale
+    return places, units, entropy

@@ -1,0 +1,1 @@
+"""Draws by their address: Philox words, and standard normals from them."""

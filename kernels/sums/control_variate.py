@@ -1,0 +1,88 @@
+"""A polynomial of eps that follows log w, whose mean under q is known: what is left of log w varies far less.
+
+With Hermite polynomials h2(x) = x^2 - 1 and h3(x) = x^3 - 3x it is
+
+    sum_i a_i eps_i + b_i h2(eps_i) + sum_{i > j} T_ij eps_i eps_j + sum_{i != j} C_ij eps_i h2(eps_j) + C_ii h3(eps_i),
+
+of mean 0 under eps ~ N(0, I), every term orthogonal to every other.  Written as sum_i eps_i v_i - sum_i b_i with
+v = a' + b eps + T eps + C h2(eps), a' = a - 2 diag C, it takes two triangular or square products a tile.
+"""
+
+import numpy as np
+
+from ..arithmetic.primitives import fma
+from ..arithmetic.triangular import add_block, lower_times, next_four
+from ..jit import routine, widest_vectors
+
+
+@routine
+def square_times(matrix, x, out):
+    """out += matrix x"""
+    for i in range(0, out.shape[0], 4):
+        for k in range(0, x.shape[0], 4):
+            add_block(out, i, matrix, i, k, x, k)
+
+
+@routine
+def subtract(surrogate, eps, v, h2, values):
+    """Take the surrogate off ``values`` for a tile of eps, whose rows are padded to blocks of four with zeros.
+
+    ``v`` is a tile to work in, and so is ``h2`` where there are cubic terms.
+    """
+    widest_vectors()
+    linear, squares, pairs, cubic = surrogate
+    size, width = eps.shape
+    if len(pairs) > 0:
+        lower_times(pairs, eps, linear, v)
+    else:
+        for i in range(size):
+            for j in range(width):
+                v[i, j] = linear[i]
+    if len(cubic) > 0:
+        for i in range(size):
+            for j in range(width):
+                h2[i, j] = fma(eps[i, j], eps[i, j], -1.0)
+        square_times(cubic, h2, v)
+    total = 0.0
+    for i in range(size):
+        total += squares[i]
+    for j in range(width):
+        values[j] += total
+    for i in range(size):
+        b = squares[i]
+        for j in range(width):
+            values[j] = fma(-eps[i, j], fma(b, eps[i, j], v[i, j]), values[j])
+
+
+@routine
+def add_lines(offset, slope, eps, gradient):
+    """gradient += offset + slope eps, rows and columns padded to blocks of four: a surrogate of the gradient itself."""
+    for i in range(len(offset)):
+        for j in range(eps.shape[1]):
+            gradient[i, j] += offset[i]
+    square_times(slope, eps, gradient)
+
+
+def padded(linear, squares, pairs=None, cubic=None):
+    """The coefficients a (dim,), b (dim,), T (dim, dim) or None, C (dim, dim) or None as the kernels take them."""
+    dim, size = len(linear), next_four(len(linear))
+    vectors, matrices = np.zeros((2, size)), []
+    vectors[0, :dim], vectors[1, :dim] = linear, squares
+    if cubic is not None:
+        vectors[0, :dim] -= 2.0 * np.diag(cubic)
+    for matrix in (pairs, cubic):
+        matrices.append(np.zeros((0, 0) if matrix is None else (size, size)))
+        if matrix is not None:
+            matrices[-1][:dim, :dim] = matrix
+    return vectors[0], vectors[1], *matrices
+
+
+def padded_lines(offset, slope):
+    """offset (dim,) and slope (dim, dim) as ``add_lines`` takes them."""
+    dim, size = len(offset), next_four(len(offset))
+    wide_offset, wide_slope = np.zeros(size), np.zeros((size, size))
+    wide_offset[:dim], wide_slope[:dim, :dim] = offset, slope
+    return wide_offset, wide_slope
+
+
+NOTHING = padded(np.empty(0), np.empty(0))  # what stands for no surrogate

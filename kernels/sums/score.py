@@ -1,0 +1,74 @@
+"""Sums from which every score-function estimator and its standard error follow, taken in one pass.
+
+For each coordinate with score s, and f = log w minus a fixed centre, a leaf keeps five sums over its draws: s, s^2,
+f s, f s^2 and f^2 s^2.  The centre (the mean of the leaf's first tile) keeps a large constant in log p from cancelling.
+"""
+
+import math
+
+from ..jit import reduction, routine, widest_vectors
+
+SUMS = 5
+S, SS, FS, FSS, FFSS = range(SUMS)
+
+
+@routine
+def centre_of(log_w, count):
+    """A centre for a leaf: the mean over its first tile, or 0 where that is not finite."""
+    total = 0.0
+    for j in range(count):
+        total += log_w[j]
+    mean = total / count
+    return mean if math.isfinite(mean) else 0.0
+
+
+@reduction
+def add_row(sums, k, score, f, count):
+    """Add the scores of coordinate k for ``count`` draws."""
+    widest_vectors()
+    total_s = total_ss = total_fs = total_fss = total_ffss = 0.0
+    for j in range(count):
+        s = score[j]
+        fs = f[j] * s
+        total_s += s
+        total_ss += s * s
+        total_fs += fs
+        total_fss += fs * s
+        total_ffss += fs * fs
+    sums[S, k] += total_s
+    sums[SS, k] += total_ss
+    sums[FS, k] += total_fs
+    sums[FSS, k] += total_fss
+    sums[FFSS, k] += total_ffss
+
+
+@routine
+def shifted(leaf, k, shift):
+    """The sums of coordinate k of a leaf, with f relative to its centre plus ``shift`` less."""
+    s, ss, fs, fss = leaf[S, k], leaf[SS, k], leaf[FS, k], leaf[FSS, k]
+    return s, ss, fs + shift * s, fss + shift * ss, leaf[FFSS, k] + shift * (2.0 * fss + shift * ss)
+
+
+@routine
+def merge_leaves(counts, shifts, leaves, total):
+    """Add the leaves in their order, each shifted to the common centre."""
+    total[:] = 0.0
+    for which in range(len(leaves)):
+        if counts[which] > 0.0:
+            for k in range(total.shape[1]):
+                parts = shifted(leaves[which], k, shifts[which])
+                for row in range(SUMS):
+                    total[row, k] += parts[row]
+
+
+@routine
+def subtract_baselines(counts, shifts, leaves, total, result):
+    """result[0] = sum (f - b) s and result[1] = sum (f - b)^2 s^2, with b = sum f s^2 / sum s^2 over other leaves."""
+    result[:] = 0.0
+    for which in range(len(leaves)):
+        if counts[which] > 0.0:
+            for k in range(total.shape[1]):
+                s, ss, fs, fss, ffss = shifted(leaves[which], k, shifts[which])
+                b = (total[FSS, k] - fss) / (total[SS, k] - ss)
+                result[0, k] += fs - b * s
+                result[1, k] += ffss + b * (b * ss - 2.0 * fss)

@@ -1,0 +1,95 @@
+"""Densities that both backends must compute alike."""
+
+import math
+
+import numpy as np
+from numba import cuda, types
+
+import fastvi as vi
+from fastvi.kernels.families import registry
+
+rng = np.random.default_rng(20)
+X, Y = rng.standard_normal((12, 4)), (rng.random(12) < 0.5).astype(float)
+EFFECT = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])
+ERROR = np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+
+
+def normal(z, loc):
+    return -0.5 * np.sum((z - loc) ** 2)
+
+
+def logistic(z, x, y):
+    eta = x @ z
+    return np.sum(y * eta - np.logaddexp(0.0, eta)) - 0.5 * np.dot(z, z)
+
+
+def logistic_by_rows(z, x, y):
+    total = -0.5 * np.sum(np.square(z))
+    for n in range(len(y)):
+        eta = np.dot(x[n], z)
+        total += y[n] * eta - vi.softplus(eta)
+    return total
+
+
+def eight_schools(z, effect, error):
+    mu, log_tau, theta = z[0], z[1], z[2:]
+    tau = np.exp(log_tau)
+    prior = -0.5 * (mu / 5) ** 2 - math.log1p((tau / 5) ** 2) + log_tau - 0.5 * np.sum(theta**2)
+    return prior - 0.5 * np.sum(((effect - mu - tau * theta) / error) ** 2)
+
+
+def funnel(z):
+    v = z[0]
+    return -v * v / 18 - 0.5 * math.exp(-v) * np.sum(z[1:] ** 2) - 0.5 * (len(z) - 1) * v
+
+
+def branching(z):
+    return -z[0] if z[0] > 0.0 and z[1] < 1.0 else 2.0 * z[0] - z[1] ** 2
+
+
+def special(z):
+    return math.lgamma(2.0 + abs(z[0])) + math.erf(z[1]) + math.sin(z[2]) * math.cos(z[0]) - max(z[1], 0.0) ** 1.5
+
+
+def cut_off(z):
+    return -math.inf if z[0] > 1.5 else -0.5 * z[0] ** 2
+
+
+def with_integers(z, counts, exposed, where):
+    total = 0.0
+    for i in range(len(counts)):
+        rate = z[where[i]]
+        if exposed[i]:
+            total += counts[i] * rate - math.exp(rate)
+    return total - 0.5 * (z[0] ** 2 + z[1] ** 2)
+
+
+COUNTS = (np.array([3, 0, 2, 5]), np.array([True, True, False, True]), np.array([0, 1, 1, 0]))
+MODELS = {
+    "normal": (normal, 5, (np.arange(5.0) / 5,)),
+    "one": (normal, 1, (np.array([0.3]),)),
+    "logistic": (logistic, 4, (X, Y)),
+    "logistic by rows": (logistic_by_rows, 4, (X, Y)),
+    "eight schools": (eight_schools, 10, (EFFECT, ERROR)),
+    "funnel": (funnel, 6, ()),
+    "branching": (branching, 2, ()),
+    "special": (special, 3, ()),
+    "cut off": (cut_off, 1, ()),
+    "integers": (with_integers, 2, COUNTS),
+}
+
+
+def normals_kernel(dtype):
+    """(kernel, signature): the normals of one block of words for each counter."""
+    draws_of = registry.DRAWS[dtype]
+    fill_block, step = draws_of.fill_block, draws_of.BLOCK
+
+    def fill(out, draws, blocks, stream, key):
+        i = cuda.grid(1)
+        column = cuda.local.array((step, 1), types.float64)
+        fill_block(column, draws[i], blocks[i], stream, key)
+        for k in range(step):
+            out[i, k] = column[k, 0]
+
+    words = types.uint64[::1]
+    return fill, types.void(types.float64[:, ::1], words, words, types.uint64, types.uint64)

@@ -1,0 +1,26 @@
+"""A correlated Gaussian posterior, two approximations to it, and the exact gradient of the ELBO."""
+
+import numpy as np
+
+import fastvi as vi
+
+from oracles import gaussian_target, random_gaussian
+
+MEAN, COVARIANCE = random_gaussian(5, 3)
+TARGET = gaussian_target(MEAN, COVARIANCE, log_z=-2.0)
+WIDE = vi.MeanFieldGaussian(MEAN + 0.3, 0.9 * np.sqrt(np.diag(COVARIANCE)))
+FULL = vi.FullRankGaussian(MEAN - 0.2, 1.1 * np.linalg.cholesky(COVARIANCE))
+
+
+def exact_gradient(q):
+    """d/d parameters of -KL(q || posterior): -P (m - m_p) for loc, L^-T - P L for the scale, by logs on the diagonal"""
+    precision = np.linalg.inv(COVARIANCE)
+    loc = -precision @ (q.loc - MEAN)
+    factor = q.scale_tril
+    slope = np.linalg.inv(factor).T - precision @ factor
+    if q.family == "mean_field":
+        return np.concatenate([loc, np.diag(slope) * np.diag(factor)])
+    i, j = np.tril_indices(q.dim)
+    triangle = slope[i, j]
+    triangle[i == j] *= np.diag(factor)
+    return np.concatenate([loc, triangle])

@@ -1,0 +1,70 @@
+"""The command line, as a person would use it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastvi as vi
+from fastvi.__main__ import main
+from fastvi.examples import models
+
+
+def call(*arguments):
+    return subprocess.run([sys.executable, "-m", "fastvi", *arguments], capture_output=True, text=True, timeout=300)
+
+
+def test_the_main_job():
+    done = call("--num-samples", "100000")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[0] == "model" and done.stderr == ""
+    rows = [line for line in lines if line.startswith(("eight schools", "O-ring launches"))]
+    assert len(rows) == 4 and all("in lanes" in row for row in rows)
+    assert len({row.index("in lanes") for row in rows}) == 1  # aligned
+
+
+def test_info():
+    done = call("info")
+    assert done.returncode == 0 and done.stderr == ""
+    for name in ("fastvi", "python", "numba", "numpy", "scipy", "cpu", "threads", "cuda"):
+        assert f"\n{name} " in "\n" + done.stdout
+
+
+def test_bad_arguments():
+    done = call("--num-samples", "0")
+    assert done.returncode == 2 and "--num-samples: expected at least 1024, got 0" in done.stderr
+
+
+def test_in_process(capsys):
+    assert main(["info"]) == 0 and "fastvi" in capsys.readouterr().out
+
+
+def test_the_launches_are_the_published_ones():
+    """The maximum-likelihood fit of these 23 launches is logit p = 15.0429 - 0.2322 t (Dalal et al. 1989)."""
+    t, y = models.TEMPERATURES, models.DISTRESS
+    beta = np.array([15.0429, -0.2322])
+    for _ in range(20):  # Newton
+        p = 1 / (1 + np.exp(-beta[0] - beta[1] * t))
+        X = np.column_stack([np.ones(23), t])
+        beta = beta + np.linalg.solve((X.T * (p * (1 - p))) @ X, X.T @ (y - p))
+    assert beta == pytest.approx([15.0429, -0.2322], abs=5e-5) and y.sum() == 7
+
+
+@pytest.mark.parametrize("make", [models.eight_schools, models.launches])
+def test_priors_are_normalized(make):
+    """E_q[p / q] = 1 within 5 standard errors, under a q with heavier tails where it matters."""
+    model = make()
+    q = vi.MeanFieldGaussian(model.loc, 1.0 + model.scale)
+    z = q.sample(200_000, rng=0)
+    weight = np.exp(model.prior.value(z) - q.log_prob(z))
+    assert abs(weight.mean() - 1.0) < 5 * weight.std() / np.sqrt(len(z)) + 1e-12
+
+
+def test_the_evidence_of_eight_schools_bounds_the_elbo():
+    """log p(x) = -31.3113 = -32.0045 + log 2, the first by quadrature with the half-Cauchy lacking its factor 2."""
+    model = models.eight_schools()
+    for q in (found.q for found in model.fitted(rng=0)):
+        estimate = vi.elbo(model.target, q, 100_000, rng=1)
+        assert -31.9 < estimate.value < -31.3113 + 5 * estimate.standard_error

@@ -1,0 +1,70 @@
+"""The README's code runs as written, and its commands are the ones that CI runs."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+EXAMPLE, *SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+LANES = {"pymc": "pymc", "torch": "guests", "optax": "guests", "numpyro": "guests", "jax": "guests"}
+
+
+def test_the_example_runs(capsys):
+    exec(compile(EXAMPLE, "README.md", "exec"), {"__name__": "readme"})
+    out = capsys.readouterr().out
+    assert "±" in out and "vectorised" in out
+
+
+def snippet(code):
+    names = (*LANES, "scipy", "numba", "concurrent")
+    name = next(n for n in names if re.search(rf"^(import|from) {n}\b", code, re.MULTILINE))
+    marks = [getattr(pytest.mark, LANES[name])] if name in LANES else []
+    return pytest.param(name, code, id=name, marks=[*marks, pytest.mark.filterwarnings("ignore")])
+
+
+@pytest.mark.parametrize("name, code", [snippet(code) for code in SNIPPETS])
+def test_a_snippet_runs_after_the_example(name, code, capsys):
+    """Each ends near the best mean-field approximation of the example's posterior, but for two."""
+    scope = {"__name__": "__main__"}
+    exec(compile(EXAMPLE + code, "README.md", "exec"), scope)
+    out = capsys.readouterr().out.removesuffix("\n")
+    if name == "concurrent":
+        assert "\nTrue\n" in out
+        return
+    found = np.array(re.findall(r"-?\d+\.\d*(?:e-?\d+)?", out.split("[")[-1])[:3], float)
+    q = scope["vi"].fit(scope["target"], "mean_field", rng=0).q
+    loc, scale = (np.arange(3.0), 0.01) if name == "numba" else (q.loc, q.scale)
+    assert (np.abs(found - loc) < 0.4 * scale).all(), out
+
+
+def test_ci_runs_the_very_test_command():
+    (command,) = re.findall(r"^python3 -m venv .*pytest tests$", README, re.MULTILINE)
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_links_lead_somewhere():
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+            assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "begin, end, run, kind",
+    [
+        ("<!-- benchmark table", "<!-- end of the table", "run-1-cpu", ""),
+        ("<!-- precision table", "<!-- end of the precision table", "precision-1-cpu", "1e-3 nat: "),
+    ],
+)
+def test_the_benchmark_tables_are_from_saved_runs(begin, end, run, kind):
+    """Every row of a table stands in the run that benchmarks/ keeps."""
+    table = README.split(begin)[1].split(end)[0]
+    saved = json.loads((ROOT / "benchmarks" / f"{run}.json").read_text())
+    groups = {entry["group"] for entry in saved["benchmarks"] if entry["group"].startswith(kind)}
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) - sum(row.startswith("| median") for row in rows) == len(groups) > 5
