@@ -27,14 +27,14 @@ def _non_finite(message, count, num_samples, draw, z):
 
 
 class ExecutorError(RuntimeError):
-    """An executor broke: it could not take a block of draws, or gave no answer for one.
+    """An executor broke: it could not take a chunk of draws, or gave no answer for one.
 
     Attributes
     ----------
     partial : Estimate or GradientEstimate
-        from the blocks that are finished
+        from the chunks that are finished
     finished : dict
-        those blocks; they count wherever the same call needs them again
+        those chunks; they count wherever the same call needs them again
     key : Key
         of the draws: ``rng=error.key`` makes the same call where rng was None or a generator
     """
@@ -47,12 +47,12 @@ class ExecutorError(RuntimeError):
         return self.args[0]
 
     def resume(self, executor):
-        """An executor that has the finished blocks already: pass it to the same call again, with the same target."""
+        """An executor that has the finished chunks already: pass it to the same call again, with the same target."""
         return Resumed(executor, self.finished)
 
 
 class Resumed:
-    """An executor, and the blocks that another has finished."""
+    """An executor, and the chunks that another has finished."""
 
     def __init__(self, executor, finished):
         if not callable(getattr(executor, "submit", None)):

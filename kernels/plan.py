@@ -7,16 +7,16 @@ from .density.abi import LANE_WIDTH
 from .families.registry import FAMILIES
 
 TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
-MIN_LEAVES, MAX_LEAVES, MIN_LEAF_TILES, LEAF_BYTES = 8, 128, 4, 2**26
+MIN_CHUNKS, MAX_CHUNKS, MIN_CHUNK_TILES, CHUNK_BYTES = 8, 128, 4, 2**26
 MIN_BATCHES = 4
 
 
 class Plan(NamedTuple):
-    """How a sweep is cut: draws in a tile, draws in a leaf, leaves, places for scores in a leaf."""
+    """How a sweep is cut: draws in a tile, draws in a chunk, chunks, places for scores in a chunk."""
 
     tile: int
-    leaf: int
-    leaves: int
+    chunk: int
+    chunks: int
     coordinates: int
 
 
@@ -29,17 +29,17 @@ def cut(family: str, dim: int, num_samples: int, sums: int, most: int | None = N
     A function of the problem only, never of the machine.
 
     Tiles are an odd number of lane groups wide: at a power of two the rows of a tile share a few cache sets and a
-    logistic regression takes 1.4 times as long.  From 256 draws on there are about eight leaves at least, so that
+    logistic regression takes 1.4 times as long.  From 256 draws on there are about eight chunks at least, so that
     each can be judged by the others; four where a density wants batches.
     """
     if most is None:
         widest = WIDE_TILE if dim > 1024 else TILE[family]
-        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_LEAVES * LANE_WIDTH)) * LANE_WIDTH))
+        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_CHUNKS * LANE_WIDTH)) * LANE_WIDTH))
     else:
         tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))
     coordinates = FAMILIES[family].coordinates(dim) if sums else 0
     tiles = -(-num_samples // tile)
-    highest = MAX_LEAVES if not sums else max(4, min(MAX_LEAVES, LEAF_BYTES // (8 * sums * coordinates)))
-    least_tiles = min(MIN_LEAF_TILES, -(-tiles // MIN_LEAVES)) if most is None else 1
-    leaf_tiles = max(-(-tiles // highest), least_tiles)
-    return Plan(tile, tile * leaf_tiles, -(-tiles // leaf_tiles), coordinates)
+    highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
+    least_tiles = min(MIN_CHUNK_TILES, -(-tiles // MIN_CHUNKS)) if most is None else 1
+    chunk_tiles = max(-(-tiles // highest), least_tiles)
+    return Plan(tile, tile * chunk_tiles, -(-tiles // chunk_tiles), coordinates)

@@ -68,12 +68,12 @@ def leave_one_out(f, s):
     return np.mean((f - baseline)[:, None] * s, axis=0)
 
 
-def optimal_baseline(f, s, leaf):
-    """E[f s^2] / E[s^2] from the draws outside of each leaf"""
+def optimal_baseline(f, s, chunk):
+    """E[f s^2] / E[s^2] from the draws outside of each chunk"""
     total = np.zeros(s.shape[1])
-    for first in range(0, len(f), leaf):
+    for first in range(0, len(f), chunk):
         inside = np.zeros(len(f), bool)
-        inside[first : first + leaf] = True
+        inside[first : first + chunk] = True
         fo, so = f[~inside], s[~inside]
         baseline = (fo @ so**2) / np.sum(so**2, axis=0)
         total += np.sum((f[inside][:, None] - baseline) * s[inside], axis=0)

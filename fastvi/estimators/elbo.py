@@ -88,7 +88,7 @@ def elbo(
     executor : optional
         anything with ``submit(f, *arguments)`` that returns a future: of concurrent.futures, dask's
         ``Client.get_executor(pure=False)``, mpi4py.futures.  The draws that count (i.i.d., on the CPU) are computed
-        there in blocks, one thread each, up to 128 of them; pilots stay here.  Blocks depend on the problem and not on
+        there in chunks, one thread each, up to 128 of them; pilots stay here.  Chunks depend on the problem and not on
         the workers, so the result has the bits of a local run on the same kind of CPU.  The target travels as its
         source and data, and is compiled once in each process; what it reads of modules must be equal there
     progress : bool or callable

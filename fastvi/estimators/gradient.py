@@ -57,7 +57,7 @@ def elbo_gradient(
         VarGrad, Richter et al. 2020, proposition 1).  Usually far better than ``"score"``, not always: with few
         dimensions and a mean of f near 0 it can be a little worse.
         ``"optimal_baseline"``: for each coordinate the baseline E[f s^2] / E[s^2] (Greensmith, Bartlett and Baxter
-        2004, theorem 13), from other leaves of draws than it is used on, so the estimate stays unbiased; needs 64
+        2004, theorem 13), from other chunks of draws than it is used on, so the estimate stays unbiased; needs 64
         draws.
         ``"pathwise"``: through z = loc + scale eps and the gradient of log p, with q's entropy in closed form (Kingma
         and Welling 2014, equation 10).  It needs a log p that is continuous in z.
@@ -118,7 +118,7 @@ def elbo_gradient(
 def dependent(target, q, num_samples, key, method, *, draws, atol, limit, num_threads) -> GradientEstimate:
     """The gradient from draws that depend on each other; ``"auto"`` is ``"leave_one_out"``."""
     if method == "optimal_baseline":
-        raise ValueError("estimator: 'optimal_baseline' needs draws='iid', whose leaves judge each other")
+        raise ValueError("estimator: 'optimal_baseline' needs draws='iid', whose chunks judge each other")
     method = "leave_one_out" if method == "auto" else method
     best, _ = choose(target, q, key, method, num_samples, None, limit, num_threads, False)
 
@@ -190,7 +190,7 @@ def gradient_estimate(sweep, q, method, key, atol=None, surrogate=None) -> Gradi
             result = dataclasses.replace(result, elbo=dataclasses.replace(result.elbo, converged=converged))
         return result
     if method == "optimal_baseline" and np.count_nonzero(sweep.rows[:, moments.COUNT]) < 2:
-        method = "leave_one_out"  # an interrupted sweep of a single leaf
+        method = "leave_one_out"  # an interrupted sweep of a single chunk
     places, units = registry.FAMILIES[q.family].layout(q.scale)
     value = estimate(sweep, q, "plain" if surrogate is None else method, key)
     if not math.isfinite(value.value) or (sweep.num_samples < 2 and method != "score"):
@@ -244,7 +244,7 @@ def leave_one_out(total, sums, _):
 
 
 def optimal_baseline(total, _, result):
-    """mean of (f - b) s with b = sum f s^2 / sum s^2 over the other leaves"""
+    """mean of (f - b) s with b = sum f s^2 / sum s^2 over the other chunks"""
     n = total[moments.COUNT]
     gradient = result[0] / n
     return gradient, (result[1] - n * gradient**2) / (n - 1.0)

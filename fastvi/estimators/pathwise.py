@@ -43,9 +43,9 @@ def path_gradient(sweep, q) -> np.ndarray:
 
 
 def merged(sweep):
-    """Mean and squared deviations of each coordinate over all leaves, in their order."""
+    """Mean and squared deviations of each coordinate over all chunks, in their order."""
     total = Running()
-    for row, leaf in zip(sweep.rows, sweep.sums, strict=True):
+    for row, chunk in zip(sweep.rows, sweep.sums, strict=True):
         if row[moments.COUNT] > 0.0:
-            total.merge(row[moments.COUNT], leaf[MEAN], leaf[SQUARES])
+            total.merge(row[moments.COUNT], chunk[MEAN], chunk[SQUARES])
     return total.mean, total.squares

@@ -67,11 +67,11 @@ def problem(target, q, num_samples, word, stream, first_draw, dtype="float64"):
 
 
 def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw, dtype, reporter):
-    """(rows, sums) of a sweep, as the leaves of the CPU's; KeyboardInterrupt has them as ``.partial``."""
+    """(rows, sums) of a sweep, as the chunks of the CPU's; KeyboardInterrupt has them as ``.partial``."""
     from ..kernels.gpu import launch
 
     trust(target, q, key)
-    report, close = reporter(launch.leaf_of(q.family, q.dim, num_samples, gradient))
+    report, close = reporter(launch.block_of(q.family, q.dim, num_samples, gradient))
     terms = surrogate.arrays if surrogate is not None else NOTHING
     try:
         return launch.sweep(

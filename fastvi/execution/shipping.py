@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..kernels.density import pickling
 
-SMALL = 2**16  # bytes of a target that every block may bring along; a larger one is read from a file, once a process
+SMALL = 2**16  # bytes of a target that every chunk may bring along; a larger one is read from a file, once a process
 KEPT = 8  # targets that a process remembers, each with what it has compiled
 _targets: collections.OrderedDict[bytes, Any] = collections.OrderedDict()
 _sending: dict[bytes, Any] = {}  # of this process, for executors that run in it
@@ -100,7 +100,7 @@ class Sent:
             os.unlink(self.path)
 
     def parcel(self, whole) -> Parcel:
-        """To go with a block; ``whole`` for a process that cannot read our files."""
+        """To go with a chunk; ``whole`` for a process that cannot read our files."""
         bring = whole or self.path is None
         return Parcel(os.getpid(), self.key, self.state, self.payload if bring else None, None if bring else self.path)
 

@@ -16,7 +16,7 @@ from .threads import Job
 
 
 class Sweep(NamedTuple):
-    """What a sweep brings: the moments of all draws, and for gradients those of each leaf with its score sums."""
+    """What a sweep brings: the moments of all draws, and for gradients those of each chunk with its score sums."""
 
     total: np.ndarray
     rows: np.ndarray
@@ -47,12 +47,12 @@ def check(target, q) -> None:
         raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
 
 
-def reporter(progress, num_samples, leaf):
+def reporter(progress, num_samples, chunk):
     """(report, close) for ``progress``: False, True for a tqdm bar, or a function of (done, total) draws."""
     if progress is False or progress is None:
         return None, lambda: None
     if callable(progress):
-        return lambda leaves: progress(min(leaves * leaf, num_samples), num_samples), lambda: None
+        return lambda chunks: progress(min(chunks * chunk, num_samples), num_samples), lambda: None
     if progress is not True:
         raise TypeError(f"progress: expected a bool or a function of (done, total), got {checks.describe(progress)}")
     try:
@@ -60,7 +60,7 @@ def reporter(progress, num_samples, leaf):
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install 'fastvi[progress]'") from None
     bar = tqdm(total=num_samples, unit="draw", unit_scale=True)
-    return lambda leaves: bar.update(min(leaves * leaf, num_samples) - bar.n), bar.close
+    return lambda chunks: bar.update(min(chunks * chunk, num_samples) - bar.n), bar.close
 
 
 def sweep(
@@ -105,7 +105,7 @@ def sweep(
     plan = cut(q.family, q.dim, num_samples, threads.sums_of(gradient), widest)
     job = Job(q, key, stream, first_draw, num_samples, plan, gradient, surrogate, dtype)
     rows, sums = job.room()
-    report, close = reporter(progress, num_samples, plan.leaf)
+    report, close = reporter(progress, num_samples, plan.chunk)
     try:
         num_threads = checks.thread_count(num_threads)
 
@@ -127,8 +127,8 @@ def sweep(
 def gpu_sweep(target, q, num_samples, key, stream, progress, **options) -> Sweep:
     """The same on a GPU."""
 
-    def to_progress(leaf):
-        return reporter(progress, num_samples, leaf)
+    def to_progress(chunk):
+        return reporter(progress, num_samples, chunk)
 
     try:
         rows, sums = gpu.run(target, q, num_samples, key, stream, **options, reporter=to_progress)
@@ -156,7 +156,7 @@ def judged(result, target, draw_of, tile, pilot=False) -> Sweep:
 
 
 def merged(rows, sums) -> Sweep:
-    """The leaves of a sweep, finished or not, merged in order."""
+    """The chunks of a sweep, finished or not, merged in order."""
     if len(rows) == 1:
         return Sweep(rows[0], rows, sums)
     total = np.empty(moments.COLUMNS)

@@ -1,4 +1,4 @@
-"""A run of leaves, swept on this machine: the arguments of a compiled sweep, and the threads it runs on."""
+"""A run of chunks, swept on this machine: the arguments of a compiled sweep, and the threads it runs on."""
 
 from typing import NamedTuple
 
@@ -42,11 +42,11 @@ class Job(NamedTuple):
         return self.gradient not in (None, "score")
 
     def room(self) -> tuple[np.ndarray, np.ndarray]:
-        """For the sums: (moments of each leaf, its sums of gradients)."""
-        leaves, each = self.plan.leaves, sums_of(self.gradient)
+        """For the sums: (moments of each chunk, its sums of gradients)."""
+        chunks, each = self.plan.chunks, sums_of(self.gradient)
         return (
-            np.zeros((leaves, moments.COLUMNS)),
-            np.zeros((leaves if self.gradient else 0, each, self.plan.coordinates)),
+            np.zeros((chunks, moments.COLUMNS)),
+            np.zeros((chunks if self.gradient else 0, each, self.plan.coordinates)),
         )
 
     def fingerprint(self) -> bytes:
@@ -56,9 +56,9 @@ class Job(NamedTuple):
         return repr((words, [a.shape for a in arrays])).encode() + b"".join(a.tobytes() for a in arrays)
 
     def part(self, first, last) -> "Job":
-        """The leaves first … last - 1 as a job of their own, with the same numbers."""
-        start, end = first * self.plan.leaf, min(self.num_samples, last * self.plan.leaf)
-        plan = self.plan._replace(leaves=last - first)
+        """The chunks first … last - 1 as a job of their own, with the same numbers."""
+        start, end = first * self.plan.chunk, min(self.num_samples, last * self.plan.chunk)
+        plan = self.plan._replace(chunks=last - first)
         return self._replace(first_draw=self.first_draw + start, num_samples=end - start, plan=plan)
 
 
@@ -68,7 +68,7 @@ def sums_of(gradient) -> int:
 
 
 def run(target, job: Job, rows, sums, weights, num_threads, report) -> bool:
-    """Sweep all leaves of a job into ``rows`` and ``sums``, and log w into ``weights`` unless that is None.
+    """Sweep all chunks of a job into ``rows`` and ``sums``, and log w into ``weights`` unless that is None.
 
     Whether the density must be differentiated again, with care, for what it did with ``total += x``.
     """
@@ -84,7 +84,7 @@ def run(target, job: Job, rows, sums, weights, num_threads, report) -> bool:
     )
     draws = np.uint64(job.key.word), job.stream, job.first_draw, job.num_samples
     lane_width = abi.LANE_WIDTH if compiled.vectorised else 1
-    what = *q.arrays, q.dim, *draws, plan.tile, plan.leaf, lane_width
+    what = *q.arrays, q.dim, *draws, plan.tile, plan.chunk, lane_width
     where = compiled.address, memory.address, stop, rows, sums
     if paths:
         lines = surrogate.arrays if surrogate else NO_LINES
@@ -96,10 +96,10 @@ def run(target, job: Job, rows, sums, weights, num_threads, report) -> bool:
         if not paths:
             return kernel(*what, first, last, *where) == cpu.RAISED
 
-        def leaves_from(first, room):
+        def chunks_from(first, room):
             return kernel(*what, first, last, *where, room)
 
-        status, first = tape_memory.with_room(leaves_from, first, cpu.NEEDS_SCRATCH)
+        status, first = tape_memory.with_room(chunks_from, first, cpu.NEEDS_SCRATCH)
         if status == cpu.NEEDS_CARE:
             careless.append(first)
         return status in (cpu.RAISED, cpu.NEEDS_CARE)
@@ -108,7 +108,7 @@ def run(target, job: Job, rows, sums, weights, num_threads, report) -> bool:
     kind = q.family, job.gradient, surrogate is None, job.dtype
     rate = None if batched else target.rates.get(kind)
     expected = None if rate is None else rate * job.num_samples
-    seconds = pool.run(plan.leaves, call, stop, 1 if batched else num_threads, expected, report)
+    seconds = pool.run(plan.chunks, call, stop, 1 if batched else num_threads, expected, report)
     seconds = max(seconds - CALL_SECONDS, job.num_samples * q.dim * NORMAL_SECONDS) / job.num_samples
     target.rates[kind] = seconds if rate is None else min(rate, seconds)
     if careless and target.foreign is not None:

@@ -51,31 +51,31 @@ def _threads(count):
 
 
 def run(
-    leaves: int,
+    chunks: int,
     call: Callable[[int, int], object],
     stop,
     num_threads: int,
     seconds: float | None,
     report: Callable[[int], None] | None,
 ) -> float:
-    """Call ``call(first, last)`` over all leaves, each once; a true result means that no later leaf is wanted.
+    """Call ``call(first, last)`` over all chunks, each once; a true result means that no later chunk is wanted.
 
     ``seconds`` is what the whole job is expected to take on one thread, None if unknown; it decides where the work
     runs and nothing else.  The calling thread works too where its turns are short, and waits otherwise, so that Ctrl-C
-    reaches it.  ``report`` is told the number of finished leaves.  On KeyboardInterrupt the threads are stopped
+    reaches it.  ``report`` is told the number of finished chunks.  On KeyboardInterrupt the threads are stopped
     through ``stop[0]`` before it goes on.  Returns the seconds that all threads together spent in ``call``.
     """
     start = time.perf_counter()
     nested = getattr(_here, "working", False)  # a density in Python that sweeps itself: its thread is all it has
     if nested or (seconds is not None and seconds < SERIAL_SECONDS and report is None):
-        call(0, leaves)
+        call(0, chunks)
         return time.perf_counter() - start
-    num_threads = min(num_threads, leaves)
-    here = seconds is not None and seconds < HERE_SECONDS * leaves
+    num_threads = min(num_threads, chunks)
+    here = seconds is not None and seconds < HERE_SECONDS * chunks
     least = longest = 1
     if seconds:
-        least = max(1, round(leaves * LEAST_TURN_SECONDS / seconds))
-        longest = max(least, int(leaves * TURN_SECONDS / seconds))
+        least = max(1, round(chunks * LEAST_TURN_SECONDS / seconds))
+        longest = max(least, int(chunks * TURN_SECONDS / seconds))
     taken, taking = 0, threading.Lock()
 
     def next_turn():
@@ -83,8 +83,8 @@ def run(
         nonlocal taken
         with taking:
             first = taken
-            taken += min(max((leaves - first) // (2 * num_threads), least), longest)
-        return first, min(taken, leaves)
+            taken += min(max((chunks - first) // (2 * num_threads), least), longest)
+        return first, min(taken, chunks)
 
     finished, busy = [0] * num_threads, [0.0] * num_threads
     changed, enough = threading.Event(), threading.Event()
@@ -99,7 +99,7 @@ def run(
     def turns(which, report):
         while True:
             first, last = next_turn()
-            if first >= leaves or stop[0] or enough.is_set():
+            if first >= chunks or stop[0] or enough.is_set():
                 return
             start = time.perf_counter()
             if call(first, last):

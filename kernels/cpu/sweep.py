@@ -1,6 +1,6 @@
-"""The sweep on the CPU: draw eps -> transform z -> log p - log q -> accumulate, tile by tile and leaf by leaf.
+"""The sweep on the CPU: draw eps -> transform z -> log p - log q -> accumulate, tile by tile and chunk by chunk.
 
-A *tile* is as many draws as fit the first caches; a *leaf* is a fixed run of tiles whose sums are kept apart.  Leaves
+A *tile* is as many draws as fit the first caches; a *chunk* is a fixed run of tiles whose sums are kept apart.  Chunks
 depend on the problem alone and merge in order, so the result has the same bits on any number of threads.
 """
 
@@ -29,8 +29,8 @@ READ = types.Array(F8, 1, "C", readonly=True), types.Array(F8, 2, "C", readonly=
 def _signature(family):
     scale = types.Array(F8, family.SCALE_NDIM, "C", readonly=True)
     sample = [READ[0], scale, I8, U8, U8]
-    leaves = [I8] * 7
-    return types.int64(*sample, *leaves, I8, I8, types.int64[::1], *STATE)
+    chunks = [I8] * 7
+    return types.int64(*sample, *chunks, I8, I8, types.int64[::1], *STATE)
 
 
 @functools.cache
@@ -38,7 +38,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
     """The compiled sweep of one family, with or without score sums, with or without a surrogate."""
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
 
-    def sweep_leaves(
+    def sweep_chunks(
         loc,
         scale,
         dim,
@@ -47,10 +47,10 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
         offset,
         num_samples,
         tile,
-        leaf,
+        chunk,
         lane_width,
-        first_leaf,
-        last_leaf,
+        first_chunk,
+        last_chunk,
         density,
         data,
         stop,
@@ -73,10 +73,10 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
         if surrogate_:
             follow, h2 = np.empty(blocks * tile), np.empty(len(cubic) * tile)
         normaliser = family.log_normaliser(scale, dim)
-        for which in range(first_leaf, last_leaf):
+        for which in range(first_chunk, last_chunk):
             centre = 0.0
-            end = min(num_samples, (which + 1) * leaf)
-            for first in range(which * leaf, end, tile):
+            end = min(num_samples, (which + 1) * chunk)
+            for first in range(which * chunk, end, tile):
                 if stop[0] != 0:
                     return STOPPED
                 count = min(tile, end - first)
@@ -100,7 +100,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
                     control_variate.subtract(terms, padded, v, w, log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if gradient:
-                    if first == which * leaf:
+                    if first == which * chunk:
                         centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
                     for j in range(count):
                         log_w[j] -= centre
@@ -108,7 +108,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
         return FINISHED
 
     signature = _signature(family)
-    return kernel(signature.return_type(*signature.args, F8[::1], *READ[:1] * 2, *READ[1:] * 2), sweep_leaves)
+    return kernel(signature.return_type(*signature.args, F8[::1], *READ[:1] * 2, *READ[1:] * 2), sweep_chunks)
 
 
 @functools.cache
@@ -116,11 +116,11 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
     """The compiled sweep of one family with sums of pathwise gradients, with or without a surrogate; ``stick`` for
     sticking the landing.
 
-    It returns (status, leaf): where a density asks for something, the leaf that is to be done again.
+    It returns (status, chunk): where a density asks for something, the chunk that is to be done again.
     """
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
 
-    def sweep_leaves(
+    def sweep_chunks(
         loc,
         scale,
         dim,
@@ -129,10 +129,10 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
         offset,
         num_samples,
         tile,
-        leaf,
+        chunk,
         lane_width,
-        first_leaf,
-        last_leaf,
+        first_chunk,
+        last_chunk,
         density,
         data,
         stop,
@@ -151,11 +151,11 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
         normaliser = family.log_normaliser(scale, dim)
-        for which in range(first_leaf, last_leaf):
+        for which in range(first_chunk, last_chunk):
             rows[which] = 0.0
             sums[which] = 0.0
-            end = min(num_samples, (which + 1) * leaf)
-            for first in range(which * leaf, end, tile):
+            end = min(num_samples, (which + 1) * chunk)
+            for first in range(which * chunk, end, tile):
                 if stop[0] != 0:
                     return STOPPED, which
                 count = min(tile, end - first)
@@ -187,10 +187,10 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                     control_variate.add_lines(offsets, slopes, padded, whole)
                 family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
-        return FINISHED, last_leaf
+        return FINISHED, last_chunk
 
     arguments = [*_signature(family).args, types.boolean, *READ, types.float64[::1]]
-    return kernel(types.UniTuple(I8, 2)(*arguments), sweep_leaves)
+    return kernel(types.UniTuple(I8, 2)(*arguments), sweep_chunks)
 
 
 @functools.cache
@@ -216,7 +216,7 @@ def sampler(family_name: str, dtype: str = "float64"):
 
 @functools.cache
 def merger():
-    """The compiled merge of leaf rows."""
+    """The compiled merge of chunk rows."""
     stamp = source_stamp()
 
     def merge(rows, total):
@@ -228,14 +228,14 @@ def merger():
 
 @functools.cache
 def score_merger():
-    """The compiled merge of the leaves' score sums; it also takes the baselines off where ``result`` has room."""
+    """The compiled merge of the chunks' score sums; it also takes the baselines off where ``result`` has room."""
     stamp = source_stamp()
 
-    def merge(counts, shifts, leaves, total, result):
+    def merge(counts, shifts, chunks, total, result):
         stamp  # noqa: B018
-        score.merge_leaves(counts, shifts, leaves, total)
+        score.merge_chunks(counts, shifts, chunks, total)
         if result.size > 0:
-            score.subtract_baselines(counts, shifts, leaves, total, result)
+            score.subtract_baselines(counts, shifts, chunks, total, result)
 
     vector, matrix = types.float64[::1], types.float64[:, ::1]
     return kernel(types.void(vector, vector, types.float64[:, :, ::1], matrix, matrix), merge)

@@ -1,9 +1,9 @@
-"""The sweep on CUDA: draw eps -> transform z -> log p - log q -> accumulate, a draw a thread and a leaf a block.
+"""The sweep on CUDA: draw eps -> transform z -> log p - log q -> accumulate, a draw a thread.
 
-The routines are those of ``cpu``.  A *leaf* is a fixed run of draws whose sums one block keeps; a *group* is a run of
-leaves, added up in order: what ``cpu`` calls a leaf.  Both depend on the problem alone, never on the device or on the
-batches that leaves are launched in, and there are no atomics, so a result has the same bits on every run.  Mean-field
-draws are not stored but made again from their counters; of full-rank ones a batch is kept, with y = L^-T eps.
+The routines are those of ``cpu``.  A *block* is a fixed run of draws whose sums one CUDA block keeps; a *chunk* is a
+run of blocks, added up in order, the same as on the CPU.  Both depend on the problem alone, never on the device or on
+the batches that blocks are launched in, and there are no atomics, so a result has the same bits on every run.
+Mean-field draws are not stored but made again from their counters; of full-rank ones a batch is kept, with y = L^-T eps.
 """
 
 import math
@@ -21,11 +21,11 @@ MAX_DIM = 1024  # a draw is in each thread's own memory
 F8, I8, U8 = types.float64, types.int64, types.uint64
 VECTOR, MATRIX, CUBE = F8[::1], F8[:, ::1], F8[:, :, ::1]
 SCALES = {1: VECTOR, 2: MATRIX}
-ADDRESS = U8, U8, I8, I8, I8, I8, I8, I8  # key, stream, offset, num_samples, group, leaf, each, first_leaf
+ADDRESS = U8, U8, I8, I8, I8, I8, I8, I8  # key, stream, offset, num_samples, chunk, block, each, first_block
 
 
 def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: bool, dtype: str = "float64"):
-    """(kernel, signature): the moments of each leaf; with ``keep`` log w of each draw, and eps and y for full rank."""
+    """(kernel, signature): the moments of each block; with ``keep`` log w of each draw, and eps and y for full rank."""
     family, draws, threads, columns = registry.FAMILIES[family_name], registry.DRAWS[dtype], THREADS, moments.COLUMNS
     height = family.rows(dim)
     blocks = next_four(dim) if surrogate_ else height
@@ -33,11 +33,11 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
     kept = draws.BLOCK if by_blocks else blocks
     draw_by_blocks, fill_draw = by_blocks_of(draws, dim), draws.fill_draw
 
-    def weigh_leaves(
-        loc, scale, work, normaliser, key, stream, offset, num_samples, group, leaf, each, first_leaf,
+    def weigh_blocks(
+        loc, scale, work, normaliser, key, stream, offset, num_samples, chunk, block, each, first_block,
         data, rows, centre, log_ws, drawn, linear, squares, pairs, cubic, num_pairs, num_cubic,
     ):  # fmt: skip
-        thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
+        thread, which = cuda.threadIdx.x, first_block + cuda.blockIdx.x
         parts = cuda.shared.array((threads, columns), F8)
         eps, z = cuda.local.array((kept, 1), F8), cuda.local.array((height, 1), F8)
         half_square, log_p, log_w = cuda.local.array(1, F8), cuda.local.array(1, F8), cuda.local.array(1, F8)
@@ -47,8 +47,8 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
         row = parts[thread]
         for k in range(columns):
             row[k] = 0.0
-        base, _ = draws_of(first_leaf, group, leaf, each, num_samples)
-        first, end = draws_of(which, group, leaf, each, num_samples)
+        base, _ = draws_of(first_block, chunk, block, each, num_samples)
+        first, end = draws_of(which, chunk, block, each, num_samples)
         for draw in range(first + thread, end, threads):
             if by_blocks:
                 draw_by_blocks(loc, scale, offset + draw, stream, key, eps, z, half_square)
@@ -77,14 +77,14 @@ def weights(family_name: str, dim: int, call, kinds, keep: bool, surrogate_: boo
             step //= 2
         if thread == 0:
             for k in range(columns):
-                rows[which - first_leaf, k] = row[k]
+                rows[which - first_block, k] = row[k]
             if which == 0:
                 centre[0] = row[moments.MEAN_W] if math.isfinite(row[moments.MEAN_W]) else 0.0
 
     data = types.Tuple(tuple(mutable(k) for k in kinds))
     results, terms = (MATRIX, VECTOR, VECTOR, MATRIX), (VECTOR, VECTOR, MATRIX, MATRIX, I8, I8)
     scale = SCALES[family.SCALE_NDIM]
-    return weigh_leaves, types.void(VECTOR, scale, scale, F8, *ADDRESS, data, *results, *terms)
+    return weigh_blocks, types.void(VECTOR, scale, scale, F8, *ADDRESS, data, *results, *terms)
 
 
 def by_blocks_of(draws, dim):
@@ -113,7 +113,7 @@ def mutable(kind):
 
 
 def mean_field_scores(dim: int, dtype: str = "float64"):
-    """(kernel, signature, blocks for a leaf): the score sums of each leaf.
+    """(kernel, signature, CUDA blocks for a block of draws): the score sums of each block.
 
     A task is the dimensions of one block of normals, which are a mean-field Gaussian of their own.
     """
@@ -121,16 +121,16 @@ def mean_field_scores(dim: int, dtype: str = "float64"):
     threads, kinds, places, tasks = THREADS, score.SUMS, 2 * step, -(-dim // step)
     entries = kinds * places
 
-    def add_leaves(
-        loc, scale, key, stream, offset, num_samples, group, leaf, each, first_leaf, log_ws, drawn, centre, sums
+    def add_blocks(
+        loc, scale, key, stream, offset, num_samples, chunk, block, each, first_block, log_ws, drawn, centre, sums
     ):  # fmt: skip
-        thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
+        thread, which = cuda.threadIdx.x, first_block + cuda.blockIdx.x
         parts = cuda.shared.array((entries, threads), F8)
         here, lanes, task, lane = share(tasks, threads, thread, cuda.blockIdx.y)
         eps, own, f = cuda.local.array((step, 1), F8), cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
         clear(own)
-        base, _ = draws_of(first_leaf, group, leaf, each, num_samples)
-        first, end = draws_of(which, group, leaf, each, num_samples)
+        base, _ = draws_of(first_block, chunk, block, each, num_samples)
+        first, end = draws_of(which, chunk, block, each, num_samples)
         if lane < lanes:
             for draw in range(first + lane, end, lanes):
                 fill_block(eps, offset + draw, task, stream, key)
@@ -141,14 +141,14 @@ def mean_field_scores(dim: int, dtype: str = "float64"):
             for row in range(kinds):
                 for i in range(step * task, min(dim, step * (task + 1))):
                     place = places * row + i % step
-                    sums[which - first_leaf, row, i] = parts[place, thread]
-                    sums[which - first_leaf, row, dim + i] = parts[place + step, thread]
+                    sums[which - first_block, row, i] = parts[place, thread]
+                    sums[which - first_block, row, dim + i] = parts[place + step, thread]
 
-    return add_leaves, types.void(VECTOR, VECTOR, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
+    return add_blocks, types.void(VECTOR, VECTOR, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
 
 
 def full_rank_scores(dim: int, dtype: str = "float64"):
-    """(kernel, signature, blocks for a leaf): the score sums of each leaf, from the eps and y that ``weights`` kept.
+    """(kernel, signature, CUDA blocks for a block of draws): its score sums, from the eps and y that ``weights`` kept.
 
     A task is loc_i and log L_ii, or a square of two rows and two columns of L.
     """
@@ -157,10 +157,10 @@ def full_rank_scores(dim: int, dtype: str = "float64"):
     tasks = size + half * (half + 1) // 2
     tile = min(threads, TILE_BYTES // (16 * size + 8))
 
-    def add_leaves(
-        loc, scale, key, stream, offset, num_samples, group, leaf, each, first_leaf, log_ws, drawn, centre, sums
+    def add_blocks(
+        loc, scale, key, stream, offset, num_samples, chunk, block, each, first_block, log_ws, drawn, centre, sums
     ):  # fmt: skip
-        thread, which = cuda.threadIdx.x, first_leaf + cuda.blockIdx.x
+        thread, which = cuda.threadIdx.x, first_block + cuda.blockIdx.x
         parts = cuda.shared.array((entries, threads), F8)
         eps = cuda.shared.array((size, tile), F8)
         y = cuda.shared.array((size, tile), F8)
@@ -169,8 +169,8 @@ def full_rank_scores(dim: int, dtype: str = "float64"):
         own, scratch = cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
         a, b = square_of(task - size)
         clear(own)
-        base, _ = draws_of(first_leaf, group, leaf, each, num_samples)
-        start, end = draws_of(which, group, leaf, each, num_samples)
+        base, _ = draws_of(first_block, chunk, block, each, num_samples)
+        start, end = draws_of(which, chunk, block, each, num_samples)
         for first in range(start, end, tile):
             count, at = min(tile, end - first), first - base
             cuda.syncthreads()
@@ -192,14 +192,14 @@ def full_rank_scores(dim: int, dtype: str = "float64"):
         if lane == 0:
             for row in range(kinds):
                 if task < size:
-                    sums[which - first_leaf, row, task] = parts[places * row, thread]
-                    sums[which - first_leaf, row, size + task] = parts[places * row + 1, thread]
+                    sums[which - first_block, row, task] = parts[places * row, thread]
+                    sums[which - first_block, row, size + task] = parts[places * row + 1, thread]
                 else:
                     for k in range(4):
                         place = (2 + a + k // 2) * size + b + k % 2
-                        sums[which - first_leaf, row, place] = parts[places * row + k, thread]
+                        sums[which - first_block, row, place] = parts[places * row + k, thread]
 
-    return add_leaves, types.void(VECTOR, MATRIX, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
+    return add_blocks, types.void(VECTOR, MATRIX, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
 
 
 SCORES = {"mean_field": mean_field_scores, "full_rank": full_rank_scores}
@@ -243,31 +243,31 @@ def fold_lanes(own, parts, thread, here, lanes):
 
 
 def fold():
-    """(kernel, signature): the leaves of a batch added to their groups, in order.
+    """(kernel, signature): the blocks of a batch added to their chunks, in order.
 
-    The grid is (sums of a leaf and one, groups of the batch).  ``size`` is the rows of a full-rank scale, or 0.
+    The grid is (sums of a block and one, chunks of the batch).  ``size`` is the rows of a full-rank scale, or 0.
     """
     columns = moments.COLUMNS
 
-    def add_up(rows, sums, first_leaf, leaves, each, coordinates, size, centre, group_rows, group_sums):
-        entry, which = cuda.grid(1), first_leaf // each + cuda.blockIdx.y
-        first, last = max(first_leaf, which * each), min(first_leaf + leaves, (which + 1) * each)
+    def add_up(rows, sums, first_block, blocks, each, coordinates, size, centre, chunk_rows, chunk_sums):
+        entry, which = cuda.grid(1), first_block // each + cuda.blockIdx.y
+        first, last = max(first_block, which * each), min(first_block + blocks, (which + 1) * each)
         begins = first == which * each
         if entry < score.SUMS * coordinates:
             i, k = entry // coordinates, entry % coordinates
-            total = 0.0 if begins else group_sums[which, i, k]
+            total = 0.0 if begins else chunk_sums[which, i, k]
             if not above_diagonal(k, size):
-                for leaf in range(first, last):
-                    total += sums[leaf - first_leaf, i, k]
-            group_sums[which, i, k] = total
+                for block in range(first, last):
+                    total += sums[block - first_block, i, k]
+            chunk_sums[which, i, k] = total
         elif entry == score.SUMS * coordinates:
-            row = group_rows[which]
+            row = chunk_rows[which]
             if begins:
                 for k in range(columns):
                     row[k] = 0.0
                 row[moments.CENTRE] = centre[0]
-            for leaf in range(first, last):
-                moments.merge_row(rows[leaf - first_leaf], row)
+            for block in range(first, last):
+                moments.merge_row(rows[block - first_block], row)
 
     return add_up, types.void(MATRIX, CUBE, I8, I8, I8, I8, I8, VECTOR, MATRIX, CUBE)
 

@@ -1,4 +1,4 @@
-"""One sweep on the GPU, in batches of leaves, so that Ctrl-C is answered and memory is bounded."""
+"""One sweep on the GPU, in batches of blocks, so that Ctrl-C is answered and memory is bounded."""
 
 import functools
 import time
@@ -14,7 +14,7 @@ from . import plan as gpu_plan
 from .buffers import lent_buffers
 from .plan import THREADS
 
-FIRST_BATCH, BATCH_BYTES = 4096, 2**29  # leaves of the first launch; device memory for a batch of leaves
+FIRST_BATCH, BATCH_BYTES = 4096, 2**29  # blocks of the first launch; device memory for a batch of blocks
 QUICK_SECONDS, SLOW_SECONDS = 0.05, 0.2  # a batch is made larger or smaller outside these; no number depends on it
 
 
@@ -49,24 +49,24 @@ def weights_kernel(problem, keep, surrogate):
 
 @functools.cache
 def scores_kernel(family, dim, dtype):
-    """(compiled kernel of the score sums, blocks for a leaf)"""
+    """(compiled kernel of the score sums, CUDA blocks for a block of draws)"""
     function, signature, blocks = cuda.SCORES[family](dim, dtype)
     return device.jit(function, signature), blocks
 
 
 @functools.cache
 def fold_kernel():
-    """The compiled kernel that adds leaves up to groups."""
+    """The compiled kernel that adds blocks up to chunks."""
     return device.jit(*cuda.fold())
 
 
-def leaf_of(family, dim, num_samples, gradient):
-    """Draws in a leaf, for telling how far a sweep is."""
-    return gpu_plan.plan(family, dim, num_samples, score.SUMS if gradient else 0).leaf
+def block_of(family, dim, num_samples, gradient):
+    """Draws in a block, for telling how far a sweep is."""
+    return gpu_plan.plan(family, dim, num_samples, score.SUMS if gradient else 0).block
 
 
 def sweep(problem, gradient, terms, report=None):
-    """(rows of the groups, their score sums): as the leaves of ``cpu.sweep``.
+    """(rows of the chunks, their score sums): as the chunks of ``cpu.sweep``.
 
     Raises
     ------
@@ -78,13 +78,13 @@ def sweep(problem, gradient, terms, report=None):
 
 
 def in_batches(launches, report):
-    """Launch all leaves, some at a time."""
-    done, batch, leaves = 0, FIRST_BATCH, launches.plan.leaves
+    """Launch all blocks, some at a time."""
+    done, batch, blocks = 0, FIRST_BATCH, launches.plan.blocks
     try:
-        while done < leaves:
+        while done < blocks:
             start = time.perf_counter()
-            count = min(leaves - done, batch, launches.most)
-            launches.leaves(done, count)
+            count = min(blocks - done, batch, launches.most)
+            launches.blocks(done, count)
             device.wait()
             done += count
             if report is not None:
@@ -92,9 +92,9 @@ def in_batches(launches, report):
             seconds = time.perf_counter() - start
             batch = 2 * batch if seconds < QUICK_SECONDS else max(1, batch // 2) if seconds > SLOW_SECONDS else batch
     except KeyboardInterrupt as interrupt:
-        interrupt.partial = launches.groups(done)
+        interrupt.partial = launches.chunks(done)
         raise
-    return launches.groups(done)
+    return launches.chunks(done)
 
 
 class Launches:
@@ -109,19 +109,21 @@ class Launches:
         if gradient:
             self.add_scores, self.blocks = scores_kernel(p.family, p.dim, p.dtype)
         kept = 2 * self.rows_of_scale if gradient else 0  # rows of eps and y, for the scores of full rank
-        each = 8 * moments.COLUMNS + 8 * score.SUMS * self.coordinates + (8 * plan.leaf * (1 + kept) if gradient else 0)
-        self.most = max(1, min(plan.leaves, BATCH_BYTES // each))  # leaves that may be on the device at once
-        draws = min(p.num_samples, self.most * plan.leaf) if gradient else 1
+        each = (
+            8 * moments.COLUMNS + 8 * score.SUMS * self.coordinates + (8 * plan.block * (1 + kept) if gradient else 0)
+        )
+        self.most = max(1, min(plan.blocks, BATCH_BYTES // each))  # blocks that may be on the device at once
+        draws = min(p.num_samples, self.most * plan.block) if gradient else 1
 
-        def sums(name, leaves):
-            return buffers.room(name, (leaves if gradient else 1, score.SUMS, max(1, self.coordinates)))
+        def sums(name, blocks):
+            return buffers.room(name, (blocks if gradient else 1, score.SUMS, max(1, self.coordinates)))
 
         self.centre, self.rows = buffers.room("centre", 1), buffers.room("rows", (self.most, moments.COLUMNS))
         self.sums, self.log_w = sums("sums", self.most), buffers.room("log_w", draws)
         self.drawn = buffers.room("drawn", (max(1, kept), draws if kept else 1))
-        self.group_rows, self.group_sums = (
-            buffers.room("group_rows", (plan.groups, moments.COLUMNS)),
-            sums("group_sums", plan.groups),
+        self.chunk_rows, self.chunk_sums = (
+            buffers.room("chunk_rows", (plan.chunks, moments.COLUMNS)),
+            sums("chunk_sums", plan.chunks),
         )
         self.q = buffers.upload("loc", p.loc), buffers.upload("scale", p.scale)
         family = registry.FAMILIES[p.family]
@@ -131,10 +133,10 @@ class Launches:
         terms_there = [buffers.upload(f"term{k}", term) for k, term in enumerate(terms)]
         self.terms = *terms_there, *map(len, terms[2:])
 
-    def leaves(self, first, count):
-        """Sweep the leaves ``first`` … ``first + count - 1`` and add them to their groups."""
+    def blocks(self, first, count):
+        """Sweep the blocks ``first`` … ``first + count - 1`` and add them to their chunks."""
         p, plan = self.problem, self.plan
-        cut = p.num_samples, plan.group, plan.leaf, plan.each, first
+        cut = p.num_samples, plan.chunk, plan.block, plan.each, first
         address = np.uint64(p.key), np.uint64(p.stream), p.offset, *cut
         results = self.rows, self.centre, self.log_w, self.drawn
         weights = *self.q, self.work, self.normaliser, *address, p.data, *results, *self.terms
@@ -142,16 +144,16 @@ class Launches:
         if self.gradient:
             scores = *self.q, *address, self.log_w, self.drawn, self.centre, self.sums
             device.launch(self.add_scores, (count, self.blocks), THREADS, *scores)
-        groups = (first + count - 1) // plan.each - first // plan.each + 1
+        chunks = (first + count - 1) // plan.each - first // plan.each + 1
         entries = -(-(score.SUMS * self.coordinates + 1) // THREADS)
         which = first, count, plan.each, self.coordinates, self.rows_of_scale
-        into = self.centre, self.group_rows, self.group_sums
-        device.launch(self.fold, (entries, groups), THREADS, self.rows, self.sums, *which, *into)
+        into = self.centre, self.chunk_rows, self.chunk_sums
+        device.launch(self.fold, (entries, chunks), THREADS, self.rows, self.sums, *which, *into)
 
-    def groups(self, leaves):
-        """(rows, sums) of the groups that the first ``leaves`` leaves are in, on the host."""
-        if not leaves:
+    def chunks(self, blocks):
+        """(rows, sums) of the chunks that the first ``blocks`` blocks are in, on the host."""
+        if not blocks:
             return np.zeros((1, moments.COLUMNS)), np.zeros((0, score.SUMS, self.coordinates))
-        count = -(-leaves // self.plan.each)
-        sums = device.to_host(self.group_sums)[:count] if self.gradient else np.zeros((0, score.SUMS, 0))
-        return device.to_host(self.group_rows)[:count], sums
+        count = -(-blocks // self.plan.each)
+        sums = device.to_host(self.chunk_sums)[:count] if self.gradient else np.zeros((0, score.SUMS, 0))
+        return device.to_host(self.chunk_rows)[:count], sums

@@ -1,4 +1,4 @@
-"""Means and variances in one pass: two-pass within a tile, then Chan's merge from tile to tile and leaf to leaf.
+"""Means and variances in one pass: two-pass within a tile, then Chan's merge from tile to tile and chunk to chunk.
 
 A row of moments holds what a stretch of draws tells about log w = log p - log q and about log p.
 """

@@ -1,7 +1,8 @@
 """Sums from which every score-function estimator and its standard error follow, taken in one pass.
 
-For each coordinate with score s, and f = log w minus a fixed centre, a leaf keeps five sums over its draws: s, s^2,
-f s, f s^2 and f^2 s^2.  The centre (the mean of the leaf's first tile) keeps a large constant in log p from cancelling.
+For each coordinate with score s, and f = log w minus a fixed centre, a chunk keeps five sums over its draws: s, s^2,
+f s, f s^2 and f^2 s^2.  The centre (the mean of the chunk's first tile) keeps a large constant in log p from
+cancelling.
 """
 
 import math
@@ -14,7 +15,7 @@ S, SS, FS, FSS, FFSS = range(SUMS)
 
 @routine
 def centre_of(log_w, count):
-    """A centre for a leaf: the mean over its first tile, or 0 where that is not finite."""
+    """A centre for a chunk: the mean over its first tile, or 0 where that is not finite."""
     total = 0.0
     for j in range(count):
         total += log_w[j]
@@ -43,32 +44,32 @@ def add_row(sums, k, score, f, count):
 
 
 @routine
-def shifted(leaf, k, shift):
-    """The sums of coordinate k of a leaf, with f relative to its centre plus ``shift`` less."""
-    s, ss, fs, fss = leaf[S, k], leaf[SS, k], leaf[FS, k], leaf[FSS, k]
-    return s, ss, fs + shift * s, fss + shift * ss, leaf[FFSS, k] + shift * (2.0 * fss + shift * ss)
+def shifted(chunk, k, shift):
+    """The sums of coordinate k of a chunk, with f relative to its centre plus ``shift`` less."""
+    s, ss, fs, fss = chunk[S, k], chunk[SS, k], chunk[FS, k], chunk[FSS, k]
+    return s, ss, fs + shift * s, fss + shift * ss, chunk[FFSS, k] + shift * (2.0 * fss + shift * ss)
 
 
 @routine
-def merge_leaves(counts, shifts, leaves, total):
-    """Add the leaves in their order, each shifted to the common centre."""
+def merge_chunks(counts, shifts, chunks, total):
+    """Add the chunks in their order, each shifted to the common centre."""
     total[:] = 0.0
-    for which in range(len(leaves)):
+    for which in range(len(chunks)):
         if counts[which] > 0.0:
             for k in range(total.shape[1]):
-                parts = shifted(leaves[which], k, shifts[which])
+                parts = shifted(chunks[which], k, shifts[which])
                 for row in range(SUMS):
                     total[row, k] += parts[row]
 
 
 @routine
-def subtract_baselines(counts, shifts, leaves, total, result):
-    """result[0] = sum (f - b) s and result[1] = sum (f - b)^2 s^2, with b = sum f s^2 / sum s^2 over other leaves."""
+def subtract_baselines(counts, shifts, chunks, total, result):
+    """result[0] = sum (f - b) s and result[1] = sum (f - b)^2 s^2, with b = sum f s^2 / sum s^2 over other chunks."""
     result[:] = 0.0
-    for which in range(len(leaves)):
+    for which in range(len(chunks)):
         if counts[which] > 0.0:
             for k in range(total.shape[1]):
-                s, ss, fs, fss, ffss = shifted(leaves[which], k, shifts[which])
+                s, ss, fs, fss, ffss = shifted(chunks[which], k, shifts[which])
                 b = (total[FSS, k] - fss) / (total[SS, k] - ss)
                 result[0, k] += fs - b * s
                 result[1, k] += ffss + b * (b * ss - 2.0 * fss)

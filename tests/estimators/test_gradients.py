@@ -8,7 +8,7 @@ import pytest
 import fastvi as vi
 from fastvi.estimators.gradient import FORMULAS, centred
 from fastvi.execution.sweep import Sweep, merged
-from fastvi.kernels.cpu import sweep as cpu
+from fastvi.kernels.families import mean_field
 from fastvi.kernels.plan import cut
 from fastvi.kernels.sums import moments, score
 
@@ -25,11 +25,11 @@ def test_they_are_the_naive_estimators(q, num_samples):
     z = q.sample(num_samples, rng=1)
     _, f = naive.log_weights(TARGET, q, z)
     s = naive.scores(q, z)
-    leaf = cut(q.family, q.dim, num_samples, 5).leaf
+    chunk = cut(q.family, q.dim, num_samples, 5).chunk
     expected = {
         "score": naive.score(f, s)[0],
         "leave_one_out": naive.leave_one_out(f, s),
-        "optimal_baseline": naive.optimal_baseline(f, s, leaf),
+        "optimal_baseline": naive.optimal_baseline(f, s, chunk),
     }
     for estimator, gradient in expected.items():
         found = vi.elbo_gradient(TARGET, q, num_samples, estimator=estimator, rng=1)
@@ -51,7 +51,7 @@ def test_the_fixed_draw_case():
     rows, sums = np.zeros((1, moments.COLUMNS)), np.zeros((1, score.SUMS, 6))
     moments.add_tile(rows[0], f, log_p, 7, 0)
     rows[0, moments.CENTRE] = score.centre_of(f, 7)
-    cpu.mean_field.add_scores(q.loc, scale, np.ascontiguousarray(eps.T), f - rows[0, moments.CENTRE], 7, None, sums[0])
+    mean_field.add_scores(q.loc, scale, np.ascontiguousarray(eps.T), f - rows[0, moments.CENTRE], 7, None, sums[0])
     sweep = merged(rows, sums)
     assert sweep.total[moments.MEAN_W] == pytest.approx(case["elbo"], rel=1e-12)
     units = np.concatenate([1 / scale, np.ones(3)])

@@ -98,7 +98,7 @@ def test_any_object_with_submit_will_do():
     assert found[0] == found[1] == found[2]
 
 
-def test_progress_counts_blocks():
+def test_progress_counts_chunks():
     seen, executor = [], Least()
     vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=1, executor=executor, progress=lambda *a: seen.append(a))
     assert len(seen) == len(executor.sent) > 8
@@ -108,7 +108,7 @@ def test_progress_counts_blocks():
 def test_a_broken_executor_keeps_what_is_finished():
     options = dict(estimator="plain", rng=1)
     expected = vi.elbo(TARGET, Q, 30_000, **options)
-    with pytest.raises(vi.ExecutorError, match="executor: 5 of .* blocks are finished, then BrokenExecutor") as caught:
+    with pytest.raises(vi.ExecutorError, match="executor: 5 of .* chunks are finished, then BrokenExecutor") as caught:
         vi.elbo(TARGET, Q, 30_000, **options, executor=Least(breaks_at=5))
     first, partial = caught.value, caught.value.partial
     assert 0 < partial.num_samples < 30_000 and abs(partial.value - expected.value) < 5 * partial.standard_error
@@ -116,10 +116,10 @@ def test_a_broken_executor_keeps_what_is_finished():
         vi.elbo(TARGET, Q, 30_000, **options, executor=first.resume(Least(breaks_at=7)))
     rest = Least()
     assert vi.elbo(TARGET, Q, 30_000, **options, executor=caught.value.resume(rest)) == expected
-    blocks = Least()
-    assert vi.elbo(TARGET, Q, 30_000, **options, executor=blocks) == expected
-    assert len(rest.sent) == len(blocks.sent) - 12
-    with pytest.raises(ValueError, match="executor: none of the finished blocks is of this call"):
+    rest_of = Least()
+    assert vi.elbo(TARGET, Q, 30_000, **options, executor=rest_of) == expected
+    assert len(rest.sent) == len(rest_of.sent) - 12
+    with pytest.raises(ValueError, match="executor: none of the finished chunks is of this call"):
         vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=2, executor=caught.value.resume(Least()))
     with pytest.raises(TypeError, match="executor: expected another executor to resume with, got None"):
         caught.value.resume(None)
@@ -133,7 +133,7 @@ def test_the_key_of_a_broken_run_repeats_it():
     assert found == vi.elbo(TARGET, Q, 30_000, rng=caught.value.key) and found.key == caught.value.key
 
 
-def test_what_is_finished_behind_a_broken_block_counts():
+def test_what_is_finished_behind_a_broken_chunk_counts():
     """Futures that are done are taken, wherever they stand; so are they when the executor takes no more."""
 
     class First(concurrent.futures.ThreadPoolExecutor):
@@ -164,7 +164,7 @@ def test_what_is_finished_behind_a_broken_block_counts():
 
 
 @pytest.mark.parametrize("answer", [None, "junk"])
-def test_what_is_no_block_breaks_the_executor(answer):
+def test_what_is_no_chunk_breaks_the_executor(answer):
     class Odd:
         def submit(self, function, *arguments):
             return Done(lambda: answer)
@@ -317,7 +317,7 @@ def test_a_target_is_made_once_in_each_process(tmp_path):
 
 
 def test_data_travel_once(monkeypatch):
-    """A large target lies in a file while it is wanted; who cannot read that gets it with the block."""
+    """A large target lies in a file while it is wanted; who cannot read that gets it with the chunk."""
     rng = np.random.default_rng(1)
     large = vi.Target(logistic, 3, (rng.standard_normal((5000, 3)), np.ones(5000)))
     expected, executor = vi.elbo(large, Q, 5000, rng=1), Least()

@@ -171,7 +171,7 @@ def test_large_numbers_of_draws_count_in_64_bits():
     succeed("""
         from fastvi.kernels import cpu
         plan = cut("mean_field", 1, 3_000_000_000, False)
-        assert plan.leaf * plan.leaves >= 3_000_000_000 and plan.leaves <= MAX_LEAVES
+        assert plan.chunk * plan.chunks >= 3_000_000_000 and plan.chunks <= MAX_CHUNKS
         row = np.empty((1, 4))
         Q.fill(row, vi.rng.key_from(0), 0, 2_999_999_999)
         other = np.empty((1, 4))

@@ -50,7 +50,7 @@ def test_estimates_are_those_of_one_draw_at_a_time(num_samples):
 def test_gradients_too(estimator):
     found, expected = (vi.elbo_gradient(t, Q, 5000, estimator=estimator, rng=3) for t in (target(), ONE_DRAW))
     assert found.method == expected.method
-    if estimator == "optimal_baseline":  # other leaves judge each other
+    if estimator == "optimal_baseline":  # other chunks judge each other
         assert (np.abs(found.gradient - expected.gradient) < 5 * found.standard_error).all()
     else:
         np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-9)
