@@ -50,10 +50,12 @@ def tiles_side(model, threads, gradient=None):
     z, slope, values = aligned(model.dim, TILE), aligned(model.dim, TILE), aligned(TILE)
     z[:] = model.draws(TILE).T
     target.value_and_grad(model.draws(64), num_threads=1)  # compiles, and grows the tape to what it needs
-    compiled = target.derivative.compiled
+    compiled = target.density.gradients()
 
     def call():
-        status = over_tiles(compiled.address, z, count, target.memory.address, values, slope, tape_memory.buffer())
+        status = over_tiles(
+            compiled.address, z, count, target.density.memory().address, values, slope, tape_memory.buffer()
+        )
         assert status == 0
         return values, slope
 

@@ -1,7 +1,8 @@
 """Saved benchmark runs as Markdown tables: medians, and how many times longer each peer takes than fastvi.
 
 python benchmarks/report.py run1.json run2.json > benchmarks/RESULTS.md
-python benchmarks/report.py --readme README.md run1.json precision-1-cpu.json  # rewrites the tables between markers
+# and the tables between markers:
+python benchmarks/report.py --readme benchmarks/README.md run1.json precision-1-cpu.json
 """
 
 import argparse

@@ -35,7 +35,7 @@ def known(name, smoke=False):
         data = precision.logistic_data(1000, 50)
         target = vi.Target(precision.logistic_plain, 50, data)
         q = vi.fit(
-            target, "mean_field", method="deterministic", rng=0, tolerance=0.002, max_draws=10**5 if smoke else 10**7
+            target, "mean_field", method="deterministic", rng=0, tolerance=0.002, max_samples=10**5 if smoke else 10**7
         ).q
         case = precision.Case(name, precision.logistic_plain, precision.logistic_batched, data, q)
     return case, vi.elbo(case.target, case.q, 1_000_000, estimator="quadratic", rng=99).value
@@ -63,7 +63,7 @@ def test_time_to_fit(benchmark, request, name, side, threads):
         found = call()
         gap = best - vi.elbo(case.target, found.q, 400_000, rng=7).value
         assert gap < CLOSE or smoke, f"{found}: {gap:.3f} nat short"
-        measure(benchmark, call, f"fit: {name}", side, found.num_draws)
+        measure(benchmark, call, f"fit: {name}", side, found.num_samples)
         return
     climb = {"jax": jax_climb, "torch": torch_climb, "numpyro": numpyro_climb, "pymc": pymc_climb}[side]
     grid = [(RATES[0], PARTICLES[0])] if smoke else [(rate, count) for rate in RATES for count in PARTICLES]

@@ -8,7 +8,7 @@ from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
 from .examples.models import eight_schools, launches
 from .info import show_versions
-from .results import with_error
+from .results import shown_khat, with_error
 
 HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "k-hat", "draws/s", "compiled")
 
@@ -25,14 +25,14 @@ def rows(num_samples, rng, num_threads):
             rate = num_samples / (time.perf_counter() - start)
             kl = kl_divergence(q, model.prior, num_samples, **options)
             gradient = elbo_gradient(model.target, q, num_samples, **options)
-            compiled = "in lanes" if model.target.compiled.vectorised else "draw by draw"
+            compiled = "in lanes" if model.target.density.values().vectorised else "draw by draw"
             yield (
                 model.name,
                 q.family.replace("_", "-"),
                 with_error(value.value, value.standard_error),
                 with_error(kl.value, kl.standard_error),
                 with_error(*gradient.norm()),
-                f"{found.diagnosis.khat:.2f}",
+                shown_khat(found.diagnosis.khat),
                 f"{rate:,.0f}",
                 compiled,
             )
@@ -78,7 +78,7 @@ def main(arguments=None) -> int:
         parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
     print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads)]))
     print(
-        f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; the same bits on any threads."
+        f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; identical for any number of threads."
     )
     print("q is the best of its family, fitted without a gradient. k-hat: below 0.5 good, to 0.7 usable.")
     return 0

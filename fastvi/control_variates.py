@@ -4,7 +4,7 @@ Under q the Hermite polynomials of eps are orthonormal, so a surrogate of log w 
 needs the coefficients of degree 1 and 2 alone.  They are fitted by least squares to a pilot of draws of their own; the
 draws that are reported are corrected by coefficients that never saw them, so the estimate stays unbiased and its
 error is that of the residuals.  Miller, Foti, D'Amour and Adams (2017) and Geffner and Domke (2020) correct pathwise
-gradients so; here log w itself is followed, which needs no gradient of log p.
+gradients so; here a polynomial approximates log w itself, which needs no gradient of log p.
 """
 
 from dataclasses import dataclass
@@ -63,15 +63,8 @@ class Surrogate:
         return total
 
     def gradient(self, q) -> np.ndarray:
-        """E[surrogate x score] in the order of ``q.parameters``: L^-T m, and the triangle of L^-T M."""
-        curvature = self.curvature
-        if q.family == "mean_field":
-            return np.concatenate([self.linear / q.scale, np.diag(curvature)])
-        from scipy.linalg import solve_triangular
-
-        both = solve_triangular(q.scale_tril, np.column_stack([self.linear, curvature]), lower=True, trans="T")
-        i, j, units = q.triangle
-        return np.concatenate([both[:, 0], both[:, 1:][i, j] * units])
+        """E[surrogate x score] in the order of ``q.parameters``."""
+        return q.polynomial_gradient(self.linear, self.curvature)
 
 
 class Design:
@@ -170,10 +163,7 @@ class Lines:
 
     def gradient(self, q) -> np.ndarray:
         """The lines' part of E_q[d log p / d parameters], without the entropy's."""
-        if q.family == "mean_field":
-            return np.concatenate([self.offset, q.scale * np.diag(self.slope)])
-        i, j, units = q.triangle
-        return np.concatenate([self.offset, self.slope[i, j] * units])
+        return q.lines_gradient(self.offset, self.slope)
 
 
 def fit_lines(eps, gradients) -> Lines:

@@ -14,7 +14,7 @@ class NonFiniteError(ValueError):
         that draw
     """
 
-    def __init__(self, message, *, count, num_samples, draw, z):
+    def __init__(self, message: str, *, count: int, num_samples: int, draw: int, z) -> None:
         super().__init__(message)
         self.count, self.num_samples, self.draw, self.z = count, num_samples, draw, z
 
@@ -39,14 +39,14 @@ class ExecutorError(RuntimeError):
         of the draws: ``rng=error.key`` makes the same call where rng was None or a generator
     """
 
-    def __init__(self, message, finished, key):
+    def __init__(self, message: str, finished: dict, key) -> None:
         super().__init__(message, finished, key)
         self.finished, self.key = finished, key
 
     def __str__(self):
         return self.args[0]
 
-    def resume(self, executor):
+    def resume(self, executor) -> "Resumed":
         """An executor that has the finished chunks already: pass it to the same call again, with the same target."""
         return Resumed(executor, self.finished)
 

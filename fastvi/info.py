@@ -36,7 +36,14 @@ def versions() -> dict[str, str]:
 
 
 def show_versions() -> None:
-    """Print the versions of fastvi and of what it stands on, the CPU's vector features, threads and CUDA state."""
+    """Print the versions of fastvi and of what it stands on, the CPU's vector features, threads and CUDA state.
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> vi.show_versions()  # doctest: +ELLIPSIS
+    fastvi ...
+    """
     facts = versions()
     width = max(map(len, facts))
     print("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))

@@ -15,7 +15,7 @@ class Estimate:
     Attributes
     ----------
     value, standard_error : float
-        in nats.  A value of -inf has standard error nan, and so has one draw
+        in nats; the standard error is nan if the value is -inf or there is one draw
     num_samples : int
         draws behind the value; 0 for an exact result
     num_neginf : int
@@ -31,7 +31,7 @@ class Estimate:
     khat, ess : float
         Pareto shape and effective sample size of the importance weights behind it, nan where there are none
     note : str
-        what to know before it is used: why there is no standard error, say
+        what to know before using it, such as why there is no standard error
     """
 
     value: float
@@ -61,16 +61,20 @@ class Estimate:
     def __repr__(self):
         if self.num_samples == 0:
             return f"{self.value:.10g} ({self.method})"
-        notes = f"{self.num_samples:,} draw{'s' * (self.num_samples != 1)}"
+        notes = counted(self.num_samples, "draw")
         if self.num_neginf:
             notes += f", {self.num_neginf:,} at -inf"
         if not self.converged:
             notes += ", not converged"
         if self.khat == self.khat:
-            notes += f", k-hat {self.khat:.2f}"
+            notes += f", k-hat {shown_khat(self.khat)}"
         if self.note:
             notes += f"; {self.note}"
         return f"{with_error(self.value, self.standard_error)} ({notes})"
+
+
+MOST_DECIMALS = 9
+KHAT_LIMITS = 0.5, 0.7  # below the first importance weights have a finite variance, up to the second they are usable
 
 
 def with_error(value: float, error: float) -> str:
@@ -80,7 +84,25 @@ def with_error(value: float, error: float) -> str:
     if error == 0.0 or error < 1e-12 * abs(value):
         return f"{value:.12g} ± {error:.1e}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
+    if decimals > MOST_DECIMALS:
+        return f"{value:.2g} ± {error:.2g}"
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def shown_khat(khat: float) -> str:
+    """A Pareto shape to two digits, or to as many as show on which side of a threshold it is."""
+    if math.isnan(khat):
+        return "undefined (all weights are equal)"
+    for decimals in (2, 3, 4):
+        text = f"{khat:.{decimals}f}"
+        if not any(khat > limit and float(text) <= limit for limit in KHAT_LIMITS):
+            break
+    return text
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 round``, ``2 rounds``"""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,8 +145,8 @@ class GradientEstimate:
     def norm(self) -> tuple[float, float]:
         """The Euclidean norm of the true gradient and its standard error.
 
-        |gradient|^2 exceeds the true square by the sum of the squared errors, which is taken off; where less than
-        nothing is left, the norm is not distinguishable from 0.
+        |gradient|^2 exceeds the true square by the sum of the squared errors, which is subtracted; where that is
+        negative, the norm is not distinguishable from 0.
         """
         variance = self.standard_error**2
         square = float(np.sum(self.gradient**2) - np.sum(variance))

@@ -1,6 +1,7 @@
 """From whatever names a random stream to the one 64-bit key that draws are addressed by."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,9 @@ class Key:
 
     def __repr__(self):
         return f"Key(0x{self.word:016x})"
+
+
+RandomSource = int | Sequence[int] | np.random.SeedSequence | np.random.Generator | np.random.BitGenerator | Key | None
 
 
 @functools.lru_cache(maxsize=1024)

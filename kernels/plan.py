@@ -6,7 +6,7 @@ from typing import NamedTuple
 from .density.abi import LANE_WIDTH
 from .families.registry import FAMILIES
 
-TILE, WIDE_TILE = {"mean_field": 96, "full_rank": 160}, 32
+WIDE_TILE, WIDE_DIM = 32, 1024
 MIN_CHUNKS, MAX_CHUNKS, MIN_CHUNK_TILES, CHUNK_BYTES = 8, 128, 4, 2**26
 MIN_BATCHES = 4
 
@@ -33,7 +33,7 @@ def cut(family: str, dim: int, num_samples: int, sums: int, most: int | None = N
     each can be judged by the others; four where a density wants batches.
     """
     if most is None:
-        widest = WIDE_TILE if dim > 1024 else TILE[family]
+        widest = WIDE_TILE if dim > WIDE_DIM else FAMILIES[family].TILE
         tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_CHUNKS * LANE_WIDTH)) * LANE_WIDTH))
     else:
         tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))

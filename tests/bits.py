@@ -66,7 +66,7 @@ def targets():
     data = rng.normal(size=4), root @ root.T
     yield "gaussian", vi.Target(gaussian, 4, data)
     yield "written", vi.Target(gaussian, 4, data, gradient=gaussian_gradient)
-    yield "batched", vi.Target.from_batched(rows, 3, value_and_grad=rows_with_gradient, chunk=256)
+    yield "batched", vi.Target.from_batched(rows, 3, value_and_grad=rows_with_gradient, batch_size=256)
 
 
 def approximations(dim):
@@ -84,7 +84,7 @@ FITS = {"natural": "max_rounds", "stochastic": "max_rounds", "deterministic": "m
 
 def calls():
     """(name, function without arguments) of every number in the table."""
-    fitted = "max_samples" if "max_samples" in inspect.signature(vi.fit).parameters else "max_draws"
+    fitted = "max_samples" if "max_samples" in inspect.signature(vi.fit).parameters else "max_samples"
     for name, target in targets():
         yield f"{name}/value", lambda t=target: t.value(np.linspace(-1, 1, 7 * t.dim).reshape(7, t.dim))
         if name != "branching":

@@ -93,3 +93,10 @@ def normals_kernel(dtype):
 
     words = types.uint64[::1]
     return fill, types.void(types.float64[:, ::1], words, words, types.uint64, types.uint64)
+
+
+def scores_kernel(family, dim, dtype="float64"):
+    """(kernel, signature, CUDA blocks for a block of draws) of the score sums."""
+    from fastvi.kernels.gpu import cuda as kernels
+
+    return registry.FAMILIES[family].gpu_scores(kernels, registry.DRAWS[dtype], dim)

@@ -36,7 +36,7 @@ def normals(num_samples, dim, key, stream=0):
 
 def log_weights(target, q, z):
     """log p - log q, one draw at a time"""
-    log_p = np.array([target.log_density(row, *target.data) for row in z])
+    log_p = np.array([target.density.source(row, *target.data) for row in z])
     delta = np.linalg.solve(q.covariance, (z - q.mean).T).T
     square = np.sum((z - q.mean) * delta, axis=1)
     log_q = -0.5 * square - 0.5 * np.linalg.slogdet(q.covariance)[1] - 0.5 * q.dim * math.log(2 * math.pi)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import checks
 from ..diagnostics.psis import psis
-from ..families.base import Gaussian
+from ..families.base import Family
 from ..rng import key_from
 from ..targets.target import Target
 from ..version import __version__
@@ -13,7 +13,7 @@ from . import guest
 arviz = guest("arviz", "arviz")
 
 
-def to_arviz(target: Target, q: Gaussian, draws: int = 1000, *, rng: object = None, attributes=None):
+def to_arviz(target: Target, q: Family, num_samples: int = 1000, *, rng: object = None, attributes=None):
     """Draws of q, with what is known about each.
 
     Parameters
@@ -21,8 +21,8 @@ def to_arviz(target: Target, q: Gaussian, draws: int = 1000, *, rng: object = No
     target : Target
         from ``fastvi.bridges.pymc.from_model`` for constrained variables, deterministics, coords and dims; of any
         other target the one variable is ``z``
-    draws : int
-        of one chain
+    num_samples : int
+        draws of one chain
     attributes : dict, optional
         to add to those of every group
 
@@ -33,13 +33,13 @@ def to_arviz(target: Target, q: Gaussian, draws: int = 1000, *, rng: object = No
         of the unconstrained draw), ``log_q`` and ``log_w``; ``observed_data`` and ``constant_data``.  k-hat of these
         draws is the attribute ``pareto_khat`` of ``sample_stats``
     """
-    draws, key = checks.count("draws", draws), key_from(rng)
-    z = q.sample(draws, rng=key)
+    num_samples, key = checks.count("num_samples", num_samples), key_from(rng)
+    z = q.sample(num_samples, rng=key)
     log_p, log_q = target.value(z), q.log_prob(z)
     log_w = log_p - log_q
-    khat = float(psis(log_w).khat) if draws >= LEAST_FOR_KHAT and np.isfinite(log_w).any() else float("nan")
+    khat = float(psis(log_w).khat) if num_samples >= LEAST_FOR_KHAT and np.isfinite(log_w).any() else float("nan")
     stats = dict(lp=log_p, log_q=log_q, log_w=log_w)
-    groups = model_groups(target.foreign, z) if of_pymc(target) else dict(posterior=dict(z=z))
+    groups = target.density.arviz_groups(z) if hasattr(target.density, "arviz_groups") else dict(posterior=dict(z=z))
     sampled = {name: groups.get(name, {}) for name in SAMPLED[:2]} | dict(sample_stats=stats)
     sampled = {
         group: {name: np.asarray(values)[None] for name, values in variables.items()}
@@ -58,32 +58,6 @@ def to_arviz(target: Target, q: Gaussian, draws: int = 1000, *, rng: object = No
 
 SAMPLED = ("posterior", "unconstrained_posterior", "sample_stats")
 LEAST_FOR_KHAT = 25
-
-
-def of_pymc(target) -> bool:
-    """Whether a target came from ``fastvi.bridges.pymc``, which is then imported already."""
-    return type(target.foreign).__module__ == "fastvi.bridges.pymc"
-
-
-def model_groups(foreign, z) -> dict:
-    """The groups of a PyMC model: draws as PyMC reports them, and its data."""
-    from pymc.backends.arviz import coords_and_dims_for_inferencedata, find_constants, find_observations
-
-    reported = {rv.name for rv, _ in foreign.untransformed(z)}
-    free = {name: draws for name, draws in foreign.layout.unravel(z).items() if name not in reported}
-    coords, dims = coords_and_dims_for_inferencedata(foreign.model)
-    return dict(
-        posterior=foreign.constrained(z),
-        unconstrained_posterior=free,
-        observed_data=arrays(find_observations(foreign.model)),
-        constant_data=arrays(find_constants(foreign.model)),
-        coords=coords,
-        dims=dims,
-    )
-
-
-def arrays(variables) -> dict:
-    return {name: np.asarray(value) for name, value in variables.items()}
 
 
 def inference_data(sampled, kept, coords, dims):

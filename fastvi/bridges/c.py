@@ -4,9 +4,10 @@ import ctypes
 
 from .. import checks
 from ..kernels.density.tile_loop import SIGNATURE, is_null
+from ..targets.external import ExternalDensity
 from ..targets.target import Target
 
-__all__ = ["SIGNATURE", "address_of", "is_null", "target"]
+__all__ = ["SIGNATURE", "address_of", "is_null", "keep_alive", "target"]
 CONVENTIONS = ("tile", "one_draw")
 
 
@@ -59,9 +60,14 @@ def target(
         compiled = of_nutpie(address, checks.count("user_data", user_data or 0, 0))
         result = Target.from_address(compiled.address, dim, normalized=normalized, name=name)
         keep = function, compiled
-    assert result.foreign is not None
-    result.foreign.keep = keep
+    keep_alive(result, *keep)
     return result
+
+
+def keep_alive(result: Target, *things) -> None:
+    """Keep what a target's addresses point into."""
+    assert isinstance(result.density, ExternalDensity)
+    result.density.keep = things
 
 
 def address_of(function) -> int:

@@ -7,11 +7,11 @@ from math import prod
 import numpy as np
 
 from .. import checks
-from ..families.base import Gaussian
+from ..families.base import Family
 from ..families.full_rank import FullRankGaussian
 from ..families.mean_field import MeanFieldGaussian
 from ..kernels.density import abi, jitted
-from ..targets.external import Foreign
+from ..targets.external import ExternalDensity
 from ..targets.target import Target
 from . import guest
 
@@ -39,13 +39,14 @@ class Layout:
         return {name: z[..., place].reshape(lead + shape) for name, place, shape in parts}
 
 
-class Model(Foreign):
+class ModelDensity(ExternalDensity):
     """The log density of a ``pm.Model`` through PyTensor's Numba backend; compiled when it is asked for."""
 
     what = "PyMC model"
 
-    def __init__(self, model) -> None:
+    def __init__(self, model, name: str) -> None:
         self.model, self.layout = model, Layout(model)
+        super().__init__(self.layout.dim, name)
         x = self.x = pytensor.tensor.vector("x", shape=(self.layout.dim,), dtype="float64")
         parts = zip(self.layout.variables, self.layout.places, self.layout.shapes, strict=True)
         self.in_x = {v: x[place].reshape(shape).astype(v.dtype) for v, place, shape in parts}
@@ -62,7 +63,7 @@ class Model(Foreign):
     def gradients(self) -> abi.Compiled:
         return self.compiled(True)
 
-    def memory(self) -> abi.Memory | None:
+    def memory(self) -> abi.Memory:
         """What ``pm.set_data`` has put there."""
         with self.renewing:
             now = [s.get_value(borrow=True) for s in self.shared]
@@ -99,6 +100,22 @@ class Model(Foreign):
                 self.compilations[gradient] = jitted.compile_jitted(function.vm.jit_fn, kinds, reads, gradient)
             return self.compilations[gradient]
 
+    def arviz_groups(self, z) -> dict:
+        """For ArviZ: draws (n, dim) as PyMC reports them, and the model's data."""
+        from pymc.backends.arviz import coords_and_dims_for_inferencedata, find_constants, find_observations
+
+        reported = {rv.name for rv, _ in self.untransformed(z)}
+        free = {name: draws for name, draws in self.layout.unravel(z).items() if name not in reported}
+        coords, dims = coords_and_dims_for_inferencedata(self.model)
+        return dict(
+            posterior=self.constrained(z),
+            unconstrained_posterior=free,
+            observed_data=arrays(find_observations(self.model)),
+            constant_data=arrays(find_constants(self.model)),
+            coords=coords,
+            dims=dims,
+        )
+
     def function(self, outputs):
         """A PyTensor function of x, in Numba."""
         outputs = pytensor.graph.replace.clone_replace(outputs, self.in_x)
@@ -120,6 +137,10 @@ class Model(Foreign):
         values = self.layout.unravel(z)
         pairs = ((rv, self.model.rvs_to_values[rv].name) for rv in self.model.free_RVs)
         return [(rv, values[name]) for rv, name in pairs if rv.name == name]
+
+
+def arrays(variables) -> dict:
+    return {name: np.asarray(value) for name, value in variables.items()}
 
 
 def shared_of(log_p) -> list:
@@ -175,19 +196,18 @@ def from_model(model=None, *, name: str | None = None) -> Target:
             )
         if value.dtype != "float64":
             raise TypeError(f"model: the free variable {rv.name} is {value.dtype}; expected float64 (floatX)")
-    foreign = Model(model)
-    return Target.of(foreign, foreign.layout.dim, name=name or model.name or "PyMC model")
+    return Target.of(ModelDensity(model, name or model.name or "PyMC model"))
 
 
-def model_of(target) -> Model:
+def model_of(target) -> ModelDensity:
     """The bridge's side of a target that came from :func:`from_model`."""
-    foreign = getattr(target, "foreign", None)
-    if not isinstance(foreign, Model):
+    density = getattr(target, "density", None)
+    if not isinstance(density, ModelDensity):
         raise TypeError(f"target: expected one from fastvi.bridges.pymc.from_model, got {checks.describe(target)}")
-    return foreign
+    return density
 
 
-def from_approximation(approximation, target: Target) -> Gaussian:
+def from_approximation(approximation, target: Target) -> Family:
     """The Gaussian of a ``pm.MeanField`` or ``pm.FullRank``, such as ``pm.fit`` returns, in the order of a target.
 
     Raises
@@ -209,20 +229,20 @@ def from_approximation(approximation, target: Target) -> Gaussian:
     return FullRankGaussian(loc, np.linalg.cholesky(covariance))
 
 
-def to_approximation(q: Gaussian, target: Target, history=()):
+def to_approximation(q: Family, target: Target, history=()):
     """``pm.MeanField`` or ``pm.FullRank`` with the parameters of q: its ``sample``, ``mean`` and ``std`` are PyMC's.
 
     ``history`` becomes its ``hist``: losses, that is negative ELBOs.
     """
-    foreign = model_of(target)
-    kind = pymc.MeanField if isinstance(q, MeanFieldGaussian) else pymc.FullRank
-    approximation = kind(model=foreign.model)
-    back = np.argsort(order_of(approximation, foreign.layout))
+    density = model_of(target)
+    kind = pymc.MeanField if q.is_diagonal else pymc.FullRank
+    approximation = kind(model=density.model)
+    back = np.argsort(order_of(approximation, density.layout))
     shared = {parameter.name: parameter for parameter in approximation.params}
     shared["mu"].set_value(q.loc[back])
-    if isinstance(q, MeanFieldGaussian):
+    if q.is_diagonal:
         shared["rho"].set_value(softplus_inverse(q.scale[back]))
-    elif isinstance(q, FullRankGaussian):
+    else:
         factor = np.linalg.cholesky(q.covariance[np.ix_(back, back)])
         np.fill_diagonal(factor, softplus_inverse(np.diag(factor)))
         shared["L_tril"].set_value(factor[np.tril_indices(q.dim)])

@@ -4,7 +4,7 @@ import ctypes
 
 from .. import checks
 from ..targets.target import Target
-from .c import address_of
+from .c import address_of, keep_alive
 
 THREADS = "STAN_THREADS=true"
 
@@ -39,6 +39,5 @@ def from_model(model, *, name: str | None = None) -> Target:
     functions = (address_of(getattr(library, f)) for f in ("bs_log_density", "bs_log_density_gradient"))
     compiled = of_stan(address, *functions)
     target = Target.from_address(compiled.address, model.param_unc_num(), name=name or model.name())
-    assert target.foreign is not None
-    target.foreign.keep = model, compiled
+    keep_alive(target, model, compiled)
     return target

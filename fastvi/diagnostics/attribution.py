@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..control_variates import LEVELS, fit, size
-from ..estimators.selection import draw, possible
+from ..estimators.cost import possible
+from ..estimators.pilot import draw
+from ..execution.sweep import Place
 from ..rng import DIAGNOSE
 
 SHOWN = 3
+NEGLIGIBLE = 1e-9  # nats: less is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Attribution:
     total: float
     level: str
 
-    def largest(self, count=SHOWN):
+    def largest(self, count: int = SHOWN) -> list[tuple[float, float, tuple]]:
         """(nats, error, (i,) or (i, j)) of the largest parts that exceed two of their errors, largest first."""
         i, j = np.triu_indices(len(self.coordinates), 1)
         values = np.append(self.coordinates, self.pairs[i, j])
@@ -47,6 +50,8 @@ class Attribution:
         return [(float(values[k]), float(errors[k]), places[k]) for k in order[:count]]
 
     def __repr__(self):
+        if self.total < NEGLIGIBLE:
+            return f"none: half the variance of log w is below {NEGLIGIBLE:g} nat"
         parts = "; ".join(f"{v:.2g} ± {e:.1g} in {where(place)}" for v, e, place in self.largest())
         return f"{self.total:.2g} nat: {parts or 'no single part stands out'}; beyond {self.level} {self.rest:.2g}"
 
@@ -56,7 +61,7 @@ def where(place) -> str:
     return " with ".join(f"z[{k}]" for k in place)
 
 
-def attribution(target, q, key, num_samples, num_threads=None, most=4096) -> Attribution | None:
+def attribution(target, q, key, num_samples: int, on: Place, most: int = 4096) -> Attribution | None:
     """Fit the richest polynomial that ``num_samples`` draws allow; None where log p is not finite at some, or where
     they are too few.
 
@@ -66,7 +71,7 @@ def attribution(target, q, key, num_samples, num_threads=None, most=4096) -> Att
     if not levels:
         return None
     n = min(num_samples, max(most, 16 * size(levels[-1], q.dim)))
-    eps, _, log_w = draw(target, q, key, n, num_threads, DIAGNOSE)
+    eps, _, log_w = draw(target, q, key, n, on, DIAGNOSE)
     if not np.isfinite(log_w).all():
         return None
     found = fit(eps, log_w, levels[-1])

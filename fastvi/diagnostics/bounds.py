@@ -1,16 +1,23 @@
 """Bounds on log p(x) from importance weights: from below ELBO, IWAE and Renyi, from above CUBO and EUBO."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..execution import sweep as sweeps
-from ..results import Estimate, with_error
-from ..rng import SAMPLE, key_from
+from ..documentation import documented
+from ..estimators.options import check_pair
+from ..execution.executors import SubmitsTasks
+from ..execution.progress import Progress
+from ..execution.sweep import place
+from ..families.base import Family
+from ..results import Estimate, shown_khat, with_error
+from ..rng import SAMPLE, RandomSource, key_from
 from ..running_moments import Running
+from ..targets.target import Target
 from .log_weights import Largest, LogWeights, Summary
 
 CUBO_ORDER = 2.0
@@ -65,50 +72,75 @@ class Bounds:
         rows += [*((f"Renyi {a:g}", e) for a, e in self.renyi.items()), ("log evidence", self.log_evidence)]
         rows += [("CUBO-2", self.cubo)] + ([("EUBO", self.eubo)] if self.eubo is not None else [])
         lines = [f"  {name:<13} {with_error(e.value, e.standard_error)}{note(e)}" for name, e in rows]
-        return "\n".join([f"Bounds from {self.elbo.num_samples:,} draws, k-hat {self.khat:.2f}", *lines])
+        return "\n".join([f"Bounds from {self.elbo.num_samples:,} draws, k-hat {shown_khat(self.khat)}", *lines])
 
 
 def note(estimate) -> str:
     return f"  ({estimate.note})" if estimate.note else ""
 
 
+@documented
 def bounds(
-    target,
-    q,
-    num_samples=100_000,
+    target: Target,
+    q: Family,
+    num_samples: int = 100_000,
     *,
-    num_particles=(10, 100),
-    orders=(0.5,),
+    num_particles: int | Sequence[int] = (10, 100),
+    orders: float | Sequence[float] = (0.5,),
     posterior_draws: ArrayLike | None = None,
-    rng=None,
-    num_threads=None,
-    progress=False,
+    rng: RandomSource = None,
+    num_threads: int | None = None,
+    executor: SubmitsTasks | None = None,
+    progress: Progress = False,
 ) -> Bounds:
     """Bounds on log p(x) from below and above, all in one pass.
 
     Parameters
     ----------
-    target, q, num_samples, rng, num_threads, progress
-        as in :func:`elbo`
+    @target
+    @q
+    num_samples : int
+        draws
     num_particles : sequence of int
         the K of each IWAE bound, from num_samples // K groups
     orders : sequence of float
         the a of each Renyi bound; 1 is the ELBO
     posterior_draws : array_like (n, dim) or (chains, n, dim), optional
         draws from the posterior, such as a sampler's, for the EUBO; its error allows for their autocorrelation
+    @rng
+    @num_threads
+    @executor
+    @progress
 
     Returns
     -------
     Bounds
+
+    Raises
+    ------
+    NonFiniteError
+        where log p is NaN or +inf at a draw
+
+    See Also
+    --------
+    diagnose : what they say about q, in words
+
+    Examples
+    --------
+    >>> import math, fastvi as vi
+    >>> target = vi.Target(lambda z: -0.5 * z[0] ** 2, 1)
+    >>> found = vi.bounds(target, vi.MeanFieldGaussian([0.1], [1.0]), 10_000, rng=0)
+    >>> found.lower() <= 0.5 * math.log(2 * math.pi) <= found.upper()
+    True
     """
-    sweeps.check(target, q)
+    check_pair(target, q)
     num_samples = checks.count("num_samples", num_samples, 2)
     particles = [checks.count("num_particles", k) for k in np.atleast_1d(num_particles).tolist()]
     if any(k > num_samples for k in particles):
         raise ValueError(f"num_particles: expected at most num_samples, {num_samples}, got {max(particles)}")
     orders = [float(a) for a in checks.real_array("orders", orders, 1)] if len(np.atleast_1d(orders)) else []
     key = key_from(rng)
-    weights = LogWeights(target, q, num_samples, key, SAMPLE, num_threads, progress)
+    weights = LogWeights(target, q, num_samples, key, SAMPLE, place(num_threads, executor), progress)
     eubo = None if posterior_draws is None else upper_bound(target, q, posterior_draws)
     return from_weights(weights, particles, orders, eubo)
 

@@ -1,19 +1,28 @@
 """Diagnosis: what q's importance weights say about how good it is, in words that a person can act on."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import checks
-from ..execution import sweep as sweeps
-from ..results import Estimate, with_error
-from ..rng import DIAGNOSE, key_from
+from ..documentation import documented
+from ..estimators.options import check_pair
+from ..execution.executors import SubmitsTasks
+from ..execution.progress import Progress
+from ..execution.sweep import place
+from ..families.base import Family
+from ..results import KHAT_LIMITS, Estimate, shown_khat, with_error
+from ..rng import DIAGNOSE, RandomSource, key_from
+from ..targets.target import Target
 from .attribution import Attribution, attribution
 from .bounds import Bounds, from_weights, upper_bound
 from .log_weights import LogWeights
 
-RELIABLE, USABLE = 0.5, 0.7
+RELIABLE, USABLE = KHAT_LIMITS
+KHAT_MEANS = " (below 0.5 good, to 0.7 usable)"
 HARMLESS_NATS, HARMLESS_LOSS = 0.02, 0.05  # a misfit this small cannot matter, whatever the shape of its tail
 
 
@@ -37,7 +46,7 @@ class Diagnosis:
         root of 2 KL(p || q) (Talagrand 1996, equation 1.3), with KL(p || q) <= log E_q[(p/q)^2] and two standard errors
         of that; inf where it has none, from k-hat 1/4 on
     misfit : Attribution or None
-        the coordinates and pairs that hold the variance of log w
+        the coordinates and pairs that account for most of the variance of log w
     known_log_evidence : float or None
         what was given; then log p(x) = ELBO + KL(q || p) is shown
     """
@@ -80,12 +89,12 @@ class Diagnosis:
             return (
                 "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
             )
-        return "poor: q misses part of p, and importance weights cannot mend it; try a richer family"
+        return "poor: q misses part of p, and importance weights cannot correct for it; try a richer family"
 
     def __repr__(self):
         n = self.num_samples
         low, high = self.log_evidence
-        evidence = f"at least {low:.4f}; no upper bound has an error at k-hat {self.khat:.2f}"
+        evidence = f"at least {low:.4f}; no upper bound has an error at k-hat {shown_khat(self.khat)}"
         if math.isfinite(high):
             evidence = f"between {low:.4f} and {high:.4f}"
         weighted = self.bounds.log_evidence
@@ -95,7 +104,7 @@ class Diagnosis:
             f"Diagnosis from {n:,} draws: {self.verdict}",
             f"  ELBO          {with_error(self.elbo.value, self.elbo.standard_error)}",
             f"  log evidence  {evidence}",
-            f"  k-hat         {self.khat:.2f} (below 0.5 good, to 0.7 usable)",
+            f"  k-hat         {shown_khat(self.khat)}{KHAT_MEANS * (self.khat == self.khat)}",
             f"  ESS           {self.ess:,.0f} of {n:,} ({self.ess / n:.1%}), largest weight {self.max_weight:.2g}",
             f"  misfit        {self.misfit if self.misfit is not None else 'not resolved by this many draws'}",
         ]
@@ -110,28 +119,38 @@ class Diagnosis:
         return "\n".join(lines)
 
 
+@documented
 def diagnose(
-    target,
-    q,
-    num_samples=100_000,
+    target: Target,
+    q: Family,
+    num_samples: int = 100_000,
     *,
-    num_particles=None,
-    log_evidence=None,
-    posterior_draws=None,
-    rng=None,
-    num_threads=None,
-    progress=False,
+    num_particles: int | Sequence[int] | None = None,
+    log_evidence: float | None = None,
+    posterior_draws: ArrayLike | None = None,
+    rng: RandomSource = None,
+    num_threads: int | None = None,
+    executor: SubmitsTasks | None = None,
+    progress: Progress = False,
 ) -> Diagnosis:
     """Diagnose an approximation by draws of its own.
 
     Parameters
     ----------
-    target, q, num_samples, rng, num_threads, progress
-        as in :func:`elbo`; the draws are of another stream, so nothing is judged by draws it was trained on
-    num_particles, posterior_draws
-        as in :func:`bounds`
+    @target
+    @q
+    num_samples : int
+        draws, of a stream of their own, so that nothing is judged by draws it was trained on
+    num_particles : sequence of int, optional
+        the K of each IWAE bound, 100 by default
+    posterior_draws : array_like (n, dim) or (chains, n, dim), optional
+        draws from the posterior, such as a sampler's, for the EUBO
     log_evidence : float, optional
         log p(x) where it is known, to show log p(x) = ELBO + KL(q || p)
+    @rng
+    @num_threads
+    @executor
+    @progress
 
     Returns
     -------
@@ -144,16 +163,30 @@ def diagnose(
         where log p is NaN or +inf at a draw
     TypeError, ValueError
         naming the argument
+
+    See Also
+    --------
+    bounds : the bounds on log p(x) alone
+    psis : k-hat of any log weights
+
+    Examples
+    --------
+    >>> import numpy as np, fastvi as vi
+    >>> target = vi.Target(lambda z: -0.5 * z[0] ** 2, 1)
+    >>> found = vi.diagnose(target, vi.MeanFieldGaussian([0.1], [1.0]), 10_000, rng=0)
+    >>> found.verdict.startswith("good")
+    True
     """
-    sweeps.check(target, q)
+    check_pair(target, q)
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
+    on = place(num_threads, executor)
     given = (min(100, num_samples),) if num_particles is None else np.atleast_1d(num_particles).tolist()
     particles = [checks.count("num_particles", k) for k in given]
     if any(k > num_samples for k in particles):
         raise ValueError(f"num_particles: expected at most num_samples, {num_samples}, got {max(particles)}")
     if log_evidence is not None:
         log_evidence = checks.real_array("log_evidence", log_evidence, 0).item()
-    weights = LogWeights(target, q, num_samples, key, DIAGNOSE, num_threads, progress)
+    weights = LogWeights(target, q, num_samples, key, DIAGNOSE, on, progress)
     eubo = None if posterior_draws is None else upper_bound(target, q, posterior_draws)
     found = from_weights(weights, particles, (), eubo)
     khat, ess = found.khat, found.ess
@@ -161,6 +194,6 @@ def diagnose(
     kl = 2.0 * (found.cubo.value - found.log_evidence.value)
     kl += 4.0 * (found.cubo.standard_error + found.log_evidence.standard_error)
     deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf else math.inf
-    misfit = attribution(target, q, key, num_samples, num_threads)
+    misfit = attribution(target, q, key, num_samples, on)
     ends = found.lower(), found.upper()
     return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence)

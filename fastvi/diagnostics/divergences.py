@@ -10,12 +10,17 @@ import math
 import numpy as np
 
 from .. import checks
+from ..documentation import documented
 from ..estimators.kl import METHODS, check_p, kl_divergence
-from ..families.base import Gaussian
+from ..execution.executors import SubmitsTasks
+from ..execution.progress import Progress
+from ..execution.sweep import place
+from ..families.base import Family
 from ..families.closed_forms import as_target, closed_form
 from ..families.mixture import GaussianMixture
 from ..results import Estimate
-from ..rng import SAMPLE, key_from
+from ..rng import SAMPLE, RandomSource, key_from
+from ..targets.target import Target
 from .importance import Power, finite_or_inf, from_draws_of, weighted, weighted_power
 from .log_weights import LogWeights
 
@@ -47,20 +52,22 @@ def power_of(kind, alpha, order) -> Power | None:
     return None
 
 
+@documented
 def divergence(
-    q,
-    p,
-    kind,
-    num_samples=10_000,
+    q: Family,
+    p: Family | GaussianMixture | Target,
+    kind: str,
+    num_samples: int = 10_000,
     *,
-    alpha=None,
-    order=None,
-    method="auto",
-    rng=None,
-    dtype="float64",
-    backend="cpu",
-    num_threads=None,
-    progress=False,
+    alpha: float | None = None,
+    order: float | None = None,
+    method: str = "auto",
+    rng: RandomSource = None,
+    dtype: str = "float64",
+    backend: str = "cpu",
+    num_threads: int | None = None,
+    executor: SubmitsTasks | None = None,
+    progress: Progress = False,
 ) -> Estimate:
     """A divergence between q and p, in nats where it is a logarithm.
 
@@ -85,7 +92,14 @@ def divergence(
     method : {"auto", "exact", "monte_carlo"}
         exact between Gaussians, but for ``"jensen_shannon"`` and, in more than one dimension, ``"total_variation"``
 
-    The other parameters are those of :func:`elbo`.
+    alpha, order : float, optional
+        of ``"alpha"`` and ``"renyi"``
+    @rng
+    dtype, backend : str
+        "float64" and "cpu": importance weights are computed in no other way
+    @num_threads
+    @executor
+    @progress
 
     Returns
     -------
@@ -98,6 +112,17 @@ def divergence(
     ------
     ValueError
         for an unknown kind, a missing ``alpha`` or ``order``, or ``method="exact"`` without a closed form
+
+    See Also
+    --------
+    kl_divergence : KL(q || p) with every option of :func:`elbo`
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> q, p = vi.MeanFieldGaussian([0.0], [1.0]), vi.MeanFieldGaussian([1.0], [2.0])
+    >>> vi.divergence(q, p, "hellinger")
+    0.1491945378 (exact)
     """
     check_p(q, p)
     checks.choice("kind", kind, KINDS)
@@ -105,7 +130,7 @@ def divergence(
     checks.choice("dtype", dtype, ("float64",))
     checks.choice("backend", backend, ("cpu",))
     num_samples = checks.count("num_samples", num_samples, 2)
-    checks.thread_count(num_threads)
+    on = place(num_threads, executor)
     alpha = parameter("alpha", alpha, kind == "alpha", kind)
     order = parameter("order", order, kind == "renyi", kind)
     if kind == "alpha" and abs(alpha + 1.0) <= LIMIT:
@@ -119,14 +144,14 @@ def divergence(
     if method == "exact":
         raise ValueError(f"method: no closed form is known for {kind!r} and p = {p!r}; use 'monte_carlo'")
     key, target = key_from(rng), as_target(p)
-    options = dict(num_threads=num_threads, progress=progress)
+    options = dict(num_threads=num_threads, executor=executor, progress=progress)
     if kind == "kl_reverse" and target.normalized:
         return kl_divergence(q, p, num_samples, method="monte_carlo", rng=key, **options)
-    if kind == "kl_forward" and isinstance(p, Gaussian):
+    if kind == "kl_forward" and isinstance(p, Family):
         return kl_divergence(p, as_target(q), num_samples, method="monte_carlo", rng=key, **options)
     if kind == "kl_forward" and isinstance(p, GaussianMixture):
         return from_draws_of(p, q, num_samples, key)
-    weights = LogWeights(target, q, num_samples, key, SAMPLE, **options)
+    weights = LogWeights(target, q, num_samples, key, SAMPLE, on, progress)
     return (weighted if power is None else weighted_power)(weights, target.normalized, power or kind)
 
 

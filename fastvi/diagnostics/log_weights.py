@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 
-from ..execution import sweep as sweeps
+from ..execution.job import job_of
+from ..execution.progress import Progress, reporter
+from ..execution.sweep import Place, sweep
 from ..running_moments import Running
 from .psis import khat_of_tail, tail_size
 
@@ -18,23 +20,23 @@ KEPT = 2**22  # log weights that are kept for a second pass; more are computed a
 class LogWeights:
     """The log weights of ``num_samples`` draws of a stream, block by block in their order; as often as wanted."""
 
-    def __init__(self, target, q, num_samples, key, stream, num_threads=None, progress=False):
+    def __init__(self, target, q, num_samples: int, key, stream: int, on: Place, progress: Progress = False):
         self.target, self.q, self.num_samples = target, q, num_samples
-        self.key, self.stream, self.num_threads, self.progress = key, stream, num_threads, progress
+        self.key, self.stream, self.on, self.progress = key, stream, on, progress
         self.kept: list[np.ndarray] = []
 
     def __iter__(self):
         if self.kept:
             yield from self.kept
             return
-        report, close = sweeps.reporter(self.progress, self.num_samples, BLOCK)
+        report, close = reporter(self.progress, self.num_samples)
         try:
             for first in range(0, self.num_samples, BLOCK):
                 block = self.block(first)
                 if self.num_samples <= KEPT:
                     self.kept.append(block)
                 if report is not None:
-                    report(first // BLOCK + 1)
+                    report(first + len(block))
                 yield block
         except BaseException:
             self.kept = []
@@ -44,10 +46,9 @@ class LogWeights:
 
     def block(self, first) -> np.ndarray:
         """log w of the draws from ``first`` on."""
-        log_w = np.empty(min(BLOCK, self.num_samples - first))
-        options = dict(first_draw=first, weights=log_w, num_threads=self.num_threads)
-        sweeps.sweep(self.target, self.q, len(log_w), self.key, self.stream, **options)
-        return log_w
+        count = min(BLOCK, self.num_samples - first)
+        job = job_of(self.target, self.q, count, self.key, self.stream, first_draw=first, keep=True)
+        return sweep(self.target, job, self.on).log_w
 
 
 class PowerMean:

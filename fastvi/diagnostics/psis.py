@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
+from ..results import shown_khat
 
 LEAST_TAIL = 5
 PRIOR_STRENGTH, PRIOR_SHAPE, PRIOR_SCALE = 10, 0.5, 3.0
@@ -38,19 +39,36 @@ class SmoothedWeights:
     ess: float
 
     def __repr__(self):
-        return f"SmoothedWeights(khat = {self.khat:.2f}, ess = {self.ess:,.0f} of {len(self.log_weights):,})"
+        return f"SmoothedWeights(khat = {shown_khat(self.khat)}, ess = {self.ess:,.0f} of {len(self.log_weights):,})"
 
 
 def psis(log_weights: ArrayLike) -> SmoothedWeights:
-    """Smooth the log weights log p - log q of draws from q, (n,).
+    """Pareto smoothed importance sampling of log weights (Vehtari, Simpson, Gelman, Yao and Gabry 2024, section 3).
 
-    The sign is that of importance sampling: ``arviz_stats`` takes the negative (a log likelihood).  Equations of
-    Vehtari, Simpson, Gelman, Yao and Gabry (2024), section 3; -inf is a weight of 0.
+    Parameters
+    ----------
+    log_weights : array_like (n,)
+        log p - log q at draws of q, where -inf is a weight of 0.  The sign is that of importance sampling:
+        ``arviz_stats`` takes the negative (a log likelihood)
+
+    Returns
+    -------
+    SmoothedWeights
 
     Raises
     ------
     ValueError
         for NaN, +inf or nothing but -inf
+
+    See Also
+    --------
+    diagnose : the same for a target and an approximation
+
+    Examples
+    --------
+    >>> import numpy as np, fastvi as vi
+    >>> vi.psis(np.random.default_rng(0).standard_normal(1000)).khat < 0.5
+    True
     """
     log_weights = checked(log_weights)
     n = len(log_weights)

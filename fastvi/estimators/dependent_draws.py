@@ -1,30 +1,32 @@
-"""Draws that depend on each other: antithetic pairs and scrambled Sobol points, with errors that know it.
+"""Draws that depend on each other: antithetic pairs and scrambled Sobol points, with errors that account for it.
 
-An error is that of independent groups: of pairs (eps, -eps), or of replicates (Owen 1997), each a Sobol sequence with a
-scrambling of its own (Matousek 1998, as SciPy has it).  Antithetic pairs remove what is odd in eps and are wasted on
-what is even; Sobol points pay where log w is smooth and dimensions are few.
+An error is that of independent replicates: pairs (eps, -eps), or Sobol sequences (Owen 1997), each with a scrambling of
+its own (Matousek 1998, as SciPy has it).  Antithetic pairs remove what is odd in eps and are wasted on what is even;
+Sobol points pay where log w is smooth and dimensions are few.
 """
 
+import dataclasses
 import math
 
 import numpy as np
 
-from ..errors import NonFiniteError
+from ..execution.nonfinite import check_gradients, check_values
 from ..families.base import LOG_2PI
 from ..families.mean_field import fill_standard_normals
-from ..kernels.families import registry
 from ..results import Estimate, GradientEstimate
+from ..rng import CHECK, SAMPLE
 from ..running_moments import Running
-from .selection import entropy_slope
+from .options import Request
+from .precision import REPLICATES, enough_dependent
+from .selection import PATHWISE, Plan
 
-DRAWS = ("iid", "antithetic", "sobol")
-REPLICATES, LEAST_POINTS = 8, 4
-MARGIN, ROUNDING = 1.5, 2.0**-50
+LEAST_POINTS = 4  # of a replicate
+ROUNDING = 2.0**-50
 BLOCK = 2**22  # float64s of a block's terms
 
 
-class Groups:
-    """eps of groups of draws, block by block; ``size`` draws a group."""
+class Replicates:
+    """eps of replicates, block by block; ``size`` draws each."""
 
     def __init__(self, draws, dim, num_samples, key, stream):
         self.draws, self.dim, self.key, self.stream = draws, dim, key, stream
@@ -46,18 +48,18 @@ class Groups:
         return self.size * self.count
 
     def blocks(self, terms):
-        """(first group, eps (groups, size, dim)) in order, for ``terms`` float64s a draw."""
+        """(first replicate, eps (replicates, size, dim)) in order, for ``terms`` float64s a draw."""
         at_once = max(1, BLOCK // (self.size * max(terms, self.dim)))
         for first in range(0, self.count, at_once):
             last = min(self.count, first + at_once)
-            yield first, self.pairs(first, last) if self.draws == "antithetic" else self.replicates(first, last)
+            yield first, self.pairs(first, last) if self.draws == "antithetic" else self.sobol(first, last)
 
     def pairs(self, first, last):
         eps = np.empty((last - first, self.dim))
         fill_standard_normals(eps, self.key, self.stream, first)
         return np.stack([eps, -eps], axis=1)
 
-    def replicates(self, first, last):
+    def sobol(self, first, last):
         from scipy.special import ndtri
         from scipy.stats import qmc
 
@@ -70,56 +72,31 @@ class Groups:
         return out
 
 
-def enough(error, pilot_count, atol, limit, draws) -> int:
-    """Draws for a standard error of ``atol`` after a pilot's, supposing that it falls like that of i.i.d. draws."""
-    if not math.isfinite(error):
-        return pilot_count
-    wanted = max(pilot_count, math.ceil(MARGIN * pilot_count * (error / atol) ** 2))
-    wanted = (
-        wanted + wanted % 2 if draws == "antithetic" else REPLICATES * 2 ** math.ceil(math.log2(wanted / REPLICATES))
-    )
-    return wanted if wanted <= limit else limit - limit % 2
-
-
-def transformed(q, eps):
-    """z of eps (..., dim)"""
-    return q.loc + (eps * q.scale if q.family == "mean_field" else eps @ q.scale_tril.T)
-
-
-def log_weights(target, q, groups, num_threads):
-    """log w of every draw, (groups, size), and |eps|^2 / 2."""
-    log_w, half = np.empty((groups.count, groups.size)), np.empty((groups.count, groups.size))
-    for first, eps in groups.blocks(1):
-        z = transformed(q, eps).reshape(-1, groups.dim)
+def log_weights(target, q, replicates: Replicates, num_threads=None):
+    """log w of every draw, (replicates, size), and |eps|^2 / 2."""
+    shape = replicates.count, replicates.size
+    log_w, half = np.empty(shape), np.empty(shape)
+    for first, eps in replicates.blocks(1):
+        z = q.transform(eps).reshape(-1, replicates.dim)
         log_p = target.value(z, num_threads=num_threads)
-        bad = np.isnan(log_p) | (log_p == np.inf)
-        if bad.any():
-            count, where = int(bad.sum()), int(np.argmax(bad))
-            raise NonFiniteError(
-                f"the log density {target.name} is not finite (nan or +inf) at {count:,} of {len(z):,} draws, first "
-                f"{log_p[where]} at z = {z[where]}",
-                count=count,
-                num_samples=len(z),
-                draw=first * groups.size + where,
-                z=z[where],
-            )
+        check_values(target, z, log_p, first * replicates.size)
         part = slice(first, first + len(eps))
         half[part] = 0.5 * np.sum(eps * eps, axis=2)
-        log_w[part] = log_p.reshape(half[part].shape) + half[part] + 0.5 * groups.dim * LOG_2PI + q.log_det
+        log_w[part] = log_p.reshape(half[part].shape) + half[part] + 0.5 * replicates.dim * LOG_2PI + q.log_det
     return log_w, half
 
 
-def grouped(values, groups, key, method, rounding=0.0) -> Estimate:
-    """The mean over all draws, with the error of independent groups."""
+def mean_of(values, replicates: Replicates, key, method, rounding=0.0) -> Estimate:
+    """The mean over all draws, with the error of independent replicates."""
     neginf = int(np.sum(values == -np.inf))
     if neginf:
-        return Estimate(-math.inf, math.nan, groups.num_samples, neginf, method, key=key)
+        return Estimate(-math.inf, math.nan, replicates.num_samples, neginf, method, key=key)
     means = values.mean(axis=1)
-    degrees = groups.count - 1.0
-    error = float(np.std(means, ddof=1)) / math.sqrt(groups.count)
+    degrees = replicates.count - 1.0
+    error = float(np.std(means, ddof=1)) / math.sqrt(replicates.count)
     value = float(means.mean())
     error = max(error, rounding * abs(value))
-    return Estimate(value, error, groups.num_samples, 0, method, key=key, degrees_of_freedom=max(1.0, degrees))
+    return Estimate(value, error, replicates.num_samples, 0, method, key=key, degrees_of_freedom=max(1.0, degrees))
 
 
 def rounding(surrogate) -> float:
@@ -127,89 +104,96 @@ def rounding(surrogate) -> float:
     return 0.0 if surrogate is None else ROUNDING
 
 
-def elbo_of_groups(target, q, groups, key, method, surrogate=None, num_threads=None) -> Estimate:
-    """The ELBO by "plain", "entropy" or a surrogate's residuals."""
-    log_w, half = log_weights(target, q, groups, num_threads)
-    return grouped(values_of(log_w, half, groups, method, surrogate), groups, key, method, rounding(surrogate))
-
-
-def values_of(log_w, half, groups, method, surrogate):
+def values_of(log_w, half, replicates, method, surrogate):
     """What is averaged."""
     if method == "entropy":
-        return log_w - half + 0.5 * groups.dim
+        return log_w - half + 0.5 * replicates.dim
     if surrogate is not None:
-        for first, eps in groups.blocks(1):
+        for first, eps in replicates.blocks(1):
             part = log_w[first : first + len(eps)]
-            part -= surrogate.value(eps.reshape(-1, groups.dim)).reshape(part.shape)
+            part -= surrogate.value(eps.reshape(-1, replicates.dim)).reshape(part.shape)
     return log_w
 
 
-def gradient_of_groups(target, q, groups, key, method, surrogate=None, num_threads=None) -> GradientEstimate:
-    """The gradient, each group against a baseline from the others."""
-    log_w, half = log_weights(target, q, groups, num_threads)
-    paths = method in ("pathwise", "sticking_the_landing", "pathwise_quadratic")
-    f = log_w if paths else values_of(log_w, half, groups, method, surrogate)
-    value = grouped(f, groups, key, "plain" if surrogate is None or paths else method, rounding(surrogate))
+def to_precision(r: Request, estimate, largest_error, with_converged):
+    """``estimate(replicates)`` of so many draws or, with ``atol``, of as many as a pilot's error tells."""
+
+    def of(count, stream):
+        return estimate(Replicates(r.draws, r.q.dim, count, r.key, stream))
+
+    if r.atol is None:
+        return of(r.num_samples, SAMPLE)
+    pilot = of(r.num_samples, CHECK)
+    count = enough_dependent(largest_error(pilot), pilot.num_samples, r.atol, r.max_samples, r.draws)
+    found = of(count, SAMPLE)
+    return with_converged(found, bool(largest_error(found) <= r.atol))
+
+
+def elbo_of_replicates(r: Request, plan: Plan) -> Estimate:
+    """The ELBO by "plain", "entropy" or the residuals of a control variate."""
+
+    def estimate(replicates):
+        log_w, half = log_weights(r.target, r.q, replicates, r.num_threads)
+        values = values_of(log_w, half, replicates, plan.method, plan.control_variate)
+        return mean_of(values, replicates, r.key, plan.method, rounding(plan.control_variate))
+
+    def with_converged(found, converged):
+        return dataclasses.replace(found, converged=converged)
+
+    return to_precision(r, estimate, lambda found: found.standard_error, with_converged)
+
+
+def gradient_of_replicates(r: Request, plan: Plan) -> GradientEstimate:
+    """The gradient, each replicate against a baseline from the others."""
+
+    def largest_error(found):
+        return float(np.max(found.standard_error))
+
+    def with_converged(found, converged):
+        return dataclasses.replace(found, elbo=dataclasses.replace(found.elbo, converged=converged))
+
+    return to_precision(r, lambda replicates: _gradient(r, plan, replicates), largest_error, with_converged)
+
+
+def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimate:
+    q, target, method, variate = r.q, r.target, plan.method, plan.control_variate
+    log_w, half = log_weights(target, q, replicates, r.num_threads)
+    pathwise = method in PATHWISE
+    f = log_w if pathwise else values_of(log_w, half, replicates, method, variate)
+    value_method = "plain" if variate is None or pathwise else method
+    value = mean_of(f, replicates, r.key, value_method, rounding(variate))
     size = len(q.parameters)
     if not math.isfinite(value.value):
         empty = np.full(size, math.nan)
         return GradientEstimate(value, empty, empty, method)
-    baseline = np.zeros(groups.count)
-    if not paths and method != "score":
+    baseline = np.zeros(replicates.count)
+    if not pathwise and method != "score":
         sums = f.sum(axis=1)
-        baseline = (sums.sum() - sums) / (f.size - groups.size)
+        baseline = (sums.sum() - sums) / (f.size - replicates.size)
     total = Running()
-    layout = registry.FAMILIES[q.family].path_layout(q.scale)[2]
-    for first, eps in groups.blocks(size):
-        flat = eps.reshape(-1, groups.dim)
-        if paths:
-            z = transformed(q, flat)
-            slopes = target.value_and_grad(z, num_threads=num_threads)[1]
-            check_gradients(target, z, slopes, first * groups.size)
-            terms = path_terms(q, flat, slopes, method, surrogate)
+    for first, eps in replicates.blocks(size):
+        flat = eps.reshape(-1, replicates.dim)
+        if pathwise:
+            z = q.transform(flat)
+            slopes = target.value_and_grad(z, num_threads=r.num_threads)[1]
+            check_gradients(target, z, slopes, first * replicates.size)
+            terms = pathwise_terms(q, flat, slopes, method, variate)
         else:
             part = f[first : first + len(eps)] - baseline[first : first + len(eps), None]
-            terms = part.reshape(-1, 1) * scores(q, flat)
-        total.add(terms.reshape(len(eps), groups.size, size).mean(axis=1))
-    gradient, error = total.mean, total.standard_error
-    if paths and method != "sticking_the_landing":
-        gradient = gradient + layout
-    if surrogate is not None:
-        gradient = gradient + surrogate.gradient(q)
+            terms = part.reshape(-1, 1) * q.scores(flat)
+        total.add(terms.reshape(len(eps), replicates.size, size).mean(axis=1))
+    gradient, error = np.asarray(total.mean), np.asarray(total.standard_error)
+    if pathwise and method != "sticking_the_landing":
+        gradient = gradient + q.kernels.path_layout(q.loc, q.scale)[2]
+    if variate is not None:
+        gradient = gradient + variate.gradient(q)
     return GradientEstimate(value, gradient, error, method)
 
 
-def check_gradients(target, z, slopes, first_draw) -> None:
-    """Raise for a gradient that is not finite."""
-    bad = ~np.isfinite(slopes).all(axis=1)
-    if bad.any():
-        where = int(np.argmax(bad))
-        raise NonFiniteError(
-            f"the gradient of the log density {target.name} is not finite at {bad.sum():,} of {len(z):,} draws, first "
-            f"{slopes[where]} at z = {z[where]}",
-            count=int(bad.sum()),
-            num_samples=len(z),
-            draw=first_draw + where,
-            z=z[where],
-        )
-
-
-def scores(q, eps):
-    """d log q / d parameters at eps (n, dim), (n, parameters)"""
-    if q.family == "mean_field":
-        return np.concatenate([eps / q.scale, eps * eps - 1.0], axis=1)
-    y = entropy_slope(q, eps)
-    i, j, units = q.triangle
-    return np.concatenate([y, y[:, i] * eps[:, j] * units - (i == j)], axis=1)
-
-
-def path_terms(q, eps, slopes, method, lines):
+def pathwise_terms(q, eps, slopes, method, lines):
     """Pathwise terms in the order of the parameters, without the entropy's."""
     if method == "sticking_the_landing":
-        slopes = slopes + entropy_slope(q, eps)
+        slopes = slopes + q.entropy_slope(eps)
     elif lines is not None:
         slopes = slopes - lines.offset - eps @ lines.slope.T
-    if q.family == "mean_field":
-        return np.concatenate([slopes, slopes * eps * q.scale], axis=1)
-    i, j, units = q.triangle
-    return np.concatenate([slopes, slopes[:, i] * eps[:, j] * units], axis=1)
+    return q.pathwise_terms(eps, slopes)

@@ -3,32 +3,38 @@
 import dataclasses
 
 from .. import checks
+from ..documentation import documented
 from ..errors import STOPPED
-from ..families.base import Gaussian
+from ..execution.executors import SubmitsTasks
+from ..execution.progress import Progress
+from ..families.base import Family
 from ..families.closed_forms import as_target, closed_form
 from ..families.mixture import GaussianMixture
 from ..results import Estimate
-from ..rng import key_from
+from ..rng import RandomSource, key_from
 from ..targets.target import Target
-from .elbo import common, elbo, sample_limit
+from .elbo import elbo
+from .options import check_options
+from .precision import sample_limit
 
 METHODS = ("auto", "exact", "monte_carlo")
 
 
+@documented
 def kl_divergence(
-    q,
-    p,
-    num_samples=10_000,
+    q: Family,
+    p: Family | GaussianMixture | Target,
+    num_samples: int = 10_000,
     *,
-    method="auto",
-    atol=None,
-    max_samples=None,
-    rng=None,
-    dtype="float64",
-    backend="cpu",
-    num_threads=None,
-    executor=None,
-    progress=False,
+    method: str = "auto",
+    atol: float | None = None,
+    max_samples: int | None = None,
+    rng: RandomSource = None,
+    dtype: str = "float64",
+    backend: str = "cpu",
+    num_threads: int | None = None,
+    executor: SubmitsTasks | None = None,
+    progress: Progress = False,
 ) -> Estimate:
     """KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
 
@@ -37,22 +43,48 @@ def kl_divergence(
     q : MeanFieldGaussian or FullRankGaussian
     p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
         a Target must be ``normalized=True``
+    num_samples : int
+        draws of q for Monte Carlo; with ``atol`` those of the pilot
     method : {"auto", "exact", "monte_carlo"}
         ``"exact"``: 1/2 (tr(S_p^-1 S_q) + (m_p - m_q)^T S_p^-1 (m_p - m_q) - dim) + 1/2 log(det S_p / det S_q), for
         two Gaussians.  ``"monte_carlo"``: the mean of log q - log p over draws of q; unbiased, and its variance is
         finite wherever that of log p - log q is.  ``"auto"``: exact where there is a formula.  The result's ``method``
-        says which it was.
+        says which it was.  The options below are those of Monte Carlo
+    @atol
+    @max_samples
+    @rng
+    @dtype
+    @backend
+    @num_threads
+    @executor
+    @progress
 
-    The other parameters are those of :func:`elbo`; a closed form asks nothing of a ``backend``.
+    Returns
+    -------
+    Estimate
+        exact results have standard error 0 and no draws
 
     Raises
     ------
     ValueError
         for a Target that is not normalized, or ``method="exact"`` without a closed form
+    NonFiniteError, KeyboardInterrupt, ExecutorError
+        as for :func:`elbo`
+
+    See Also
+    --------
+    divergence : the other directions and kinds
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> q, p = vi.MeanFieldGaussian([0.0], [1.0]), vi.MeanFieldGaussian([1.0], [2.0])
+    >>> vi.kl_divergence(q, p)
+    0.4431471806 (exact)
     """
     check_p(q, p)
     checks.choice("method", method, METHODS)
-    common(draws="iid", dtype=dtype, backend=backend, executor=executor)
+    check_options("iid", dtype, backend, executor)
     sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
     key = key_from(rng)
     exact = closed_form(q, p)
@@ -92,9 +124,9 @@ def negated(result: Estimate) -> Estimate:
 
 def check_p(q, p) -> None:
     """A q and a p that fit each other."""
-    if not isinstance(q, Gaussian):
+    if not isinstance(q, Family):
         raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
-    if not isinstance(p, Gaussian | GaussianMixture | Target):
+    if not isinstance(p, Family | GaussianMixture | Target):
         raise TypeError(f"p: expected a Gaussian family, a GaussianMixture or a Target, got {checks.describe(p)}")
     if p.dim != q.dim:
         raise ValueError(f"p: expected {q.dim} dimensions, as q has, got {p.dim}")

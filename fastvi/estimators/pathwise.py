@@ -9,23 +9,25 @@ import math
 
 import numpy as np
 
-from ..kernels.families import registry
+from ..execution.sweep import Sweep
+from ..families.base import Family
 from ..kernels.sums import moments
 from ..kernels.sums.pathwise import MEAN, SQUARES
 from ..results import GradientEstimate
+from ..rng import Key
 from ..running_moments import Running
-from .elbo import estimate
+from .elbo import read as read_elbo
 
 
-def path_estimate(sweep, q, method, key, lines=None) -> GradientEstimate:
+def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> GradientEstimate:
     """Read the gradient off a sweep of pathwise sums."""
-    places, units, entropy = registry.FAMILIES[q.family].path_layout(q.scale)
-    value = estimate(sweep, q, "plain", key)
+    places, units, entropy = q.kernels.path_layout(q.loc, q.scale)
+    value = read_elbo(found, q, "plain", key)
     if not math.isfinite(value.value):
         gradient = error = np.full(len(places), math.nan)
         return GradientEstimate(value, gradient, error, method)
-    mean, squares = merged(sweep)
-    n = sweep.num_samples
+    mean, squares = merged(found)
+    n = found.num_samples
     gradient = mean[places] * units
     if method != "sticking_the_landing":
         gradient = gradient + entropy
@@ -35,17 +37,17 @@ def path_estimate(sweep, q, method, key, lines=None) -> GradientEstimate:
     return GradientEstimate(value, gradient, np.sqrt(spread / n) * units, method)
 
 
-def path_gradient(sweep, q) -> np.ndarray:
+def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
     """The gradient alone, of mean log p and the entropy in closed form."""
-    places, units, entropy = registry.FAMILIES[q.family].path_layout(q.scale)
-    mean = sweep.sums[0][MEAN] if len(sweep.sums) == 1 else merged(sweep)[0]
+    places, units, entropy = q.kernels.path_layout(q.loc, q.scale)
+    mean = found.sums[0][MEAN] if len(found.sums) == 1 else merged(found)[0]
     return mean[places] * units + entropy
 
 
-def merged(sweep):
+def merged(found: Sweep):
     """Mean and squared deviations of each coordinate over all chunks, in their order."""
     total = Running()
-    for row, chunk in zip(sweep.rows, sweep.sums, strict=True):
+    for row, chunk in zip(found.rows, found.sums, strict=True):
         if row[moments.COUNT] > 0.0:
             total.merge(row[moments.COUNT], chunk[MEAN], chunk[SQUARES])
     return total.mean, total.squares

@@ -29,14 +29,12 @@ NUM_SAMPLES = 200_000
 def moment_fit(p, kind, num_samples=NUM_SAMPLES, rng=0):
     """The minimiser of KL(p || q) over a Gaussian family: the moments of p, from draws of it."""
     z = p.sample(num_samples, rng=rng)
-    if kind is MeanFieldGaussian:
-        return MeanFieldGaussian(z.mean(0), z.std(0))
-    return FullRankGaussian(z.mean(0), np.linalg.cholesky(np.cov(z.T)))
+    return kind(z.mean(0), z.std(0) if kind.is_diagonal else np.linalg.cholesky(np.cov(z.T)))
 
 
 def contours(axes, log_prob, box, colour, filled=False):
     """Where log density falls 0.5, 2 and 4 nats below its peak: lines, or areas."""
-    x, y = (np.linspace(*side, 200) for side in box)
+    x, y = (np.linspace(low, high, 200) for low, high in box)
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     values = log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2])
     levels = values.max() - np.array([4.0, 2.0, 0.5, 0.0])
@@ -117,9 +115,9 @@ def alpha_sweep(axes):
     axes[0].legend(frameon=False)
     axes[0].set_xlabel("z")
     axes[0].set_title("best Gaussian q (lines) to p (grey)")
-    widths = np.array(widths)
-    axes[1].plot(widths[:, 0], widths[:, 1], "o-", color=P, label="location of q")
-    axes[1].plot(widths[:, 0], widths[:, 2], "s-", color=REVERSE, label="sd of q")
+    at, locs, sds = np.array(widths).T
+    axes[1].plot(at, locs, "o-", color=P, label="location of q")
+    axes[1].plot(at, sds, "s-", color=REVERSE, label="sd of q")
     axes[1].set_xlabel(r"$\alpha$:  -1 is KL(q‖p), 0 Hellinger, 1 is KL(p‖q)")
     axes[1].legend(frameon=False)
     axes[1].set_title("from one mode to all of the mass")

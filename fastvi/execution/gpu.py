@@ -1,44 +1,51 @@
-"""Where a sweep runs, and the sweep on a GPU: the engine's other half.
+"""A job on a GPU, and which jobs a GPU takes.
 
 numba-cuda is imported when somebody asks for it and not before.
 """
 
-from ..kernels.sums.control_variate import NOTHING
+import numpy as np
 
-BACKENDS = ("cpu", "cuda", "auto")
+from ..kernels.sums.control_variate import NOTHING
+from ..rng import Key
+from ..targets.density import agree
+from .job import Job, Sums, job_of
+
 # Draws times dimensions from which "auto" takes the GPU: some 0.1 s of one CPU core, against launches and a transfer.
 # Committed, not measured where it runs: the choice is a function of the arguments and of whether there is a GPU.
 AUTO_SIZE = 2**25
+NO_WEIGHTS = np.empty(0)
 
 
-def require(target, q, draws="iid", method=None, paths=()) -> None:
+def require(target, q, draws: str = "iid", method: str | None = None, pathwise: tuple = ()) -> None:
     """Raise, in one line, where ``backend="cuda"`` cannot do what is asked."""
     from ..kernels.gpu import device
 
     missing = device.why_not()
     if missing:
         raise RuntimeError(f"backend='cuda': {missing}")
-    reason = refused(target, q, draws, method, paths)
+    reason = refused(target, q, draws, method, pathwise)
     if reason:
         raise ValueError(reason)
 
 
-def refused(target, q, draws="iid", method=None, paths=()):
+def refused(target, q, draws: str = "iid", method: str | None = None, pathwise: tuple = ()) -> str | None:
     """Why a problem is not for a GPU, or None."""
     from ..kernels.gpu import cuda
 
     if draws != "iid":
         return f"draws: backend='cuda' takes 'iid', got {draws!r}"
-    if method in paths:
+    if method in pathwise:
         return f"estimator: {method!r} needs the gradient of log p, which is made on backend='cpu' only"
-    if target.foreign is not None:
-        return f"target: {target.name} is a {target.foreign.what}, which runs on backend='cpu' only"
+    if target.density.source is None:
+        return f"target: {target.name} is a {target.density.what}, which runs on backend='cpu' only"
+    if not hasattr(q.kernels, "gpu_scores"):
+        return f"q: {type(q).__name__} has no kernels for backend='cuda'"
     if q.dim > cuda.MAX_DIM:
         return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} dimensions, got {q.dim}"
     return None
 
 
-def settle(backend, target, q, num_samples, method=None, paths=()) -> str:
+def settle(backend: str, target, q, num_samples: int, method: str | None = None, pathwise: tuple = ()) -> str:
     """ "cpu" or "cuda" for i.i.d. draws that count; "auto" never fails where the CPU would not."""
     if backend != "auto":
         return backend
@@ -46,39 +53,50 @@ def settle(backend, target, q, num_samples, method=None, paths=()) -> str:
         return "cpu"
     from ..kernels.gpu import device, launch
 
-    if device.why_not() or refused(target, q, "iid", method, paths):
+    if device.why_not() or refused(target, q, "iid", method, pathwise):
         return "cpu"
     try:
-        launch.weights_kernel(problem(target, q, 1, 0, 0, 0), False, False)
+        launch.weights_kernel(problem(target, job_of(target, q, 1, Key(0), 0)), False, False)
     except Exception:  # what CUDA cannot compile, data that do not fit: the CPU can
         return "cpu"
     return "cuda"
 
 
-def problem(target, q, num_samples, word, stream, first_draw, dtype="float64"):
-    """What ``kernels.launch`` sweeps."""
+def problem(target, job: Job):
+    """What ``kernels.gpu.launch`` sweeps."""
     from ..kernels.density import abi
     from ..kernels.gpu import launch
 
-    kinds = abi.data_types(target.data)
+    q, density = job.q, target.density
     data = target.on_device.current(target.data)
-    address = word, stream, first_draw, num_samples
-    return launch.Problem(target.log_density, target.compiled, kinds, data, q.family, q.dim, *q.arrays, *address, dtype)
+    compiled, kinds = density.values(), abi.data_types(target.data)
+    address = job.key.word, job.stream, job.first_draw, job.num_samples
+    return launch.Problem(density.source, compiled, kinds, data, q.family, q.dim, *q.arrays, *address, job.dtype)
 
 
-def run(target, q, num_samples, key, stream, *, gradient, surrogate, first_draw, dtype, reporter):
-    """(rows, sums) of a sweep, as the chunks of the CPU's; KeyboardInterrupt has them as ``.partial``."""
-    from ..kernels.gpu import launch
+class Gpu:
+    """The first GPU."""
 
-    trust(target, q, key)
-    report, close = reporter(launch.block_of(q.family, q.dim, num_samples, gradient))
-    terms = surrogate.arrays if surrogate is not None else NOTHING
-    try:
-        return launch.sweep(
-            problem(target, q, num_samples, key.word, stream, first_draw, dtype), gradient, terms, report
-        )
-    finally:
-        close()
+    def run(self, target, job: Job, report=None) -> Sums:
+        """The chunks of a job; the same contract as :meth:`fastvi.execution.threads.Threads.run`."""
+        from ..kernels.gpu import launch
+
+        trust(target, job.q, job.key)
+        block = launch.block_of(job.q.family, job.q.dim, job.num_samples, bool(job.gradient))
+
+        def blocks_done(count):
+            report(count * block)
+
+        terms = job.control_variate.arrays if job.control_variate is not None else NOTHING
+        told = None if report is None else blocks_done
+        try:
+            rows, sums = launch.sweep(problem(target, job), bool(job.gradient), terms, told)
+        except KeyboardInterrupt as interrupt:
+            if hasattr(interrupt, "partial"):
+                done_rows, done_sums = interrupt.partial
+                interrupt.partial = Sums(done_rows, done_sums, NO_WEIGHTS)
+            raise
+        return Sums(rows, sums, NO_WEIGHTS)
 
 
 def trust(target, q, key) -> None:
@@ -86,15 +104,15 @@ def trust(target, q, key) -> None:
     from ..kernels.gpu import launch
     from ..kernels.sums import moments
     from ..rng import SAMPLE
-    from ..targets.derivatives import agree
 
-    compiled = target.trusted(lambda: q.sample(2, rng=key))
+    compiled = target.density.trusted(lambda: q.sample(2, rng=key))
     if target.agreed_on_gpu is compiled:
         return
     points = q.sample(2, rng=key)
-    for draw, value in enumerate(target.looked_up(points)):
+    for draw, value in enumerate(target.density.looked_up(points)):
+        job = job_of(target, q, 1, key, SAMPLE, first_draw=draw)
         try:
-            rows, _ = launch.sweep(problem(target, q, 1, key.word, SAMPLE, draw), False, NOTHING)
+            rows, _ = launch.sweep(problem(target, job), False, NOTHING)
         except KeyboardInterrupt as interrupt:
             vars(interrupt).pop("partial", None)  # no part of what was asked for
             raise

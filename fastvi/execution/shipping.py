@@ -50,13 +50,13 @@ class Parcel(NamedTuple):
             except OSError:
                 return None
         target, careful = pickling.loads(payload)
-        if target.state() != self.state:
+        if target.density.fingerprint() != self.state:
             raise RuntimeError(
-                f"target: {target.name} is another in a worker of the executor than here: what it reads of modules, or "
-                "the data it was made with, have changed since; pass them as data"
+                f"target: {target.name} differs between a worker of the executor and this process: a module it reads, or "
+                "the data it was made with, has changed; pass what it reads as data"
             )
         if careful:
-            target.derivative.take_care()
+            target.density.recompile()
         with _lock:
             target = _targets.setdefault(self.key, target)
             while len(_targets) > KEPT:
@@ -68,7 +68,7 @@ class Sent:
     """A target for the length of a sweep: in a file of this machine where it is large."""
 
     def __init__(self, target):
-        careful = target.derivative.careful
+        careful = target.density.careful
         try:
             self.payload = pickling.dumps((target, careful))
         except Exception as error:
@@ -76,8 +76,8 @@ class Sent:
                 f"target: {target.name} cannot travel to other processes ({error}); Target.from_factory(make, ...) "
                 "has it made there"
             ) from error
-        self.target, self.state, self.path = target, target.state(), None
-        opaque = self.payload if target.foreign is not None and target.foreign.opaque else b""
+        self.target, self.state, self.path = target, target.density.fingerprint(), None
+        opaque = self.payload if target.density.opaque else b""
         self.key = digest_of(target.identity + self.state + bytes([careful]) + opaque)
 
     def __enter__(self):

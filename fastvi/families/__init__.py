@@ -1,7 +1,10 @@
 """What q is, and all of its mathematics: one file a family."""
 
+from .base import Family
 from .full_rank import FullRankGaussian
 from .mean_field import MeanFieldGaussian
 from .mixture import GaussianMixture
 
-__all__ = ["FullRankGaussian", "GaussianMixture", "MeanFieldGaussian"]
+BY_NAME: dict[str, type[Family]] = {each.family: each for each in (MeanFieldGaussian, FullRankGaussian)}
+
+__all__ = ["BY_NAME", "Family", "FullRankGaussian", "GaussianMixture", "MeanFieldGaussian"]

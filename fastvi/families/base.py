@@ -1,24 +1,31 @@
-"""What the Gaussian families share."""
+"""What every family answers: its density, its draws, its parameters, and how its scores follow from standard draws."""
 
 import math
 from abc import ABC, abstractmethod
-from typing import NoReturn, Self
+from typing import ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
 from ..kernels.cpu import sweep as cpu
-from ..rng import SAMPLE, key_from
+from ..kernels.families import registry
+from ..rng import SAMPLE, Key, RandomSource, key_from
 
 LOG_2PI = math.log(2.0 * math.pi)
 FAR = 700.0  # exp of what is nearer to 0 is an ordinary number
+DRAW_OPERATIONS, SCORE_OPERATIONS = 60, 40  # a dimension and draw: a normal and a cheap log density; a score's sums
 
 
-class Gaussian(ABC):
-    """What both Gaussian families share.  An instance never changes."""
+class Family(ABC):
+    """A location-scale family, z = loc + scale eps with standard normal eps.  An instance never changes.
 
-    family: str
+    A family is one file here, with its mathematics in NumPy, and one in ``fastvi.kernels.families``, with the routines
+    of its sweep; ``family`` is the name by which the registry there knows it.
+    """
+
+    family: ClassVar[str]
+    is_diagonal: ClassVar[bool] = False  # whether the coordinates are independent
     loc: np.ndarray
 
     @classmethod
@@ -34,6 +41,11 @@ class Gaussian(ABC):
     def __repr__(self):
         return f"{type(self).__name__}(dim={self.dim})"
 
+    @classmethod
+    @abstractmethod
+    def standard(cls, dim: int) -> Self:
+        """The member with location 0 and scale 1."""
+
     @property
     def dim(self) -> int:
         """Number of dimensions."""
@@ -43,6 +55,44 @@ class Gaussian(ABC):
     def mean(self) -> np.ndarray:
         """(dim,)"""
         return self.loc
+
+    @property
+    @abstractmethod
+    def stddev(self) -> np.ndarray:
+        """(dim,)"""
+
+    @property
+    @abstractmethod
+    def covariance(self) -> np.ndarray:
+        """(dim, dim)"""
+
+    @property
+    @abstractmethod
+    def scale(self) -> np.ndarray:
+        """The scale as the family keeps it: (dim,) or (dim, dim)"""
+
+    @property
+    @abstractmethod
+    def scale_tril(self) -> np.ndarray:
+        """(dim, dim), the scale as a triangular matrix"""
+
+    @property
+    @abstractmethod
+    def log_det(self) -> float:
+        """log det of the scale matrix"""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> np.ndarray:
+        """All that an optimizer may change, as one vector"""
+
+    @abstractmethod
+    def with_parameters(self, vector: ArrayLike) -> Self:
+        """The member of the family with these ``parameters``"""
+
+    @abstractmethod
+    def standardise(self, z: np.ndarray) -> np.ndarray:
+        """eps from z (n, dim)"""
 
     def entropy(self) -> float:
         """-E_q[log q] in nats: dim/2 log(2 pi e) + log det of the scale."""
@@ -55,40 +105,82 @@ class Gaussian(ABC):
         log_q = -0.5 * np.sum(eps * eps, axis=1) - (0.5 * self.dim * LOG_2PI + self.log_det)
         return float(log_q[0]) if single else log_q
 
-    def sample(self, num_samples: int, *, rng=None) -> np.ndarray:
+    def sample(self, num_samples: int, *, rng: RandomSource = None) -> np.ndarray:
         """Draws of shape (num_samples, dim): the very draws that ``elbo`` uses for the same ``rng``."""
         out = np.empty((checks.count("num_samples", num_samples), self.dim))
         self.fill(out, key_from(rng), SAMPLE, 0)
         return out
 
-    def fill(self, out, key, stream, first_draw, dtype="float64") -> None:
-        """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``; ``dtype`` is that of the
-        standard normals behind them."""
-        loc, scale = self.arrays
-        cpu.sampler(self.family, dtype)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
+    # ---- for the sweeps and their kernels
 
     @property
-    @abstractmethod
-    def parameters(self) -> np.ndarray:
-        """All that an optimizer may change, as one vector"""
-
-    @abstractmethod
-    def with_parameters(self, vector: ArrayLike) -> Self:
-        """The member of the family with these ``parameters``"""
-
-    @property
-    @abstractmethod
-    def log_det(self) -> float:
-        """log det of the scale matrix"""
+    def kernels(self):
+        """The module of the family's routines."""
+        return registry.FAMILIES[self.family]
 
     @property
     @abstractmethod
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """loc and scale as the kernels take them"""
 
+    def fill(self, out: np.ndarray, key: Key, stream: int, first_draw: int, dtype: str = "float64") -> None:
+        """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``; ``dtype`` is that of the
+        standard normals behind them."""
+        loc, scale = self.arrays
+        cpu.sampler(self.family, dtype)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
+
+    @classmethod
     @abstractmethod
-    def standardise(self, z: np.ndarray) -> np.ndarray:
-        """eps from z (n, dim)"""
+    def operations(cls, dim: int, gradient: bool) -> float:
+        """Operations a draw in a sweep over a cheap log density, with or without score sums: a committed count."""
+
+    # ---- the mathematics of standard draws eps (n, dim)
+
+    @abstractmethod
+    def transform(self, eps: np.ndarray) -> np.ndarray:
+        """z from eps (..., dim)"""
+
+    @abstractmethod
+    def entropy_slope(self, eps: np.ndarray) -> np.ndarray:
+        """-d log q / dz, (n, dim)"""
+
+    @abstractmethod
+    def scores(self, eps: np.ndarray) -> np.ndarray:
+        """d log q / d parameters, (n, parameters)"""
+
+    @abstractmethod
+    def squared_scores(self, eps: np.ndarray) -> np.ndarray:
+        """|standardised score|^2 of each draw, (n,)"""
+
+    @abstractmethod
+    def scaled_slopes(self, slopes: np.ndarray) -> np.ndarray:
+        """d / d eps from d / dz, (..., dim)"""
+
+    @abstractmethod
+    def pathwise_terms(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """slopes (n, dim) in z by the chain rule in the order of the parameters, without the entropy's"""
+
+    @abstractmethod
+    def polynomial_gradient(self, linear: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+        """E[f x score] in the order of the parameters, for E[f eps] = linear and E[f (eps eps^T - I)] = curvature"""
+
+    @abstractmethod
+    def lines_gradient(self, offset: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """The pathwise gradient, without the entropy's, where d log p / dz = offset + slope eps"""
+
+    @property
+    @abstractmethod
+    def scale_mask(self) -> np.ndarray:
+        """(dim, dim), 1 where the scale matrix has a parameter, 0 elsewhere"""
+
+    @abstractmethod
+    def restrict(self, matrix: np.ndarray) -> np.ndarray:
+        """What of a symmetric matrix (dim, dim) in eps the family's scale can follow"""
+
+    @abstractmethod
+    def stretched(self, loc: np.ndarray, curvature: np.ndarray, widest: float) -> tuple[Self, bool]:
+        """(the member at loc with the precision I - curvature in units of this one, whether that was out of bounds):
+        each precision is kept within a factor of ``widest``."""
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
@@ -98,19 +190,21 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def flat_parameters(vector, size):
+def flat_parameters(vector: ArrayLike, size: int) -> np.ndarray:
+    """``vector`` checked to be so many parameters."""
     vector = checks.real_array("vector", vector, 1)
     if vector.shape != (size,):
         raise ValueError(f"vector: expected {size} parameters, got {len(vector)}")
     return vector
 
 
-def near(vector) -> bool:
+def near(vector: np.ndarray) -> bool:
     """Whether exp of a vector is ordinary numbers; quick, for optimizers ask."""
     return bool(vector.dot(vector) < FAR**2)
 
 
-def exp_of(name, logs):
+def exp_of(name: str, logs: np.ndarray) -> np.ndarray:
+    """exp of parameters that are logs, unless that leaves the range of float64."""
     with np.errstate(over="ignore", under="ignore"):
         scale = np.exp(logs)
     if not (scale.min() > 0.0 and scale.max() < np.inf):

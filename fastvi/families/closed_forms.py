@@ -9,10 +9,8 @@ import math
 import numpy as np
 
 from ..targets.target import Target
-from .base import LOG_2PI
 from .full_rank import FullRankGaussian
 from .mean_field import MeanFieldGaussian
-from .mixture import GaussianMixture
 
 
 class GaussianPair:
@@ -20,8 +18,11 @@ class GaussianPair:
 
     @staticmethod
     def kl(q, p) -> float:
-        """1/2 (tr(S_p^-1 S_q) + d^T S_p^-1 d - dim) + 1/2 log(det S_p / det S_q), d = m_p - m_q"""
-        return gaussian_kl(q, p)
+        """1/2 (tr(S_p^-1 S_q) + d^T S_p^-1 d - dim) + 1/2 log(det S_p / det S_q), d = m_p - m_q, through triangular
+        factors: never a determinant or an inverse"""
+        factor, shift = relative(q, p)
+        strict = np.sum(np.tril(factor, -1) ** 2)
+        return float(np.sum(_scale_part(np.diag(factor))) + 0.5 * (strict + np.sum(shift**2)))
 
     @staticmethod
     def log_power(q, p, c) -> float:
@@ -59,25 +60,28 @@ class GaussianPair:
         return abs(inside[0] - inside[1])
 
 
+class DiagonalPair(GaussianPair):
+    """Two Gaussians with diagonal covariances."""
+
+    @staticmethod
+    def kl(q, p) -> float:
+        """The same, coordinate by coordinate"""
+        ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
+        return float(np.sum(_scale_part(ratio) + 0.5 * shift**2))
+
+
 FARTHEST = 1e70  # ratios of scales, and distances in scales, beyond which two Gaussians do not overlap
 EXACT = {
-    (q, p): GaussianPair for q in (MeanFieldGaussian, FullRankGaussian) for p in (MeanFieldGaussian, FullRankGaussian)
+    (MeanFieldGaussian, MeanFieldGaussian): DiagonalPair,
+    (MeanFieldGaussian, FullRankGaussian): GaussianPair,
+    (FullRankGaussian, MeanFieldGaussian): GaussianPair,
+    (FullRankGaussian, FullRankGaussian): GaussianPair,
 }
 
 
 def closed_form(q, p):
     """The entry of the table for a pair, or None."""
     return EXACT.get((type(q), type(p)))
-
-
-def gaussian_kl(q, p) -> float:
-    """The closed form, through triangular factors: never a determinant or an inverse."""
-    if isinstance(q, MeanFieldGaussian) and isinstance(p, MeanFieldGaussian):
-        ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
-        return float(np.sum(_scale_part(ratio) + 0.5 * shift**2))
-    factor, shift = relative(q, p)
-    strict = np.sum(np.tril(factor, -1) ** 2)
-    return float(np.sum(_scale_part(np.diag(factor))) + 0.5 * (strict + np.sum(shift**2)))
 
 
 def _scale_part(ratio):
@@ -91,33 +95,15 @@ def _scale_part(ratio):
 
 def relative(q, p):
     """L_p^-1 L_q and L_p^-1 (m_q - m_p)"""
-    if isinstance(p, MeanFieldGaussian):
-        return q.scale_tril / p.scale[:, None], (q.loc - p.loc) / p.scale
     from scipy.linalg import solve_triangular
 
+    if p.is_diagonal:
+        return q.scale_tril / p.scale[:, None], (q.loc - p.loc) / p.scale
     both = np.column_stack([q.scale_tril, q.loc - p.loc])
     solved = solve_triangular(p.scale_tril, both, lower=True)
     return solved[:, :-1], solved[:, -1]
 
 
 def as_target(p) -> Target:
-    """A Gaussian family or mixture as a Target, for Monte Carlo; a Target is one."""
-    if isinstance(p, Target):
-        return p
-    if isinstance(p, GaussianMixture):
-        return p.target
-    if isinstance(p, MeanFieldGaussian):
-        return Target(_mean_field_log_prob, p.dim, (p.loc, p.scale, p.log_det), normalized=True, name=type(p).__name__)
-    from scipy.linalg import solve_triangular
-
-    whiten = solve_triangular(p.scale_tril, np.eye(p.dim), lower=True)
-    return Target(_full_rank_log_prob, p.dim, (p.loc, whiten, p.log_det), normalized=True, name=type(p).__name__)
-
-
-def _mean_field_log_prob(z, loc, scale, log_det):
-    return -0.5 * np.sum(((z - loc) / scale) ** 2) - log_det - 0.5 * len(z) * LOG_2PI
-
-
-def _full_rank_log_prob(z, loc, whiten, log_det):
-    eps = whiten @ (z - loc)
-    return -0.5 * np.sum(eps * eps) - log_det - 0.5 * len(z) * LOG_2PI
+    """A family's member or a mixture as a Target, for Monte Carlo; a Target is one."""
+    return p if isinstance(p, Target) else p.target

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.families import registry
-from .base import Gaussian, exp_of, flat_parameters, frozen
+from ..targets.target import Target
+from .base import DRAW_OPERATIONS, LOG_2PI, SCORE_OPERATIONS, Family, exp_of, flat_parameters, frozen
 
 
-class FullRankGaussian(Gaussian):
+class FullRankGaussian(Family):
     """N(loc, L L^T) with a lower triangular L.
 
     Parameters
@@ -28,7 +28,6 @@ class FullRankGaussian(Gaussian):
     """
 
     family = "full_rank"
-    scale_tril: np.ndarray
 
     def __init__(self, loc: ArrayLike, scale_tril: ArrayLike):
         loc, tril = checks.real_array("loc", loc, 1), checks.real_array("scale_tril", scale_tril, 2)
@@ -44,6 +43,11 @@ class FullRankGaussian(Gaussian):
             bad = int(np.argmin(diagonal > 0.0))
             raise ValueError(f"scale_tril: expected a positive diagonal, got {diagonal[bad]} at ({bad}, {bad})")
         self.__dict__.update(loc=frozen(loc), scale_tril=frozen(tril))
+
+    @classmethod
+    def standard(cls, dim: int) -> Self:
+        """N(0, I)."""
+        return cls._of_checked(loc=np.zeros(dim), scale_tril=np.eye(dim))
 
     def __reduce__(self):
         return type(self), (self.loc, self.scale_tril)
@@ -65,7 +69,12 @@ class FullRankGaussian(Gaussian):
 
     @cached_property
     def arrays(self):
-        return tuple(frozen(a) for a in registry.FAMILIES[self.family].padded(self.loc, self.scale_tril))
+        return tuple(frozen(a) for a in self.kernels.padded(self.loc, self.scale_tril))
+
+    @property
+    def scale_tril(self) -> np.ndarray:
+        """(dim, dim), L"""
+        return self.__dict__["scale_tril"]
 
     @property
     def scale(self) -> np.ndarray:
@@ -79,10 +88,8 @@ class FullRankGaussian(Gaussian):
         i, j = np.tril_indices(self.dim)
         return i, j, np.where(i == j, np.diag(self.scale_tril)[i], 1.0)
 
-    def standardise(self, z):
-        from scipy.linalg import solve_triangular
-
-        return solve_triangular(self.scale_tril, (z - self.loc).T, lower=True).T
+    def standardise(self, z: np.ndarray) -> np.ndarray:
+        return _solve(self.scale_tril, (z - self.loc).T).T
 
     @property
     def parameters(self) -> np.ndarray:
@@ -102,3 +109,74 @@ class FullRankGaussian(Gaussian):
         tril = np.zeros((dim, dim))
         tril[i, j] = triangle
         return self._of_checked(loc=loc, scale_tril=tril)
+
+    @cached_property
+    def target(self) -> Target:
+        """q itself as a normalized Target."""
+        data = self.loc, _solve(self.scale_tril, np.eye(self.dim)), self.log_det
+        return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
+
+    @classmethod
+    def operations(cls, dim: int, gradient: bool) -> float:
+        return DRAW_OPERATIONS * dim + dim * dim + (SCORE_OPERATIONS * (dim * dim / 4) if gradient else 0)
+
+    def transform(self, eps: np.ndarray) -> np.ndarray:
+        return self.loc + eps @ self.scale_tril.T
+
+    def entropy_slope(self, eps: np.ndarray) -> np.ndarray:
+        return _solve(self.scale_tril, eps.T, trans="T").T
+
+    def scores(self, eps: np.ndarray) -> np.ndarray:
+        y = self.entropy_slope(eps)
+        i, j, units = self.triangle
+        return np.concatenate([y, y[:, i] * eps[:, j] * units - (i == j)], axis=1)
+
+    def squared_scores(self, eps: np.ndarray) -> np.ndarray:
+        squares = eps**2
+        below = np.cumsum(squares, axis=1) - squares
+        return np.sum(squares + squares * below + (squares - 1.0) ** 2, axis=1)
+
+    def scaled_slopes(self, slopes: np.ndarray) -> np.ndarray:
+        return slopes @ self.scale_tril
+
+    def pathwise_terms(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        i, j, units = self.triangle
+        return np.concatenate([slopes, slopes[:, i] * eps[:, j] * units], axis=1)
+
+    def polynomial_gradient(self, linear: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+        """L^-T m, and the triangle of L^-T M"""
+        both = _solve(self.scale_tril, np.column_stack([linear, curvature]), trans="T")
+        i, j, units = self.triangle
+        return np.concatenate([both[:, 0], both[:, 1:][i, j] * units])
+
+    def lines_gradient(self, offset: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        i, j, units = self.triangle
+        return np.concatenate([offset, slope[i, j] * units])
+
+    @property
+    def scale_mask(self) -> np.ndarray:
+        return np.tril(np.ones((self.dim, self.dim)))
+
+    def restrict(self, matrix: np.ndarray) -> np.ndarray:
+        return matrix
+
+    def stretched(self, loc: np.ndarray, curvature: np.ndarray, widest: float) -> tuple[Self, bool]:
+        values, vectors = np.linalg.eigh(curvature)
+        bends = 1.0 - values
+        widths = np.clip(bends, 1.0 / widest, widest)
+        # a triangular root of the covariance vectors diag(1 / widths) vectors^T, by QR of another root
+        root = np.asarray(np.linalg.qr((vectors / np.sqrt(widths)).T, mode="r")).T
+        tril = np.tril(self.scale_tril @ (root * np.sign(np.diag(root))))
+        return type(self)(loc, tril), bool(np.any(widths != bends))
+
+
+def _solve(scale_tril, right, trans="N"):
+    """L^-1 or, with trans="T", L^-T times ``right``"""
+    from scipy.linalg import solve_triangular
+
+    return solve_triangular(scale_tril, right, lower=True, trans=trans)
+
+
+def _log_prob(z, loc, whiten, log_det):
+    eps = whiten @ (z - loc)
+    return -0.5 * np.sum(eps * eps) - log_det - 0.5 * len(z) * LOG_2PI

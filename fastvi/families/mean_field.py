@@ -1,15 +1,17 @@
 """Gaussians with a diagonal covariance."""
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from .base import Gaussian, exp_of, flat_parameters, frozen, near
+from ..targets.target import Target
+from .base import DRAW_OPERATIONS, LOG_2PI, SCORE_OPERATIONS, Family, exp_of, flat_parameters, frozen, near
 
 
-class MeanFieldGaussian(Gaussian):
+class MeanFieldGaussian(Family):
     """N(loc, diag(scale^2)).
 
     Parameters
@@ -25,7 +27,7 @@ class MeanFieldGaussian(Gaussian):
     """
 
     family = "mean_field"
-    scale: np.ndarray
+    is_diagonal = True
 
     def __init__(self, loc: ArrayLike, scale: ArrayLike):
         loc, scale = checks.real_array("loc", loc, 1), checks.real_array("scale", scale, 1)
@@ -35,6 +37,11 @@ class MeanFieldGaussian(Gaussian):
             bad = int(np.argmin(scale > 0.0))
             raise ValueError(f"scale: expected positive values, got {scale[bad]} at index {bad}")
         self.__dict__.update(loc=frozen(loc), scale=frozen(scale))
+
+    @classmethod
+    def standard(cls, dim: int) -> Self:
+        """N(0, I)."""
+        return cls._of_checked(loc=np.zeros(dim), scale=np.ones(dim))
 
     def __reduce__(self):
         return type(self), (self.loc, self.scale)
@@ -58,8 +65,13 @@ class MeanFieldGaussian(Gaussian):
     def arrays(self):
         return self.loc, self.scale
 
-    def standardise(self, z):
+    def standardise(self, z: np.ndarray) -> np.ndarray:
         return (z - self.loc) / self.scale
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(dim,)"""
+        return self.__dict__["scale"]
 
     @property
     def scale_tril(self) -> np.ndarray:
@@ -79,8 +91,59 @@ class MeanFieldGaussian(Gaussian):
         checked = flat_parameters(vector, 2 * dim)
         return self._of_checked(loc=checked[:dim], scale=exp_of("log scale", checked[dim:]))
 
+    @cached_property
+    def target(self) -> Target:
+        """q itself as a normalized Target."""
+        data = self.loc, self.scale, self.log_det
+        return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
+
+    @classmethod
+    def operations(cls, dim: int, gradient: bool) -> float:
+        return DRAW_OPERATIONS * dim + (SCORE_OPERATIONS * dim if gradient else 0)
+
+    def transform(self, eps: np.ndarray) -> np.ndarray:
+        return self.loc + eps * self.scale
+
+    def entropy_slope(self, eps: np.ndarray) -> np.ndarray:
+        return eps / self.scale
+
+    def scores(self, eps: np.ndarray) -> np.ndarray:
+        return np.concatenate([eps / self.scale, eps * eps - 1.0], axis=1)
+
+    def squared_scores(self, eps: np.ndarray) -> np.ndarray:
+        squares = eps**2
+        return np.sum(squares + (squares - 1.0) ** 2, axis=1)
+
+    def scaled_slopes(self, slopes: np.ndarray) -> np.ndarray:
+        return slopes * self.scale
+
+    def pathwise_terms(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        return np.concatenate([slopes, slopes * eps * self.scale], axis=1)
+
+    def polynomial_gradient(self, linear: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+        return np.concatenate([linear / self.scale, np.diag(curvature)])
+
+    def lines_gradient(self, offset: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        return np.concatenate([offset, self.scale * np.diag(slope)])
+
+    @property
+    def scale_mask(self) -> np.ndarray:
+        return np.eye(self.dim)
+
+    def restrict(self, matrix: np.ndarray) -> np.ndarray:
+        return np.diag(np.diag(matrix))
+
+    def stretched(self, loc: np.ndarray, curvature: np.ndarray, widest: float) -> tuple[Self, bool]:
+        bends = 1.0 - np.diag(curvature)
+        widths = np.clip(bends, 1.0 / widest, widest)
+        return type(self)(loc, self.scale / np.sqrt(widths)), bool(np.any(widths != bends))
+
+
+def _log_prob(z, loc, scale, log_det):
+    return -0.5 * np.sum(((z - loc) / scale) ** 2) - log_det - 0.5 * len(z) * LOG_2PI
+
 
 def fill_standard_normals(out, key, stream, first_draw) -> None:
     """Write the eps of the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``, (n, dim)."""
     dim = out.shape[1]
-    MeanFieldGaussian(np.zeros(dim), np.ones(dim)).fill(out, key, stream, first_draw)
+    MeanFieldGaussian.standard(dim).fill(out, key, stream, first_draw)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..rng import COMPONENT, SAMPLE, key_from
+from ..rng import COMPONENT, SAMPLE, Key, RandomSource, key_from
 from ..targets.target import Target
 from .base import LOG_2PI, frozen
 from .full_rank import FullRankGaussian
@@ -92,13 +92,13 @@ class GaussianMixture:
             total = safe + np.log(np.sum(np.exp(parts - safe[:, None]), axis=1))
         return float(total[0]) if single else total
 
-    def sample(self, num_samples: int, *, rng=None) -> np.ndarray:
+    def sample(self, num_samples: int, *, rng: RandomSource = None) -> np.ndarray:
         """(num_samples, dim) draws; the first of many are the draws of a shorter call."""
         out = np.empty((checks.count("num_samples", num_samples), self.dim))
         self.fill(out, key_from(rng), SAMPLE, 0)
         return out
 
-    def fill(self, out, key, stream, first_draw) -> None:
+    def fill(self, out: np.ndarray, key: Key, stream: int, first_draw: int) -> None:
         """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``."""
         from scipy.special import ndtr
 

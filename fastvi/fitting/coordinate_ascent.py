@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..control_variates import fit, size
-from ..estimators.selection import draw
+from ..estimators.pilot import draw
 from ..families.mean_field import MeanFieldGaussian
 from ..results import Estimate
 from ..rng import FIT
@@ -26,16 +26,16 @@ class CoordinateAscent:
 
     name = "coordinate_ascent"
 
-    def __init__(self, target, q, key, tolerance, max_draws, num_threads=None):
-        if not isinstance(q, MeanFieldGaussian):
+    def __init__(self, target, q, key, tolerance, max_samples, on):
+        if not q.is_diagonal:
             raise ValueError("method: 'coordinate_ascent' fits mean-field approximations only")
         self.key, self.tolerance = key, tolerance
         count = max(512, 4 * size("quadratic", q.dim))
-        if 2 * count > max_draws:
+        if 2 * count > max_samples:
             raise ValueError(
-                f"max_draws: expected at least {2 * count} for method='coordinate_ascent', got {max_draws}"
+                f"max_samples: expected at least {2 * count} for method='coordinate_ascent', got {max_samples}"
             )
-        eps, _, log_w = draw(target, q, key, 2 * count, num_threads, FIT)
+        eps, _, log_w = draw(target, q, key, 2 * count, on, FIT)
         if not np.isfinite(log_w).all():
             raise ValueError(f"method: 'coordinate_ascent' needs a finite log density, and {target.name} is not")
         found = fit(eps[:count], log_w[:count], "quadratic")  # and judged by the other half too

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from ..diagnostics.comparison import compare
-from ..estimators.gradient import continuous
-from ..families.mean_field import MeanFieldGaussian, fill_standard_normals
+from ..estimators.selection import continuous
+from ..families.mean_field import fill_standard_normals
 from ..results import Estimate
 from ..rng import COMPARISON, FIT
 
@@ -27,15 +27,15 @@ class Deterministic:
 
     name = "deterministic"
 
-    def __init__(self, target, q, key, tolerance, max_draws, num_threads=None, optimizer="L-BFGS-B"):
-        if not isinstance(q, MeanFieldGaussian):
+    def __init__(self, target, q, key, tolerance, max_samples, on, optimizer="L-BFGS-B"):
+        if not q.is_diagonal:
             raise ValueError(
                 "method: 'deterministic' fits mean-field approximations only: with a fixed set of draws a full-rank "
                 "optimum runs away; use 'natural' or 'stochastic'"
             )
         self.target, self.key, self.tolerance = target, key, tolerance
-        self.max_draws, self.num_threads, self.optimizer = max_draws, num_threads, optimizer
-        self.start = q
+        self.max_samples, self.on, self.optimizer = max_samples, on, optimizer
+        self.start, self.found = q, -math.inf
         if not continuous(target, q, key):
             raise ValueError(
                 f"method: 'deterministic' needs a gradient that sees all of log p, and {target.name} has comparisons, "
@@ -71,11 +71,11 @@ class Deterministic:
         loc, log_scale = parameters[:dim], parameters[dim:]
         if np.max(np.abs(log_scale)) > WIDEST or not np.isfinite(loc).all():
             return math.inf, np.zeros(2 * dim)
-        if self.state["draws"] + len(eps) > self.max_draws:
+        if self.state["draws"] + len(eps) > self.max_samples:
             raise OutOfDraws
         scale = np.exp(log_scale)
         with np.errstate(over="ignore", invalid="ignore"):
-            log_p, slope = self.target.value_and_grad(loc + scale * eps, num_threads=self.num_threads)
+            log_p, slope = self.on.evaluate(self.target, loc + scale * eps, True)
             self.state["draws"] += len(eps)
             value = float(np.mean(log_p) + np.sum(log_scale)) + 0.5 * dim * (1.0 + math.log(2.0 * math.pi))
             gradient = np.concatenate([slope.mean(0), (slope * eps).mean(0) * scale + 1.0])
@@ -123,13 +123,11 @@ class Deterministic:
         if s["rounds"] == 1:
             s.update(seen)
             return ""
-        if s["draws"] + 2 * s["compared"] > self.max_draws:
+        if s["draws"] + 2 * s["compared"] > self.max_samples:
             return "out of draws"
         key = self.key.child(COMPARISON, s["rounds"])
-        gain = compare(
-            self.target, self.start.with_parameters(s["parameters"]), self.q, s["compared"], rng=key,
-            num_threads=self.num_threads,
-        )  # fmt: skip
+        new = self.start.with_parameters(s["parameters"])
+        gain = compare(self.target, new, self.q, s["compared"], rng=key, **self.on.options)
         s["draws"] += 2 * s["compared"]
         if not gain.value < 0.0:
             s.update(seen)
@@ -156,7 +154,7 @@ class Deterministic:
         s = self.state
         s.update(fixed=s["best_fixed"], first_draw=s["best_first"])  # the objective that was optimised
         eps, parameters, draws = self.eps(), s["best_parameters"].copy(), s["draws"]
-        self.found, self.max_draws = math.inf, math.inf  # nothing here is a better point, or counts
+        self.found, self.max_samples = math.inf, math.inf  # nothing here is a better point, or counts
         hessian = np.array([self.product(parameters, row, eps) for row in np.eye(len(parameters))])
         self.state["draws"] = draws
         if not np.isfinite(hessian).all() or not np.all(np.any(hessian != 0.0, axis=1)):
@@ -170,4 +168,4 @@ class Deterministic:
 
 
 class OutOfDraws(Exception):
-    """The next evaluation would exceed ``max_draws``."""
+    """The next evaluation would exceed ``max_samples``."""

@@ -11,10 +11,9 @@ import math
 import numpy as np
 
 from ..control_variates import fit, size
+from ..estimators.cost import possible
 from ..estimators.dependent_draws import ROUNDING
-from ..estimators.selection import draw, possible
-from ..families.full_rank import FullRankGaussian
-from ..families.mean_field import MeanFieldGaussian
+from ..estimators.pilot import draw
 from ..results import Estimate
 from ..rng import FIT
 
@@ -36,9 +35,9 @@ class Natural:
 
     name = "natural"
 
-    def __init__(self, target, q, key, tolerance, max_draws, num_threads=None):
+    def __init__(self, target, q, key, tolerance, max_samples, on):
         self.target, self.key, self.tolerance = target, key, CAUTION * tolerance
-        self.max_draws, self.num_threads, self.kind = max_draws, num_threads, type(q)
+        self.max_samples, self.on, self.kind = max_samples, on, type(q)
         self.state = dict(
             loc=q.loc,
             scale=q.scale,
@@ -72,11 +71,11 @@ class Natural:
         """:meth:`step`, where numbers stay in range."""
         s = self.state
         q = self.kind(s["loc"], s["scale"])
-        count = int(min(max(least_draws(q.dim), s["wanted"]), self.max_draws - s["draws"]))
+        count = int(min(max(least_draws(q.dim), s["wanted"]), self.max_samples - s["draws"]))
         levels = possible(("diagonal", "quadratic", "cubic"), q.dim, count // 2)
         if not levels:
             return self.estimate(math.nan, math.nan, 0), "out of draws"
-        eps, _, log_w = draw(self.target, q, self.key, count, self.num_threads, FIT, s["draws"])
+        eps, _, log_w = draw(self.target, q, self.key, count, self.on, FIT, s["draws"])
         s["draws"] += count
         if np.isnan(log_w).any() or (log_w == math.inf).any():
             return self.estimate(math.nan, math.nan, count), "the log density is not finite at some draws"
@@ -103,8 +102,8 @@ class Natural:
         """
         s, count = self.state, value.num_samples
         moved, held = self.next_q(q, linear, curvature, 1.0)
-        blur = self.gain(curvature, noise, rough)  # as much of the gain may be noise
-        gain = max(0.0, self.gain(curvature, linear, curvature) - blur)
+        blur = self.gain(q, curvature, noise, rough)  # as much of the gain may be noise
+        gain = max(0.0, self.gain(q, curvature, linear, curvature) - blur)
         far = held or gain > FAR
         worse = value.value < s["best"] - 3.0 * value.standard_error - self.tolerance
         if not worse:
@@ -124,7 +123,7 @@ class Natural:
             s.update(loc=moved.loc, scale=moved.scale, best_loc=moved.loc, best_scale=moved.scale)
             return "converged"
         else:
-            s["step_size"] = self.step_size(curvature)
+            s["step_size"] = self.step_size(q, curvature)
             step = s["step_size"] / s["averaged"]
             moved = self.next_q(q, step * linear, step * curvature, 1.0)[0]
             if gain < blur and count >= MANY * least_draws(q.dim):
@@ -134,11 +133,10 @@ class Natural:
         s["wanted"] = min(s["wanted"], MANY * least_draws(q.dim))
         return ""
 
-    def step_size(self, curvature) -> float:
+    def step_size(self, q, curvature) -> float:
         """The part of a whole step to take: less where steps swing back and forth, as they do for skewed targets."""
         s = self.state
-        if self.kind is MeanFieldGaussian:
-            curvature = np.diag(np.diag(curvature))  # the rest stays, whatever q does
+        curvature = q.restrict(curvature)  # the rest stays, whatever q does
         before, s["curvature"] = s["curvature"], curvature
         swing = float(np.sum(before * curvature))
         size = float(np.linalg.norm(before) * np.linalg.norm(curvature))
@@ -153,9 +151,9 @@ class Natural:
         if np.min(1.0 - np.linalg.eigvalsh(curvature)) > FLATTEST:
             trusts.append(math.inf)  # all the way to the surrogate's Gaussian, which may be the target itself
         tried = [self.next_q(q, linear, curvature, trust)[0] for trust in trusts]
-        if s["draws"] + TRIAL * len(tried) > self.max_draws:
+        if s["draws"] + TRIAL * len(tried) > self.max_samples:
             return tried[0]
-        values = [np.mean(draw(self.target, q, self.key, TRIAL, self.num_threads, FIT, s["draws"])[2]) for q in tried]
+        values = [np.mean(draw(self.target, q, self.key, TRIAL, self.on, FIT, s["draws"])[2]) for q in tried]
         s["draws"] += TRIAL * len(tried)
         which = int(np.argmax([v if math.isfinite(v) else -math.inf for v in values]))
         if trusts[which] < math.inf:
@@ -171,26 +169,15 @@ class Natural:
         along = np.clip(pull, -reach, reach)
         loc = q.loc + q.scale_tril @ (vectors @ along)
         held = bool(np.any(np.abs(pull) > reach) or np.any(1.0 - values < FLATTEST))
-        if self.kind is MeanFieldGaussian:
-            bends = 1.0 - np.diag(curvature)
-            widths = np.clip(bends, 1.0 / widest, widest)
-            moved = MeanFieldGaussian(loc, q.scale / np.sqrt(widths))
-        else:
-            bends = 1.0 - values
-            widths = np.clip(bends, 1.0 / widest, widest)
-            # a triangular root of the covariance vectors diag(1 / widths) vectors^T, by QR of another root
-            root = np.linalg.qr((vectors / np.sqrt(widths)).T, mode="r").T
-            tril = np.tril(q.scale_tril @ (root * np.sign(np.diag(root))))
-            moved = FullRankGaussian(loc, tril)
-        held = held or bool(np.any(widths != bends))
-        return moved, held
+        moved, out = q.stretched(loc, curvature, widest)
+        return moved, held or out
 
-    def gain(self, curvature, linear, change) -> float:
+    def gain(self, q, curvature, linear, change) -> float:
         """Nats to be gained, to second order, where the coefficients are ``linear`` and ``change`` and the target's
         precision is I - ``curvature``."""
         values, vectors = np.linalg.eigh(curvature)
         along = vectors.T @ linear
-        widths = np.diag(change) if self.kind is MeanFieldGaussian else change
+        widths = q.restrict(change)
         return 0.5 * float(np.sum(along**2 / np.maximum(1.0 - values, FLATTEST))) + 0.25 * float(np.sum(widths**2))
 
 

@@ -7,16 +7,19 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..control_variates import Surrogate
-from ..estimators.elbo import SURROGATES
-from ..estimators.gradient import PATHS, elbo_gradient
-from ..estimators.pathwise import path_gradient
-from ..execution import sweep as sweeps
-from ..families.base import Gaussian
+from ..estimators.gradient import elbo_gradient
+from ..estimators.options import check_pair
+from ..estimators.pathwise import pathwise_gradient
+from ..estimators.selection import PATHWISE, POLYNOMIALS
+from ..execution.job import job_of
+from ..execution.nonfinite import check_values
+from ..execution.sweep import place, sweep
+from ..families.base import Family
 from ..kernels.sums import moments
-from ..rng import FIT, STEP, key_from
+from ..rng import FIT, STEP, RandomSource, key_from
 from ..targets.target import Target
 
-FRESH = ("leave_one_out", "optimal_baseline", "score", *SURROGATES, *PATHS)
+FRESH = ("leave_one_out", "optimal_baseline", "score", *POLYNOMIALS, *PATHWISE)
 ESTIMATORS = ("pathwise", "bank", *(e for e in FRESH if e not in ("pathwise", "auto")))
 LEAST_ESS = 0.1  # of the bank's draws
 MOST_DRAWS = 2**62  # that a stream has
@@ -55,18 +58,18 @@ class Objective:
     def __init__(
         self,
         target: Target,
-        q: Gaussian,
+        q: Family,
         num_samples: int = 200,
         *,
         estimator: str = "pathwise",
-        rng: object = None,
+        rng: RandomSource = None,
         num_threads: int | None = None,
     ) -> None:
-        sweeps.check(target, q)
+        check_pair(target, q)
         self.target, self.num_samples = target, checks.count("num_samples", num_samples, 2)
         self.estimator = checks.choice("estimator", estimator, ESTIMATORS)
         self.key, self.start, self.num_threads = key_from(rng), q, num_threads
-        checks.thread_count(num_threads)
+        self.on = place(num_threads)
         self.parameters = q.parameters
         if estimator == "bank":
             self.refresh(self.parameters)
@@ -90,7 +93,7 @@ class Objective:
         """(ELBO, gradient); with ``step`` over draws of that step's own, for Adam and its kin.
 
         Where the parameters leave the range of float64, or log p is -inf, the value is -inf and the gradient NaN, which
-        a line search takes for a wall.  With ``step`` a bank that runs low is drawn anew.
+        makes a line search backtrack.  With ``step`` a bank with too few effective draws is drawn anew.
 
         Raises
         ------
@@ -145,21 +148,18 @@ class Objective:
         z = np.empty((self.num_samples, q.dim))
         q.fill(z, self.key, FIT, self.fillings * self.num_samples)
         log_p = self.target.value(z, num_threads=self.num_threads)
-        bad = np.isnan(log_p) | (log_p == np.inf)
-        if bad.any():  # told as a sweep over these draws tells it
-            first = self.fillings * self.num_samples
-            sweeps.sweep(self.target, q, self.num_samples, self.key, FIT, first_draw=first)
+        check_values(self.target, z, log_p, self.fillings * self.num_samples)
         self.bank = z, log_p, q.log_prob(z)
 
     def _wall(self):
         return -math.inf, np.full(len(self.parameters), math.nan)
 
     def _pathwise(self, q, first_draw):
-        options = dict(gradient="pathwise", first_draw=first_draw, num_threads=self.num_threads)
-        sweep = sweeps.sweep(self.target, q, self.num_samples, self.key, FIT, **options)
-        if sweep.num_neginf:
+        what = dict(gradient="pathwise", first_draw=first_draw)
+        found = sweep(self.target, job_of(self.target, q, self.num_samples, self.key, FIT, **what), self.on)
+        if found.num_neginf:
             return self._wall()
-        return float(sweep.total[moments.MEAN_P]) + q.entropy(), path_gradient(sweep, q)
+        return float(found.total[moments.MEAN_P]) + q.entropy(), pathwise_gradient(found, q)
 
     def _weights(self, q):
         """(normalised weights of the bank's draws, log of their mean, log q)"""

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..diagnostics.diagnosis import Diagnosis
-from ..families.base import Gaussian
-from ..results import Estimate
-from ..rng import Key
+from ..families.base import Family
+from ..results import Estimate, counted
+from ..rng import Key, RandomSource
 from ..targets.target import Target
 
 
@@ -23,7 +23,7 @@ class Round(NamedTuple):
     number: int
     elbo: float
     standard_error: float
-    num_draws: int
+    num_samples: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +40,11 @@ class FitResult:
         of q, from yet other draws; None where log p is not finite at some, or after an interrupt
     history : list of Round
     converged : bool
-        whether the method could tell, against its own noise, that nothing is left to gain
+        True only if the remaining improvement is below the tolerance, given the Monte Carlo error
     message : str
         why it stopped
     method : str
-    num_draws : int
+    num_samples : int
         evaluations of log p that the fit took, its final estimates apart
     key : Key
         ``rng=result.key`` repeats it
@@ -54,14 +54,14 @@ class FitResult:
         what was fitted; None in a result that was pickled
     """
 
-    q: Gaussian
+    q: Family
     elbo: Estimate
     diagnosis: Diagnosis | None
     history: list = field(repr=False)
     converged: bool
     message: str
     method: str
-    num_draws: int
+    num_samples: int
     key: Key
     linear_response: np.ndarray | None = field(default=None, repr=False)
     target: Target | None = field(default=None, repr=False)
@@ -69,7 +69,7 @@ class FitResult:
     def __getstate__(self):
         return vars(self) | dict(target=None)  # which may not travel where its results can
 
-    def to_arviz(self, draws: int = 1000, *, target: Target | None = None, rng: object = None):
+    def to_arviz(self, num_samples: int = 1000, *, target: Target | None = None, rng: RandomSource = None):
         """Draws of q for ArviZ, see :func:`fastvi.bridges.arviz.to_arviz` (extra ``arviz``).
 
         ``rng`` is by default the fit's key: the draws are of a stream that the fit has not seen.
@@ -77,7 +77,7 @@ class FitResult:
         from ..bridges.arviz import to_arviz
 
         found = dict(elbo=self.elbo.value, elbo_standard_error=self.elbo.standard_error)
-        return to_arviz(self._of(target), self.q, draws, rng=self.key if rng is None else rng, attributes=found)
+        return to_arviz(self._of(target), self.q, num_samples, rng=self.key if rng is None else rng, attributes=found)
 
     def to_pymc(self, *, target: Target | None = None):
         """q as ``pm.MeanField`` or ``pm.FullRank``, for a target that came from ``fastvi.bridges.pymc.from_model``."""
@@ -92,5 +92,6 @@ class FitResult:
         return found
 
     def __repr__(self):
-        head = f"FitResult({self.q!r}, {self.method}, {self.message}"
-        return f"{head}, {len(self.history)} rounds, {self.num_draws:,} draws, elbo = {self.elbo})"
+        head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"
+        verdict = "" if self.diagnosis is None else f",\n  {self.diagnosis.verdict}"
+        return f"{head},\n  elbo = {self.elbo}{verdict})"

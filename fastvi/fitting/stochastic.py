@@ -12,12 +12,12 @@ import numpy as np
 
 from ..diagnostics.comparison import compare
 from ..errors import NonFiniteError
-from ..estimators.gradient import continuous, elbo_gradient
+from ..estimators.gradient import elbo_gradient
+from ..estimators.selection import continuous
 from ..kernels.cpu import adam, pool
 from ..kernels.cpu import sweep as cpu
 from ..kernels.density import abi, tape_memory
-from ..kernels.families import registry
-from ..kernels.plan import TILE, WIDE_TILE
+from ..kernels.plan import WIDE_DIM, WIDE_TILE
 from ..results import Estimate
 from ..rng import COMPARISON, FIT, SLOPE
 
@@ -32,9 +32,9 @@ class Stochastic:
 
     name = "stochastic"
 
-    def __init__(self, target, q, key, tolerance, max_draws, num_threads=None):
+    def __init__(self, target, q, key, tolerance, max_samples, on):
         self.target, self.key, self.tolerance = target, key, tolerance
-        self.max_draws, self.num_threads, self.start = max_draws, num_threads, q
+        self.max_samples, self.on, self.start = max_samples, on, q
         count = len(q.parameters)
         self.state = dict(
             parameters=q.parameters,
@@ -56,7 +56,7 @@ class Stochastic:
     def step(self) -> tuple[Estimate, str]:
         """One phase: (its mean ELBO over the steps, why to stop or "")."""
         s, steps = self.state, STEPS
-        if s["draws"] + steps * NUM_SAMPLES > self.max_draws:
+        if s["draws"] + steps * NUM_SAMPLES > self.max_samples:
             return Estimate(math.nan, math.nan, 0, key=self.key), "out of draws"
         trace, average = np.full(steps, math.nan), np.zeros(len(s["parameters"]))
         why = self.climb(np.full(steps, s["rate"]), trace, average)
@@ -73,16 +73,15 @@ class Stochastic:
         """Do the steps; why they stopped early, or ""."""
         s, q, target = self.state, self.start, self.target
         paths = continuous(target, q, self.key)
-        trusted = target.derivative.trusted if paths else target.trusted
-        compiled = trusted(lambda: q.sample(2, rng=self.key))
+        compiled = target.density.trusted(lambda: q.sample(2, rng=self.key), paths)
         loc, scale = (np.array(a) for a in q.arrays)
         kernel, done = adam.climb(q.family, paths), 0
         lane_width = abi.LANE_WIDTH if compiled.vectorised else 1
-        tile = TILE[q.family] if q.dim <= 1024 else WIDE_TILE
+        tile = q.kernels.TILE if q.dim <= WIDE_DIM else WIDE_TILE
         tile = min(tile, -(-NUM_SAMPLES // abi.LANE_WIDTH) * abi.LANE_WIDTH)
         parameters, mean, square = (s[k].copy() for k in ("parameters", "mean", "square"))
         stop = np.zeros(1, np.int64)
-        status, memory = 0, target.memory
+        status, memory = 0, target.density.memory()
 
         def steps_from(done, room):
             return kernel(
@@ -99,17 +98,18 @@ class Stochastic:
             pool.run(1, call, stop, 1, None, None)  # on a thread of the pool, so that Ctrl-C reaches this one
             if status != cpu.NEEDS_CARE:
                 break
-            compiled = target.derivative.take_care()
+            compiled = target.density.recompile()
         s.update(parameters=parameters, mean=mean, square=square)
         if status not in (adam.NOT_FINITE, cpu.RAISED):
             return ""
         # let Python raise what the density raises at a draw of that step
-        if status == cpu.RAISED:
-            target.raise_failure()
+        failure = target.density.failure() if status == cpu.RAISED else None
+        if failure is not None:
+            raise failure
         z = np.empty((NUM_SAMPLES, q.dim))
         q.with_parameters(parameters).fill(z, self.key, FIT, s["draws"] + done * NUM_SAMPLES)
         for k, draw in enumerate(z):
-            target.in_python(draw, s["draws"] + done * NUM_SAMPLES + k)
+            target.density.reference(draw, s["draws"] + done * NUM_SAMPLES + k)
         with contextlib.suppress(NonFiniteError):
             self.compare(parameters)
         return f"the log density or its gradient is not finite at step {s['steps'] + done}"
@@ -118,7 +118,7 @@ class Stochastic:
         """How much better q is with these parameters than the best so far, which it replaces if it is better."""
         s = self.state
         new, key = self.start.with_parameters(parameters), self.key.child(COMPARISON, s["steps"])
-        gain = compare(self.target, new, self.q, s["compared"], rng=key, num_threads=self.num_threads)
+        gain = compare(self.target, new, self.q, s["compared"], rng=key, **self.on.options)
         s["draws"] += 2 * s["compared"]
         if gain.value > 0.0:
             s["best_parameters"] = parameters
@@ -127,7 +127,7 @@ class Stochastic:
     def judge(self, average) -> str:
         """Whether the phase was better than the best so far, and what follows."""
         s = self.state
-        if s["draws"] + 3 * s["compared"] > self.max_draws:
+        if s["draws"] + 3 * s["compared"] > self.max_samples:
             return "out of draws"
         gain = self.compare(average)
         if gain.value > max(self.tolerance, 2.0 * gain.standard_error) or not math.isfinite(gain.value):
@@ -151,12 +151,11 @@ class Stochastic:
         s, q = self.state, self.q
         estimator = "sticking_the_landing" if continuous(self.target, q, self.key) else "leave_one_out"
         key = self.key.child(SLOPE, s["steps"])
-        options = dict(estimator=estimator, rng=key, num_threads=self.num_threads)
+        options = dict(estimator=estimator, rng=key, **self.on.options)
         found = elbo_gradient(self.target, q, s["compared"], **options)
         s["draws"] += s["compared"]
         lengths = np.empty(len(found.gradient))
-        registry.FAMILIES[q.family].steps(q.scale, q.dim, lengths)
+        q.kernels.steps(q.scale, q.dim, lengths)
         g, v = found.gradient * lengths, (found.standard_error * lengths) ** 2
-        if q.family == "full_rank":  # the location in units of q's own axes
-            g[: q.dim] = q.scale_tril.T @ found.gradient[: q.dim]
+        g[: q.dim] = q.scaled_slopes(found.gradient[: q.dim])  # the location in units of q's own axes
         return 0.5 * float(np.sum(g**2 - v)), 0.5 * math.sqrt(float(np.sum(4.0 * g**2 * v + 2.0 * v**2)))

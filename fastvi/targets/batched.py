@@ -10,12 +10,12 @@ import numpy as np
 
 from .. import checks
 from ..kernels.density import abi
-from .external import Foreign
+from .external import ExternalDensity
 
 LEAST = 32  # draws in a call, so that few shapes are ever seen
 
 
-class Batch(Foreign):
+class BatchedDensity(ExternalDensity):
     """``f(z)`` of draws (n, dim) -> (n,), and perhaps ``value_and_grad(z)`` -> (n,), (n, dim).
 
     They are called with powers of two of draws, one call at a time; the last draw is repeated to fill a batch, so that
@@ -23,14 +23,15 @@ class Batch(Foreign):
     """
 
     what, opaque = "Python function of batches", True
+    batch_size: int
 
-    def __init__(self, f: Callable, value_and_grad: Callable | None, dim: int, chunk: int) -> None:
+    def __init__(self, f: Callable, value_and_grad: Callable | None, dim: int, batch_size: int, name: str) -> None:
+        super().__init__(dim, name)
         for name, function in (("f", f), ("value_and_grad", value_and_grad)):
             if function is not None and not callable(function):
                 raise TypeError(f"{name}: expected a function of draws (n, {dim}), got {checks.describe(function)}")
-        checks.count("chunk", chunk, LEAST)
-        self.f, self.value_and_grad, self.dim = f, value_and_grad, dim
-        self.tile = 1 << (chunk.bit_length() - 1)
+        self.f, self.value_and_grad = f, value_and_grad
+        self.batch_size = 1 << (checks.count("batch_size", batch_size, LEAST).bit_length() - 1)
         self.one_at_a_time = threading.RLock()
         self.entry = abi.C_FUNCTION(self.answer)  # must outlive the address
         address = ctypes.cast(self.entry, ctypes.c_void_p).value or 0
@@ -57,7 +58,7 @@ class Batch(Foreign):
         return error
 
     def remake(self, target) -> tuple:
-        options = dict(value_and_grad=self.value_and_grad, chunk=self.tile)
+        options = dict(value_and_grad=self.value_and_grad, batch_size=self.batch_size)
         make = functools.partial(type(target).from_batched, **options, normalized=target.normalized, name=target.name)
         return make, (self.f, self.dim)
 
@@ -66,16 +67,16 @@ class Batch(Foreign):
         if len(points) < 2:  # and another, nearby, where the function may have no answer
             points = np.concatenate([points, points + 1e-3 * (1.0 + np.abs(points))])
             try:
-                self.evaluate(points, False)
+                self.call(points, False)
             except Exception:
                 return False
-        values = self.evaluate(points, False)[0]
+        values = self.call(points, False)[0]
         among = np.concatenate([points[::-1], np.repeat(points[:1], LEAST, axis=0)])  # a wider batch
-        self.compare("f", "values", values, self.evaluate(among, False)[0][: len(points)][::-1])
+        self.compare("f", "values", values, self.call(among, False)[0][: len(points)][::-1])
         if self.value_and_grad is not None:
-            found, slopes = self.evaluate(points, True)
+            found, slopes = self.call(points, True)
             self.compare("value_and_grad", "values, those of f first,", values, found)
-            again = self.evaluate(among, True)[1]
+            again = self.call(among, True)[1]
             assert again is not None
             self.compare("value_and_grad", "gradients", slopes, again[: len(points)][::-1])
         return True
@@ -88,7 +89,7 @@ class Batch(Foreign):
                 "for the same in another batch"
             )
 
-    def evaluate(self, z, wanted):
+    def call(self, z, wanted):
         """(log p, gradient or None) of draws (n, dim), checked."""
         n = len(z)
         width = max(LEAST, 1 << (n - 1).bit_length())
@@ -113,8 +114,8 @@ class Batch(Foreign):
             raise ValueError(f"{name}: expected shape {shape} for draws {(shape[0], self.dim)}, got {array.shape}")
         if array.dtype != np.float64:
             raise TypeError(
-                f"{name}: expected float64, got {array.dtype}, whose digits would be lost in the error of no estimate; "
-                "compute in double precision (JAX: jax_enable_x64), or cast the result if that is what you mean"
+                f"{name}: expected float64, got {array.dtype}: its rounding would not show in the standard error; compute "
+                "in double precision (JAX: jax_enable_x64), or cast the result if that is what you mean"
             )
         return array.copy() if array.base is not None or array is found else array
 
@@ -122,7 +123,7 @@ class Batch(Foreign):
         """The C function: an exception is kept for who asks."""
         try:
             draws = np.ctypeslib.as_array(ctypes.cast(z, REAL), (dim, width))
-            value, slope = self.evaluate(draws.T, bool(gradient))
+            value, slope = self.call(draws.T, bool(gradient))
             np.ctypeslib.as_array(ctypes.cast(log_p, REAL), (width,))[:] = value
             if slope is not None:
                 np.ctypeslib.as_array(ctypes.cast(gradient, REAL), (dim, width))[:] = slope.T
@@ -131,14 +132,14 @@ class Batch(Foreign):
             return 1
         return 0
 
-    def over_points(self, points, log_p, gradient) -> bool:
-        assert self.tile is not None
-        for first in range(0, len(points), self.tile):
-            some = slice(first, first + self.tile)
-            log_p[some], slope = self.evaluate(points[some], len(gradient) > 0)
+    def evaluate(self, points, num_threads=1, gradient=False, compiled=None):
+        log_p, slopes = np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
+        for first in range(0, len(points), self.batch_size):
+            some = slice(first, first + self.batch_size)
+            log_p[some], slope = self.call(points[some], gradient)
             if slope is not None:
-                gradient[some] = slope
-        return True
+                slopes[some] = slope
+        return log_p, slopes
 
 
 REAL = ctypes.POINTER(ctypes.c_double)

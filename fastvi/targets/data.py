@@ -27,13 +27,20 @@ def lives_on_gpu(value) -> bool:
     return not isinstance(value, np.ndarray) and getattr(value, "__cuda_array_interface__", None) is not None
 
 
-def source(value, taken):
+def gpu_source(value, taken):
     """The array on a GPU that compiled code there can read in place, or None; ``taken`` is its copy on the host."""
     if not lives_on_gpu(value):
         return None
     described = value.__cuda_array_interface__
     contiguous = described.get("strides") in (None, taken.strides)
     return value if contiguous and described["typestr"] == taken.dtype.str and taken.ndim else None
+
+
+def converted(data) -> tuple:
+    """Every data item as compiled code takes it."""
+    if not isinstance(data, tuple | list):
+        raise TypeError(f"data: expected a tuple of arrays and numbers, got {checks.describe(data)}")
+    return tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
 
 
 def convert(name, value):

@@ -1,68 +1,74 @@
-"""Densities that are not written in Python for Numba: C functions, by the contract of ``kernels.contract``."""
+"""Log densities that are not written in Python for Numba: C functions, by the contract of ``kernels.density.abi``."""
 
-from ..kernels.density import abi
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from ..kernels.density import abi, compilations
+from .density import Density
 
 
-class Foreign:
-    """Where a target finds the C functions of such a density; the base of those that make their own.
+class ExternalDensity(Density):
+    """The base of such densities.
 
     Attributes
     ----------
-    what : str
-        for messages
-    tile : int or None
-        draws that it wants at a time, a power of two; None for what suits the caches
     keep : tuple
         what must outlive the addresses
-    opaque : bool
-        whether it may change without a sign of it but in its pickle
     """
 
     what = "C function"
-    tile: int | None = None
     keep: tuple = ()
-    opaque = False
 
-    def values(self) -> abi.Compiled:
-        """The function of values alone."""
-        raise NotImplementedError
+    def __init__(self, dim: int, name: str, data: tuple = ()) -> None:
+        super().__init__(dim, name)
+        self._memory, self._checked = abi.Memory(data), False
 
     def gradients(self) -> abi.Compiled:
-        """The function of values and gradients; raises TypeError where there is none."""
         return self.values()
 
-    def memory(self) -> abi.Memory | None:
-        """The data as they are now, or None where the target's own do."""
-        return None
+    def memory(self) -> abi.Memory:
+        return self._memory
 
-    def functions(self) -> list:
+    def trusted(self, draws, gradient=False) -> abi.Compiled:
+        if not self._checked:
+            self._checked = self.check(draws()[:2])
+        return self.gradients() if gradient else self.values()
+
+    def check(self, points: np.ndarray) -> bool:
+        """Validate before first use, at points (n, dim); True if it need not be repeated.  Raises what is wrong."""
+        return True
+
+    def reference(self, z, draw) -> float:
+        found = self.evaluate(np.array(z)[None])
+        if found is None:
+            raise self.failure(z) or RuntimeError(
+                f"{self.name}: the {self.what} reports an error at draw {draw}, z = {z}"
+            )
+        return float(found[0][0])
+
+    def functions(self) -> list[Callable]:
         """Python functions that decide its numbers."""
         return []
 
-    def check(self, points) -> bool:
-        """Whether a look at the density before its first use, at points (n, dim), sufficed; raises what is wrong."""
-        return True
-
-    def failure(self, z=None) -> BaseException | None:
-        """What the last call, or one at a draw z, raised, where that is known; told once."""
-        return None
-
-    def over_points(self, points, log_p, gradient) -> bool:
-        """Evaluate points by a way of its own; False where there is none."""
-        return False
+    def fingerprint(self) -> bytes:
+        parts = [compilations.state(f) for f in self.functions()]
+        parts += [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in map(np.asarray, self.memory().data)]
+        return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
     def remake(self, target) -> tuple:
-        """(function, arguments) that make the target again in another process."""
         raise TypeError(
             f"{target.name}: a target from an address cannot be pickled; Target.from_factory(make, ...) has it made "
             "anew where it arrives"
         )
 
 
-class Address(Foreign):
+class Address(ExternalDensity):
     """A C function that somebody else keeps alive, or :attr:`keep`."""
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, dim: int, name: str, data: tuple = ()) -> None:
+        super().__init__(dim, name, data)
         self.compiled = abi.Compiled(address, False, "it is a C function", (), smooth=True)
 
     def values(self) -> abi.Compiled:

@@ -1,4 +1,4 @@
-"""A log density compiled, and trusted once it has agreed with Python."""
+"""A log density written in Python: compiled, and trusted once it has agreed with Python."""
 
 import hashlib
 import numbers
@@ -9,123 +9,115 @@ import numpy as np
 
 from .. import checks
 from ..kernels.density import abi, compilations
-from . import derivatives
-from .derivatives import agree
-from .external import Foreign
+from .data import read_only
+from .density import Density, agree
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
-NOT_AS_PYTHON = "in lanes it does not do what it does in Python (arrays of length one are not spread)"
+NOT_AS_PYTHON = "the vectorised version disagrees with Python (length-1 arrays do not broadcast)"
 
 
-class LogDensity:
-    """What a :class:`Target` is to the sweeps: addresses, data, and Python's own answer."""
+class PythonDensity(Density):
+    """``log_density(z, *data)``, with its gradient derived from the source or, if ``gradient`` is given, written."""
 
-    name: str
-    dim: int
-    log_density: Callable
-    written_gradient: Callable | None
-    data: tuple
-    python_data: list | tuple
-    memory: abi.Memory
-    foreign: Foreign | None
-    _known: compilations.Known | None
-    _looked_at: bool
+    source: Callable
 
-    def renew(self, memory: abi.Memory | None) -> None:
-        """Take other data from now on; whoever holds the old keeps it alive."""
-        if memory is not None:
-            self.memory = memory
+    def __init__(self, log_density: Callable, dim: int, data: tuple, gradient: Callable | None, name: str) -> None:
+        super().__init__(dim, name)
+        self.source, self.gradient, self.data = log_density, gradient, data
+        # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
+        self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in data)
+        self._memory = abi.Memory(data)
+        self._kinds = abi.data_types(data)
+        self._known: dict[bool, compilations.Known] = {}  # by whether it is the one with a gradient
 
-    def raise_failure(self) -> None:
-        """Raise what a density that is not compiled from Python has kept for us, if anything."""
-        failure = None if self.foreign is None else self.foreign.failure()
-        if failure is not None:
-            raise failure
+    def values(self) -> abi.Compiled:
+        return self._current(False).compiled
 
-    def state(self) -> bytes:
-        """What decides its numbers now, source and data, as bytes that mean the same in another process."""
-        if self.foreign is not None:
-            self.renew(self.foreign.memory())
-            parts = [compilations.state(f) for f in self.foreign.functions()]
-        else:
-            functions = (self.log_density, self.written_gradient)
-            parts = [compilations.state(f) for f in functions if f is not None]
-        parts += [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in map(np.asarray, self.memory.data)]
-        return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+    def gradients(self) -> abi.Compiled:
+        return self._current(True).compiled
 
-    @property
-    def compiled(self) -> abi.Compiled:
-        """The compiled density; compiles when the function, or something it refers to, is new."""
-        if self.foreign is not None:
-            self.renew(self.foreign.memory())
-            return self.foreign.values()
-        return self._current().compiled
+    def memory(self) -> abi.Memory:
+        return self._memory
 
-    def _current(self) -> compilations.Known:
-        known = self._known
+    def _current(self, gradient) -> compilations.Known:
+        """Compiles when the function, or something it refers to, is new."""
+        known = self._known.get(gradient)
         if known is None or not known.watch.unchanged():
-            watch = compilations.Watch(self.log_density)  # first: what changes while it compiles is seen the next time
-            compiled = compilations.compiled(self.log_density, abi.data_types(self.data))
-            known = self._known = compilations.Known(watch, compiled, False)
+            # the watch first: what changes while it compiles is seen the next time
+            if not gradient:
+                watch = compilations.Watch(self.source)
+                compiled = compilations.compiled(self.source, self._kinds)
+            elif self.gradient is None:
+                watch = compilations.Watch(self.source)
+                compiled = compilations.differentiated(self.source, self._kinds, not self.careful)
+            else:
+                watch = compilations.Watch(self.source, self.gradient)
+                compiled = compilations.with_gradient(self.source, self.gradient, self._kinds)
+            known = self._known[gradient] = compilations.Known(watch, compiled, False)
         return known
 
-    def trusted(self, draws: Callable[[], np.ndarray]) -> abi.Compiled:
-        """``compiled``, after it has once agreed with Python at the first two of ``draws()``, (n, dim)."""
-        if self.foreign is not None:
-            if not self._looked_at:
-                self._looked_at = self.foreign.check(draws()[:2])
-            return self.compiled
-        known = self._known
+    def recompile(self) -> abi.Compiled:
+        self.careful = True
+        self._known.pop(True, None)
+        return self.gradients()
+
+    def trusted(self, draws, gradient=False) -> abi.Compiled:
+        known = self._known.get(gradient)
         if known is not None and known.trusted and known.watch.unchanged():
             return known.compiled
         points = draws()[:2]
         expected = self.looked_up(points)
-        known = self._current()
+        known = self._verified_gradient(points, expected) if gradient else self._verified(points, expected)
+        self._known[gradient] = known._replace(trusted=True)
+        return known.compiled
+
+    def _verified(self, points, expected) -> compilations.Known:
+        """The function of values, which agrees with Python; if not in lanes then draw by draw."""
+        known = self._current(False)
         compiled = known.compiled
-        found = self._evaluate(compiled, points)
-        if compiled.vectorised and (found is None or not all(map(agree, expected, found))):
+        found = self.evaluate(points, compiled=compiled)
+        if compiled.vectorised and (found is None or not all(map(agree, expected, found[0]))):
             # lanes spread no arrays of length one, and what else they miss the slow way must not
-            compiled = compilations.compiled(self.log_density, abi.data_types(self.data), NOT_AS_PYTHON)
-            found = self._evaluate(compiled, points)
+            compiled = compilations.compiled(self.source, self._kinds, NOT_AS_PYTHON)
+            found = self.evaluate(points, compiled=compiled)
         if found is None:
             raise RuntimeError(f"log_density: {self.name} raises when compiled, at z = {points[0]}, and not in Python")
-        for z, value, other in zip(points, expected, found, strict=False):
+        for z, value, other in zip(points, expected, found[0], strict=False):
             if not agree(value, other):
                 raise ValueError(
                     f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}; "
                     "compiled integers wrap at 64 bits and are divided by zero without an error"
                 )
-        self._known = compilations.Known(known.watch, compiled, True)
-        return compiled
+        return known._replace(compiled=compiled)
+
+    def _verified_gradient(self, points, expected) -> compilations.Known:
+        """The function of values and gradients, whose values agree with Python, as does a written gradient."""
+        slope = None if self.gradient is None else self._written(points[0])
+        found = self.evaluate(points, gradient=True)
+        if slope is not None and found is not None and not all(map(agree, slope, found[1][0])):
+            raise ValueError(f"gradient: it gives {slope} in Python and {found[1][0]} compiled, at z = {points[0]}")
+        if found is None or not all(map(agree, expected, found[0])):
+            self.trusted(lambda: points)  # which raises what is wrong with the density itself
+            raise TypeError(
+                f"log_density: {self.name} cannot be differentiated: its differentiated version gives "
+                f"{'an error' if found is None else found[0]} and Python {expected}, at z = {points}"
+            )
+        return self._current(True)
 
     def looked_up(self, points) -> list[float]:
         """The density at one or two points as Python computes it; one where it is slow."""
         start = time.perf_counter()
-        expected = [self.in_python(points[0], 0)]
+        expected = [self.reference(points[0], 0)]
         if len(points) > 1 and time.perf_counter() - start < LOOK_SECONDS:
-            expected.append(self.in_python(points[1], 1))
+            expected.append(self.reference(points[1], 1))
         return expected
 
-    def _evaluate(self, compiled, points, num_threads=1):
-        """The compiled density at some points (n, dim), or None where it raised."""
-        log_p = np.empty(len(points))
-        none = np.empty((0, self.dim))
-        return None if derivatives.over_points(compiled, self, points, log_p, none, num_threads) else log_p
-
-    def in_python(self, z, draw) -> float:
-        """The log density at z as Python computes it: raises what the function raises."""
-        if self.foreign is not None:
-            found = self._evaluate(self.compiled, np.array(z)[None])
-            if found is None:
-                raise self.foreign.failure(z) or RuntimeError(
-                    f"{self.name}: the {self.foreign.what} reports an error at draw {draw}, z = {z}"
-                )
-            return float(found[0])
+    def reference(self, z, draw) -> float:
         z = np.array(z)
         z.flags.writeable = False  # a density that writes into its draw would change it for everyone
         try:
             with np.errstate(all="ignore"):
-                value = self.log_density(z, *self.python_data)
+                value = self.source(z, *self.python_data)
         except Exception as error:
             error.add_note(f"raised by the log density {self.name} at draw {draw}, z = {z}")
             raise
@@ -136,3 +128,34 @@ class LogDensity:
                 f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); expected a float"
             )
         return float(value)
+
+    def _written(self, z) -> np.ndarray:
+        """The written gradient as Python computes it, which must be complete; raises what the function raises."""
+        assert self.gradient is not None
+        out, name, z = np.full(self.dim, np.nan), self.gradient.__name__, z.copy()
+        z.flags.writeable = False
+        try:
+            with np.errstate(all="ignore"):
+                self.gradient(z, *self.python_data, out)
+        except Exception as error:
+            error.add_note(f"raised by the gradient {name} at z = {z}")
+            raise
+        if np.isnan(out).any() and np.isfinite(self.reference(z, 0)):
+            raise ValueError(
+                f"gradient: {name} leaves out[{int(np.argmax(np.isnan(out)))}] unwritten or nan, at z = {z}"
+            )
+        return out
+
+    def fingerprint(self) -> bytes:
+        parts = [compilations.state(f) for f in (self.source, self.gradient) if f is not None]
+        parts += [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in map(np.asarray, self.data)]
+        return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+
+    def remake(self, target) -> tuple:
+        return _rebuild, (self.source, self.dim, self.data, self.gradient, target.normalized, self.name)
+
+
+def _rebuild(log_density, dim, data, gradient, normalized, name):
+    from .target import Target
+
+    return Target(log_density, dim, data, gradient=gradient, normalized=normalized, name=name)

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.density import abi, compilations
+from ..kernels.density import abi
 from . import derivatives
-from .batched import Batch
-from .data import convert, python_function, read_only, source
-from .derivatives import Derivative
-from .external import Address, Foreign
-from .python_source import LogDensity
+from .batched import BatchedDensity
+from .data import converted, gpu_source, python_function
+from .density import Density
+from .external import Address
+from .python_source import PythonDensity
 
 
-class Target(LogDensity):
+class Target:
     """A log density log p(z), up to a constant or not, of an unconstrained z.
 
     Parameters
@@ -62,28 +62,24 @@ class Target(LogDensity):
         normalized: bool = False,
         name: str | None = None,
     ) -> None:
-        self.log_density = python_function("log_density", log_density)
-        self.written_gradient = None if gradient is None else python_function("gradient", gradient)
-        self.dim = checks.count("dim", dim)
-        if not isinstance(data, tuple | list):
-            raise TypeError(f"data: expected a tuple of arrays and numbers, got {checks.describe(data)}")
+        source = python_function("log_density", log_density)
+        written = None if gradient is None else python_function("gradient", gradient)
+        taken = converted(data)
+        given_name = str(name) if name is not None else source.__name__
+        density = PythonDensity(source, checks.count("dim", dim), taken, written, given_name)
+        on_gpu = tuple(gpu_source(value, item) for value, item in zip(data, taken, strict=True))
+        self._adopt(density, taken, normalized, on_gpu)
+
+    def _adopt(self, density: Density, data: tuple, normalized: bool, on_gpu: tuple = ()) -> None:
+        """Take a density, and what every target has beside it."""
         if not isinstance(normalized, bool | np.bool_):
             raise TypeError(f"normalized: expected a bool, got {checks.describe(normalized)}")
-        self.data = tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
+        self.density, self.dim, self.name, self.data = density, density.dim, density.name, data
+        self._on_gpu = on_gpu
         self.normalized = bool(normalized)
-        self.name = str(name) if name is not None else self.log_density.__name__
-        self.memory = abi.Memory(self.data)
-        self.rates: dict[tuple, float] = {}  # seconds a draw, for deciding where work runs
-        # as a Python caller would pass them: numbers that do not wrap, arrays that are not to be written
-        self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in self.data)
         self.identity = os.urandom(16)  # among all processes
-        self.foreign: Foreign | None = None  # where the density is not compiled from Python
         self.recipe: tuple | None = None  # (function, arguments) that make this target, see ``from_factory``
-        self.derivative = Derivative(self)
-        self.sources = tuple(source(value, taken) for value, taken in zip(data, self.data, strict=True))
         self.agreed_on_gpu: abi.Compiled | None = None
-        self._known: compilations.Known | None = None
-        self._looked_at = False
 
     def __repr__(self):
         return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
@@ -91,9 +87,7 @@ class Target(LogDensity):
     def __reduce__(self):
         if self.recipe is not None:
             return Target.from_factory, self.recipe
-        if self.foreign is not None:
-            return self.foreign.remake(self)
-        return _rebuild, (self.log_density, self.dim, self.data, self.written_gradient, self.normalized, self.name)
+        return self.density.remake(self)
 
     @classmethod
     def from_address(
@@ -117,7 +111,8 @@ class Target(LogDensity):
         """
         if isinstance(address, bool) or not isinstance(address, int) or address <= 0:
             raise TypeError(f"address: expected the address of a C function, got {checks.describe(address)}")
-        return cls.of(Address(address), dim, data, normalized=normalized, name=name)
+        taken = converted(data)
+        return cls.of(Address(address, checks.count("dim", dim), name, taken), taken, normalized=normalized)
 
     @classmethod
     def from_batched(
@@ -126,7 +121,7 @@ class Target(LogDensity):
         dim: int,
         *,
         value_and_grad: Callable | None = None,
-        chunk: int = 1024,
+        batch_size: int = 1024,
         normalized: bool = False,
         name: str | None = None,
     ) -> "Target":
@@ -139,7 +134,7 @@ class Target(LogDensity):
             each row's value depends on that row alone, which two draws are looked at for
         value_and_grad : callable, optional
             ``value_and_grad(z) -> (values (n,), gradients (n, dim))``, for what needs a gradient
-        chunk : int
+        batch_size : int
             draws in a call at most.  Calls are made one at a time, of powers of two of draws from 32 on, the last draw
             repeated to fill them, so that JAX compiles few shapes
 
@@ -148,14 +143,16 @@ class Target(LogDensity):
         TypeError, ValueError
             naming the argument; and, when it is called, for another shape or another precision than float64
         """
-        batch = Batch(f, value_and_grad, checks.count("dim", dim), chunk)
-        return cls.of(batch, dim, normalized=normalized, name=name or getattr(f, "__name__", "batched"))
+        name = str(name or getattr(f, "__name__", "batched"))
+        return cls.of(
+            BatchedDensity(f, value_and_grad, checks.count("dim", dim), batch_size, name), normalized=normalized
+        )
 
     @classmethod
-    def of(cls, foreign: Foreign, dim: int, data: tuple = (), **options) -> "Target":
-        """A target of a density that is not compiled from Python: see :mod:`fastvi.targets.external`."""
-        target = cls(_in_c, dim, data, **options)
-        target.foreign = foreign
+    def of(cls, density: Density, data: tuple = (), *, normalized: bool = False) -> "Target":
+        """A target of a density that is not Python for Numba: see :mod:`fastvi.targets.external`."""
+        target = cls.__new__(cls)
+        target._adopt(density, data, normalized)
         return target
 
     @classmethod
@@ -172,22 +169,27 @@ class Target(LogDensity):
         """The data on a GPU, where they stay: see ``kernels.buffers.Data``."""
         from ..kernels.gpu import buffers
 
-        return buffers.Data(self.sources)
+        return buffers.Data(self._on_gpu)
 
     def value(self, z: ArrayLike, *, num_threads: int | None = None):
         """log p at one point (dim,) -> float, or at many (n, dim) -> (n,), from the compiled density.
 
         An exception in the density surfaces as itself; NaN and infinities are returned as they are.
         """
+        return self._at(z, num_threads, False)[0]
+
+    def _at(self, z, num_threads, gradient) -> tuple:
+        """(log p, gradients) at one point or many; without ``gradient`` the second is nothing."""
         points, single = checks.points(z, self.dim)
+        num_threads = checks.thread_count(num_threads)
         if len(points) == 0:
-            return np.empty(0)
-        log_p = self._evaluate(self.trusted(lambda: points), points, checks.thread_count(num_threads))
-        if log_p is None:
-            for i, point in enumerate(points):
-                self.in_python(point, i)
-            raise RuntimeError(f"log_density: {self.name} raises when compiled and not in Python")
-        return float(log_p[0]) if single else log_p
+            return np.empty(0), np.empty((0, self.dim))
+        self.density.trusted(lambda: points, gradient)
+        found = self.density.evaluate(points, num_threads, gradient)
+        if found is None:
+            self.density.raise_again(points)
+        log_p, slopes = found
+        return (float(log_p[0]), slopes[0] if gradient else None) if single else (log_p, slopes)
 
     def gradient(self, z: ArrayLike, *, num_threads: int | None = None):
         """d log p / dz at one point (dim,) -> (dim,), or at many (n, dim) -> (n, dim): exact, not differences.
@@ -199,7 +201,7 @@ class Target(LogDensity):
         return self.value_and_grad(z, num_threads=num_threads)[1]
 
     def value_and_grad(self, z: ArrayLike, *, num_threads: int | None = None):
-        """(log p, d log p / dz) at one point or many; the same bits on any number of threads.
+        """(log p, d log p / dz) at one point or many; bitwise identical for any number of threads.
 
         Raises
         ------
@@ -208,7 +210,7 @@ class Target(LogDensity):
         MemoryError
             where the operations on z cannot be kept in a gibibyte for each thread
         """
-        return self.derivative.value_and_grad(z, num_threads)
+        return self._at(z, num_threads, True)
 
     def hessian(self, z: ArrayLike) -> np.ndarray:
         """The second derivatives at one point, (dim, dim): central differences of exact gradients, made symmetric.
@@ -233,15 +235,7 @@ class Target(LogDensity):
 
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""
-        compiled = self.compiled
+        compiled = self.density.values()
         if compiled.vectorised:
             return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time"
         return f"{self.name}: one draw at a time: {compiled.reason}"
-
-
-def _rebuild(log_density, dim, data, gradient, normalized, name):
-    return Target(log_density, dim, data, gradient=gradient, normalized=normalized, name=name)
-
-
-def _in_c(z, *data):
-    raise NotImplementedError("this log density is a C function")

@@ -14,6 +14,9 @@ from ..jit import reduction, routine, widest_vectors
 from ..sums import pathwise, score
 
 SCALE_NDIM = 2
+TILE = 160  # draws
+GPU_BLOCK = 512  # draws
+GPU_DRAWS_BY_BLOCKS, GPU_KEEPS_DRAWS = False, True
 
 
 @routine
@@ -189,10 +192,10 @@ def steps(scale, dim, out):
             k += 1
 
 
-def path_layout(scale):
+def path_layout(loc, scale):
     """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
     of the entropy."""
-    dim = len(scale)
+    dim = len(loc)
     size = next_four(dim)
     i, j = np.tril_indices(dim)
     places = np.concatenate([np.arange(dim), (2 + i) * size + j])
@@ -210,11 +213,79 @@ def padded(loc, scale):
     return wide_loc, wide_scale
 
 
-def layout(scale):
+def layout(loc, scale):
     """For each variational parameter (loc, then the lower triangle by rows, its diagonal as logs): the place of its
     sums, and the factor that makes a kept score its score."""
-    dim = len(scale)
+    dim = len(loc)
     size = next_four(dim)
     i, j = np.tril_indices(dim)
     places = np.where(i == j, size + i, (2 + i) * size + j)
     return np.concatenate([np.arange(dim), places]), np.ones(dim + len(places))
+
+
+@routine
+def square_of(number):
+    """The even (a, b), b <= a, of the ``number``-th square of the triangle, row by row."""
+    half = 0
+    while (half + 1) * (half + 2) // 2 <= number:
+        half += 1
+    return 2 * half, 2 * (number - half * (half + 1) // 2)
+
+
+def gpu_scores(gpu, draws, dim):
+    """(kernel, signature, CUDA blocks for a block of draws) of the score sums; ``gpu`` is ``kernels.gpu.cuda``.
+
+    A task is loc_i and log L_ii, or a square of two rows and two columns of L.
+    """
+    threads, kinds, places, size = gpu.THREADS, score.SUMS, 4, next_four(dim)
+    entries, half = kinds * places, size // 2
+    tasks = size + half * (half + 1) // 2
+    tile = min(threads, gpu.TILE_BYTES // (16 * size + 8))
+
+    cuda, F8 = gpu.cuda, gpu.F8
+    share, clear, draws_of, fold_lanes = gpu.share, gpu.clear, gpu.draws_of, gpu.fold_lanes
+
+    def add_blocks(
+        loc, scale, key, stream, offset, num_samples, chunk, block, each, first_block, log_ws, drawn, centre, sums
+    ):  # fmt: skip
+        thread, which = cuda.threadIdx.x, first_block + cuda.blockIdx.x
+        parts = cuda.shared.array((entries, threads), F8)
+        eps = cuda.shared.array((size, tile), F8)
+        y = cuda.shared.array((size, tile), F8)
+        f = cuda.shared.array(tile, F8)
+        here, lanes, task, lane = share(tasks, threads, thread, cuda.blockIdx.y)
+        own, scratch = cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
+        a, b = square_of(task - size)
+        clear(own)
+        base, _ = draws_of(first_block, chunk, block, each, num_samples)
+        start, end = draws_of(which, chunk, block, each, num_samples)
+        for first in range(start, end, tile):
+            count, at = min(tile, end - first), first - base
+            cuda.syncthreads()
+            for entry in range(thread, size * count, threads):
+                i, j = entry // count, entry % count
+                eps[i, j], y[i, j] = drawn[i, at + j], drawn[size + i, at + j]
+            for j in range(thread, count, threads):
+                f[j] = log_ws[at + j] - centre[0]
+            cuda.syncthreads()
+            if lane < lanes:
+                for j in range(lane, count, lanes):
+                    one = slice(j, j + 1)
+                    if task < size:
+                        e, w = eps[task, one], y[task, one]
+                        add_own(own, 0, 1, scale[task, task], w, e, scratch, f[one], 1)
+                    else:
+                        add_block(own, 0, 2, y[:, one], a, eps[:, one], b, f[one], 1)
+        fold_lanes(own, parts, thread, here, lanes)
+        if lane == 0:
+            for row in range(kinds):
+                if task < size:
+                    sums[which - first_block, row, task] = parts[places * row, thread]
+                    sums[which - first_block, row, size + task] = parts[places * row + 1, thread]
+                else:
+                    for k in range(4):
+                        place = (2 + a + k // 2) * size + b + k % 2
+                        sums[which - first_block, row, place] = parts[places * row + k, thread]
+
+    signature = gpu.types.void(gpu.VECTOR, gpu.MATRIX, *gpu.ADDRESS, gpu.VECTOR, gpu.MATRIX, gpu.VECTOR, gpu.CUBE)
+    return add_blocks, signature, -(-tasks // threads)

@@ -13,6 +13,9 @@ from ..jit import reduction, routine, widest_vectors
 from ..sums import pathwise, score
 
 SCALE_NDIM = 1
+TILE = 96  # draws
+GPU_BLOCK = 1024  # draws
+GPU_DRAWS_BY_BLOCKS, GPU_KEEPS_DRAWS = True, False
 
 
 @routine
@@ -146,10 +149,10 @@ def padded(loc, scale):
     return loc, scale
 
 
-def layout(scale):
+def layout(loc, scale):
     """For each variational parameter, loc then log scale: the place of its sums, and the factor that makes a
     standardised score its score."""
-    dim = len(scale)
+    dim = len(loc)
     return np.arange(2 * dim), np.concatenate([1.0 / scale, np.ones(dim)])
 
 
@@ -161,11 +164,50 @@ def path_places(dim):
     return places, entropy
 
 
-def path_layout(scale):
+def path_layout(loc, scale):
     """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
     of the entropy."""
-    dim = len(scale)
+    dim = len(loc)
     places, entropy = path_places(dim)
     units = np.ones(2 * dim)
     units[:dim] /= scale
     return places, units, entropy
+
+
+def gpu_scores(gpu, draws, dim):
+    """(kernel, signature, CUDA blocks for a block of draws) of the score sums; ``gpu`` is ``kernels.gpu.cuda``.
+
+    A task is the dimensions of one block of normals, which are a mean-field Gaussian of their own.
+    """
+    fill_block, step = draws.fill_block, draws.BLOCK
+    threads, kinds, places, tasks = gpu.THREADS, score.SUMS, 2 * step, -(-dim // step)
+    entries = kinds * places
+
+    cuda, F8 = gpu.cuda, gpu.F8
+    share, clear, draws_of, fold_lanes = gpu.share, gpu.clear, gpu.draws_of, gpu.fold_lanes
+
+    def add_blocks(
+        loc, scale, key, stream, offset, num_samples, chunk, block, each, first_block, log_ws, drawn, centre, sums
+    ):  # fmt: skip
+        thread, which = cuda.threadIdx.x, first_block + cuda.blockIdx.x
+        parts = cuda.shared.array((entries, threads), F8)
+        here, lanes, task, lane = share(tasks, threads, thread, cuda.blockIdx.y)
+        eps, own, f = cuda.local.array((step, 1), F8), cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
+        clear(own)
+        base, _ = draws_of(first_block, chunk, block, each, num_samples)
+        first, end = draws_of(which, chunk, block, each, num_samples)
+        if lane < lanes:
+            for draw in range(first + lane, end, lanes):
+                fill_block(eps, offset + draw, task, stream, key)
+                f[0] = log_ws[draw - base] - centre[0]
+                add_scores(loc, scale, eps, f, 1, eps, own)
+        fold_lanes(own, parts, thread, here, lanes)
+        if lane == 0:
+            for row in range(kinds):
+                for i in range(step * task, min(dim, step * (task + 1))):
+                    place = places * row + i % step
+                    sums[which - first_block, row, i] = parts[place, thread]
+                    sums[which - first_block, row, dim + i] = parts[place + step, thread]
+
+    signature = gpu.types.void(gpu.VECTOR, gpu.VECTOR, *gpu.ADDRESS, gpu.VECTOR, gpu.MATRIX, gpu.VECTOR, gpu.CUBE)
+    return add_blocks, signature, -(-tasks // threads)

@@ -50,7 +50,7 @@ def weights_kernel(problem, keep, surrogate):
 @functools.cache
 def scores_kernel(family, dim, dtype):
     """(compiled kernel of the score sums, CUDA blocks for a block of draws)"""
-    function, signature, blocks = cuda.SCORES[family](dim, dtype)
+    function, signature, blocks = registry.FAMILIES[family].gpu_scores(cuda, registry.DRAWS[dtype], dim)
     return device.jit(function, signature), blocks
 
 
@@ -107,7 +107,7 @@ class Launches:
         self.coordinates = plan.coordinates if gradient else 0
         self.weigh, self.fold = weights_kernel(p, gradient, len(terms[0]) > 0), fold_kernel()
         if gradient:
-            self.add_scores, self.blocks = scores_kernel(p.family, p.dim, p.dtype)
+            self.add_scores, self.cuda_blocks = scores_kernel(p.family, p.dim, p.dtype)
         kept = 2 * self.rows_of_scale if gradient else 0  # rows of eps and y, for the scores of full rank
         each = (
             8 * moments.COLUMNS + 8 * score.SUMS * self.coordinates + (8 * plan.block * (1 + kept) if gradient else 0)
@@ -143,7 +143,7 @@ class Launches:
         device.launch(self.weigh, (count, 1), THREADS, *weights)
         if self.gradient:
             scores = *self.q, *address, self.log_w, self.drawn, self.centre, self.sums
-            device.launch(self.add_scores, (count, self.blocks), THREADS, *scores)
+            device.launch(self.add_scores, (count, self.cuda_blocks), THREADS, *scores)
         chunks = (first + count - 1) // plan.each - first // plan.each + 1
         entries = -(-(score.SUMS * self.coordinates + 1) // THREADS)
         which = first, count, plan.each, self.coordinates, self.rows_of_scale

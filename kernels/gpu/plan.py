@@ -3,12 +3,12 @@
 import functools
 from typing import NamedTuple
 
+from ..families.registry import FAMILIES
 from ..jit import routine
 from ..plan import cut
 from .device import SIMULATED
 
 THREADS = 8 if SIMULATED else 128  # of a block: a power of two
-BLOCK = {"mean_field": 1024, "full_rank": 512}  # draws
 
 
 class Plan(NamedTuple):
@@ -32,7 +32,7 @@ def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
     Chunks are those of the CPU's plan, as the optimal baseline depends on them.
     """
     whole = cut(family, dim, num_samples, sums)
-    each = -(-whole.chunk // BLOCK[family])
+    each = -(-whole.chunk // FAMILIES[family].GPU_BLOCK)
     block = -(-whole.chunk // (each * THREADS)) * THREADS
     return Plan(whole.chunk, whole.chunks, block, -(-whole.chunk // block), whole.coordinates)
 

@@ -88,7 +88,7 @@ def test_log_densities_and_gradients_are_pymcs(pm, build):
     # PyTensor takes a minute to compile the matrices a second time
     found = values if build is correlations else target.value(z)
     for i, row in enumerate(z):
-        point = target.foreign.layout.unravel(row)
+        point = target.density.layout.unravel(row)
         assert found[i] == pytest.approx(float(value(point)), rel=1e-10)
         np.testing.assert_allclose(gradients[i], slope(point), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(values, found, rtol=1e-13)
@@ -119,12 +119,12 @@ def test_new_data_are_seen_and_do_not_recompile(pm):
     model = logistic(pm, 50, 3)
     target, q = from_model(model), vi.MeanFieldGaussian(np.zeros(3), np.full(3, 0.4))
     first = vi.elbo(target, q, 1000, rng=0)
-    compiled = dict(target.foreign.compilations)
+    compiled = dict(target.density.compilations)
     X = np.random.default_rng(5).standard_normal((50, 3))
     pm.set_data({"X": X}, model=model)
     assert vi.elbo(target, q, 1000, rng=0) != first
     assert target.value(np.ones(3)) == pytest.approx(float(model.compile_logp()({"beta": np.ones(3)})), rel=1e-12)
-    assert target.foreign.compilations == compiled
+    assert target.density.compilations == compiled
 
 
 def test_data_that_change_the_dimensions_are_refused(pm):
@@ -205,7 +205,7 @@ def test_it_is_the_posterior_that_was_written_down(target_of_schools):
         return total - 0.5 * np.sum(away**2) - np.sum(np.log(error)) - 4 * np.log(2 * np.pi)
 
     q = vi.MeanFieldGaussian(np.full(10, 0.2), np.full(10, 0.6))
-    names = target_of_schools.foreign.layout.names
+    names = target_of_schools.density.layout.names
     assert names == ["mu", "tau_log__", "z"]
     own = vi.Target(by_hand, 10, (EFFECT, ERROR))
     found, expected = (vi.elbo(t, q, 20_000, estimator="plain", rng=3) for t in (target_of_schools, own))
@@ -259,7 +259,7 @@ def test_approximations_come_and_go(pm, target_of_schools):
     with pytest.raises(ValueError, match="approximation: it is of"):
         from_approximation(other, target_of_schools)
     with pytest.raises(TypeError, match="expected a pm.MeanField or pm.FullRank, got 'Empirical'"):
-        from_approximation(pm.Empirical(size=10, model=target_of_schools.foreign.model), target_of_schools)
+        from_approximation(pm.Empirical(size=10, model=target_of_schools.density.model), target_of_schools)
 
 
 def test_pm_fit_is_diagnosed_and_agrees(pm):

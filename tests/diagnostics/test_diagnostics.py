@@ -12,6 +12,7 @@ from scipy.integrate import quad
 import fastvi as vi
 from fastvi.diagnostics.attribution import attribution
 from fastvi.diagnostics.bounds import autocorrelation_time
+from fastvi.execution.threads import Threads
 from fastvi.families.closed_forms import as_target
 from fastvi.rng import key_from
 
@@ -154,10 +155,10 @@ def test_attribution_errors_are_honest():
         vi.Target(lambda z: -0.5 * np.sum(z**2) - 0.1 * np.sum(z**4), 2),
         vi.MeanFieldGaussian([0, 0], [0.7, 0.8]),
     )
-    found = [attribution(target, q, key_from(seed), 4096) for seed in range(200)]
+    found = [attribution(target, q, key_from(seed), 4096, Threads()) for seed in range(200)]
     mass = np.array([f.coordinates[0] for f in found])
     error = np.array([f.coordinate_errors[0] for f in found])
-    exact = attribution(target, q, key_from(9999), 400_000, most=400_000).coordinates[0]
+    exact = attribution(target, q, key_from(9999), 400_000, Threads(), most=400_000).coordinates[0]
     assert abs(mass.mean() - exact) < 5 * mass.std() / math.sqrt(200) + 0.02 * exact
     assert np.sqrt(np.mean(error**2)) == pytest.approx(mass.std(), rel=0.34)
 

@@ -59,7 +59,7 @@ def test_by_weights(p, q, kind, options, value, normalized):
     """Within 5 errors, or without an error and saying so; infinite values never come with an error."""
     target = as_target(p)
     if not normalized:
-        target = vi.Target(target.log_density, q.dim, target.data)
+        target = vi.Target(target.density.source, q.dim, target.data)
     found = vi.divergence(q, target, kind, 100_000, method="monte_carlo", rng=3, **options)
     assert found.method == "monte_carlo"
     if math.isnan(found.standard_error):
@@ -115,7 +115,7 @@ def test_a_constant_in_an_unnormalised_target_has_no_effect():
 def test_errors_are_calibrated():
     """200 seeds of an unnormalised target: the reported errors are right within 20 %, the values within 5 errors."""
     p, q = vi.MeanFieldGaussian([0.3], [0.8]), vi.MeanFieldGaussian([0.0], [1.0])
-    target = vi.Target(as_target(p).log_density, 1, as_target(p).data)
+    target = vi.Target(as_target(p).density.source, 1, as_target(p).data)
     for kind, options in (("kl_forward", {}), ("alpha", {"alpha": 0.5}), ("total_variation", {}), ("kl_reverse", {})):
         found = [vi.divergence(q, target, kind, 2000, rng=seed, method="monte_carlo", **options) for seed in range(200)]
         values, errors = np.array([f.value for f in found]), np.array([f.standard_error for f in found])

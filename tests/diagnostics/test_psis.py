@@ -11,6 +11,7 @@ from scipy.special import ndtri
 import fastvi as vi
 from fastvi.diagnostics.log_weights import Largest, LogWeights, PowerMean, Summary
 from fastvi.diagnostics.psis import fit_pareto
+from fastvi.execution.threads import Threads
 from fastvi.families.closed_forms import as_target
 from fastvi.rng import DIAGNOSE, key_from
 
@@ -51,7 +52,7 @@ def test_the_correlated_gaussian_from_below(kind, num_samples, band):
     p = as_target(vi.FullRankGaussian([0, 0], np.linalg.cholesky([[1, rho], [rho, 1]])))
     scale = math.sqrt(1 - rho**2) if kind == "reverse" else 1.0
     q = vi.MeanFieldGaussian([0, 0], [scale, scale])
-    found = Summary(LogWeights(p, q, num_samples, key_from(1), DIAGNOSE))
+    found = Summary(LogWeights(p, q, num_samples, key_from(1), DIAGNOSE, Threads()))
     assert band[0] < found.khat < band[1]
     if kind == "reverse":  # KL(q || p) = -1/2 log(1 - rho^2)
         error = found.moments.standard_error
@@ -63,9 +64,9 @@ def test_streaming_is_the_same_as_all_at_once(monkeypatch):
     import fastvi.diagnostics.log_weights as module
 
     monkeypatch.setattr(module, "BLOCK", 1000)
-    found = Summary(LogWeights(target, q, 4500, key_from(3), DIAGNOSE), (2.0,))
+    found = Summary(LogWeights(target, q, 4500, key_from(3), DIAGNOSE, Threads()), (2.0,))
     monkeypatch.setattr(module, "BLOCK", 10**6)
-    weights = next(iter(LogWeights(target, q, 4500, key_from(3), DIAGNOSE)))
+    weights = next(iter(LogWeights(target, q, 4500, key_from(3), DIAGNOSE, Threads())))
     top = weights.max()
     w = np.exp(weights - top)
     assert found.khat == pytest.approx(vi.psis(weights).khat, abs=1e-12)

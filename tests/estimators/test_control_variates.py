@@ -11,9 +11,11 @@ import pytest
 
 import fastvi as vi
 from fastvi import control_variates
-from fastvi.estimators import selection
+from fastvi.estimators import cost
 from fastvi.examples.models import eight_schools
+from fastvi.execution.job import job_of
 from fastvi.execution.sweep import sweep
+from fastvi.execution.threads import Threads
 from fastvi.rng import SAMPLE, key_from
 
 import naive
@@ -54,11 +56,12 @@ def random_surrogate(level, dim, seed):
 @pytest.mark.parametrize("q", [WIDE, FULL])
 @pytest.mark.parametrize("num_samples", [7, 500])
 def test_the_kernel_subtracts_the_polynomial(level, q, num_samples):
-    follow, log_w = random_surrogate(level, 5, 1), np.empty(num_samples)
-    found = sweep(GAUSSIAN, q, num_samples, key_from(3), SAMPLE, surrogate=follow, weights=log_w)
+    follow = random_surrogate(level, 5, 1)
+    job = job_of(GAUSSIAN, q, num_samples, key_from(3), SAMPLE, control_variate=follow, keep=True)
+    found = sweep(GAUSSIAN, job, Threads())
     eps = naive.normals(num_samples, 5, key_from(3).word)
     _, expected = naive.log_weights(GAUSSIAN, q, q.sample(num_samples, rng=3))
-    np.testing.assert_allclose(log_w, expected, rtol=1e-11)
+    np.testing.assert_allclose(found.log_w, expected, rtol=1e-11)
     left = expected - naive.hermite_value(follow, eps)
     mean, spread = found.mean_and_variance(1)
     assert mean == pytest.approx(left.mean(), rel=1e-10)
@@ -237,9 +240,9 @@ def test_atol_with_a_surrogate():
 
 def test_affordable_levels_are_a_function_of_the_arguments():
     levels = control_variates.LEVELS[1:]
-    assert selection.affordable(levels, 10, 1000, "mean_field") == []
-    assert selection.affordable(levels, 10, 1_000_000, "mean_field") == list(levels)
-    assert "cubic" not in selection.affordable(levels, 50, 100_000, "mean_field")
+    assert cost.affordable(levels, vi.MeanFieldGaussian.standard(10), 1000) == []
+    assert cost.affordable(levels, vi.MeanFieldGaussian.standard(10), 1_000_000) == list(levels)
+    assert "cubic" not in cost.affordable(levels, vi.MeanFieldGaussian.standard(50), 100_000)
 
 
 @pytest.mark.parametrize("num_samples", [300, 3000])

@@ -51,7 +51,7 @@ def test_antithetic_removes_what_is_odd_and_doubles_what_is_even():
 
 
 def test_sobol_points_are_scipys_in_replicates():
-    groups = dependent_draws.Groups("sobol", 3, 1100, key_from(1), SAMPLE)
+    groups = dependent_draws.Replicates("sobol", 3, 1100, key_from(1), SAMPLE)
     assert groups.size == 128 and groups.count == 8 and groups.num_samples == 1024
     eps = np.concatenate([block for _, block in groups.blocks(1)])
     assert eps.shape == (8, 128, 3) and np.isfinite(eps).all()

@@ -116,7 +116,7 @@ def beta_bernoulli(z, n, successes, a, b):
 )
 def test_beta_bernoulli(n, successes, a, b, loc, scale, exact):
     target = vi.Target(beta_bernoulli, 1, (n, successes, a, b))
-    assert target.compiled.vectorised
+    assert target.density.values().vectorised
     estimate = vi.elbo(target, vi.MeanFieldGaussian([loc], [scale]), 200_000, rng=1)
     assert abs(estimate.value - exact) < 5 * estimate.standard_error
     assert estimate.standard_error < 0.3

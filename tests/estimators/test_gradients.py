@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fastvi as vi
-from fastvi.estimators.gradient import FORMULAS, centred
+from fastvi.estimators.score import FORMULAS, centred
+from fastvi.execution.job import Sums
 from fastvi.execution.sweep import Sweep, merged
 from fastvi.kernels.families import mean_field
 from fastvi.kernels.plan import cut
@@ -52,7 +53,7 @@ def test_the_fixed_draw_case():
     moments.add_tile(rows[0], f, log_p, 7, 0)
     rows[0, moments.CENTRE] = score.centre_of(f, 7)
     mean_field.add_scores(q.loc, scale, np.ascontiguousarray(eps.T), f - rows[0, moments.CENTRE], 7, None, sums[0])
-    sweep = merged(rows, sums)
+    sweep = merged(Sums(rows, sums, np.empty(0)))
     assert sweep.total[moments.MEAN_W] == pytest.approx(case["elbo"], rel=1e-12)
     units = np.concatenate([1 / scale, np.ones(3)])
     for name, key in (("score", "naive"), ("leave_one_out", "loo")):

@@ -15,8 +15,12 @@ from numba import cuda, njit
 
 import fastvi as vi
 from fastvi.control_variates import Surrogate
-from fastvi.estimators.gradient import PATHS, gradient_estimate
-from fastvi.execution import sweep as sweeps
+from fastvi.estimators.score import read
+from fastvi.estimators.selection import PATHWISE
+from fastvi.execution import gpu
+from fastvi.execution.job import job_of
+from fastvi.execution.sweep import sweep
+from fastvi.execution.threads import Threads
 from fastvi.kernels.families import registry
 from fastvi.kernels.gpu import launch
 from fastvi.kernels.gpu import plan as gpu_plan
@@ -93,13 +97,13 @@ def polynomial(level, dim):
 def test_polynomials_and_single_precision(lane, family_name, dtype):
     for level, dim in (("diagonal", 3), ("quadratic", 2), ("quadratic", 5), ("cubic", 3)):
         target, q = vi.Target(funnel, dim), family(family_name, dim)
-        options = dict(gradient="score", surrogate=polynomial(level, dim), dtype=dtype)
-        size = min(lane.size, 1000)
-        one, other = (sweeps.sweep(target, q, size, key_from(3), 0, backend=b, **options) for b in ("cpu", "cuda"))
+        options = dict(gradient="score", control_variate=polynomial(level, dim), dtype=dtype)
+        job = job_of(target, q, min(lane.size, 1000), key_from(3), 0, **options)
+        one, other = (sweep(target, job, on) for on in (Threads(), gpu.Gpu()))
         scale = 1.0 + abs(one.total[moments.MEAN_W])
-        close(other.total[: moments.COLUMNS], one.total[: moments.COLUMNS], scale * size)
+        close(other.total[: moments.COLUMNS], one.total[: moments.COLUMNS], scale * job.num_samples)
         method = "leave_one_out"
-        a, b = (gradient_estimate(s, q, method, key_from(3), None, options["surrogate"]) for s in (one, other))
+        a, b = (read(s, q, method, key_from(3), options["control_variate"]) for s in (one, other))
         close(b.gradient, a.gradient, scale)
         close(b.standard_error, a.standard_error, scale)
 
@@ -255,7 +259,7 @@ def test_batches_do_not_change_a_bit(lane):
         with (
             mock.patch.object(launch, "FIRST_BATCH", first),
             mock.patch.object(launch, "BATCH_BYTES", bytes_),
-            mock.patch.dict(gpu_plan.BLOCK, mean_field=block),
+            mock.patch.object(registry.FAMILIES["mean_field"], "GPU_BLOCK", block),
         ):
             gpu_plan.plan.cache_clear()
             pieces = vi.elbo_gradient(target, q, lane.size, **options)
@@ -298,7 +302,7 @@ def test_what_a_gpu_does_not_do(lane):
     with pytest.raises(ValueError, match="is a C function"):
         vi.elbo(callback, q, backend="cuda")
     if lane.name != "sim":  # where 5000 draws take a minute
-        assert vi.elbo_gradient(target, q, 5000, rng=1, backend="cuda").method not in PATHS
+        assert vi.elbo_gradient(target, q, 5000, rng=1, backend="cuda").method not in PATHWISE
 
 
 @pytest.mark.gpu

@@ -13,7 +13,7 @@ from fastvi.kernels.density.error_messages import DensityError
 from fastvi.kernels.gpu import cuda as kernels
 from fastvi.kernels.gpu import device
 
-from cuda_models import MODELS, X, Y, logistic, normal, normals_kernel
+from cuda_models import MODELS, X, Y, logistic, normal, normals_kernel, scores_kernel
 
 pytestmark = pytest.mark.ptx
 FAMILIES = ("mean_field", "full_rank")
@@ -49,7 +49,7 @@ def test_every_kernel_links(dim, family):
     data = (np.zeros(dim),)
     for surrogate in (False, True):
         assert len(weights(normal, dim, data, family, surrogate=surrogate, make=ptx.linked)) > 1000
-    assert len(ptx.linked(*kernels.SCORES[family](dim)[:2])) > 1000
+    assert len(ptx.linked(*scores_kernel(family, dim)[:2])) > 1000
     assert len(ptx.linked(*kernels.fold())) > 1000
 
 
@@ -59,14 +59,14 @@ def test_other_devices(capability):
 
     assert f".target sm_{capability[0]}{capability[1]}" in weights(logistic, 4, (X, Y), capability=capability)
     for family in FAMILIES:
-        ptx.compiled(*kernels.SCORES[family](5)[:2], capability)
+        ptx.compiled(*scores_kernel(family, 5)[:2], capability)
 
 
 def test_the_largest_dimension_fits_in_a_block():
     import ptx
 
     for family in FAMILIES:
-        assert len(ptx.linked(*kernels.SCORES[family](kernels.MAX_DIM)[:2])) > 1000
+        assert len(ptx.linked(*scores_kernel(family, kernels.MAX_DIM)[:2])) > 1000
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -97,14 +97,14 @@ def test_no_fast_math_anywhere():
     import ptx
 
     for family in FAMILIES:
-        for text in (ptx.compiled(*kernels.SCORES[family](5)[:2]), weights(normal, 5, (np.zeros(5),), family)):
+        for text in (ptx.compiled(*scores_kernel(family, 5)[:2]), weights(normal, 5, (np.zeros(5),), family)):
             assert not re.search(r"approx|\.ftz", text)
 
 
 def test_no_atomics_and_no_unknown_memory():
     import ptx
 
-    for text in (ptx.compiled(*kernels.SCORES["full_rank"](7)[:2]), ptx.compiled(*kernels.fold())):
+    for text in (ptx.compiled(*scores_kernel("full_rank", 7)[:2]), ptx.compiled(*kernels.fold())):
         assert not re.search(r"\b(atom|red)\.", text)
 
 

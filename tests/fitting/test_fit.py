@@ -46,7 +46,7 @@ def test_natural_reaches_the_stored_optimum(name, family, start):
         q = type(best[family])(best[family].loc + 5 * best["full_rank"].stddev, best[family].scale)
     found = vi.fit(target, q, method="natural", rng=2, max_rounds=30)
     is_optimal(found, best[family], record, best["full_rank"])
-    assert found.num_draws <= 2_000_000 and len(found.history) <= 30
+    assert found.num_samples <= 2_000_000 and len(found.history) <= 30
     assert found.converged and found.message.startswith("converged after")
     assert found.diagnosis.elbo.key == found.key
 
@@ -55,7 +55,7 @@ def test_natural_reaches_the_stored_optimum(name, family, start):
 @pytest.mark.parametrize("method", ["stochastic", "deterministic"])
 def test_the_other_methods_reach_it_too(name, method):
     target, record, best = fitted_posterior(name)
-    found = vi.fit(target, "mean_field", method=method, rng=1, max_draws=5_000_000)
+    found = vi.fit(target, "mean_field", method=method, rng=1, max_samples=5_000_000)
     assert found.converged, found
     is_optimal(found, best["mean_field"], record, best["full_rank"])
     if method == "deterministic":  # linear response has the widths that the factors lack
@@ -78,7 +78,7 @@ def test_stochastic_without_a_gradient():
             total -= z[i] if z[i] > 0.0 else -z[i]
         return total - len(z) * math.log(2.0)
 
-    found = vi.fit(vi.Target(laplacian, 2), "mean_field", method="stochastic", rng=1, max_draws=20_000_000)
+    found = vi.fit(vi.Target(laplacian, 2), "mean_field", method="stochastic", rng=1, max_samples=20_000_000)
     # the best N(0, s^2) for a Laplace density has E|z| = s sqrt(2/pi): s = sqrt(pi/2)
     assert np.max(np.abs(np.log(found.q.scale / math.sqrt(math.pi / 2)))) < 0.05 and np.max(np.abs(found.q.loc)) < 0.1
 
@@ -141,7 +141,7 @@ def test_limits_are_not_convergence():
     target, _, _ = fitted_posterior("arK-arK")
     short = vi.fit(target, "full_rank", rng=0, max_rounds=3)
     assert not short.converged and short.message == "stopped after 3 rounds: the best so far"
-    poor = vi.fit(target, "full_rank", method="stochastic", rng=0, max_draws=100_000)
+    poor = vi.fit(target, "full_rank", method="stochastic", rng=0, max_samples=100_000)
     assert not poor.converged and poor.message.startswith("out of draws")
 
 
@@ -159,7 +159,7 @@ def test_the_same_bits_again_and_on_any_threads(method):
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_a_checkpoint_resumes_to_the_same_bits(tmp_path, method, restarts):
     target = GAUSSIAN if method == "coordinate_ascent" else fitted_posterior("sblri-blr")[0]
-    path, options = tmp_path / "fit.npz", dict(method=method, num_restarts=restarts, max_draws=400_000)
+    path, options = tmp_path / "fit.npz", dict(method=method, num_restarts=restarts, max_samples=400_000)
     whole = vi.fit(target, "mean_field", rng=5, **options)
     first = vi.fit(target, "mean_field", rng=5, checkpoint=path, max_rounds=2, **options)
     assert len(first.history) == 2 * restarts
@@ -210,7 +210,7 @@ vi.fit(target, "mean_field", method={method!r}, max_rounds=1, rng=0)
 def test_ctrl_c_keeps_the_best(method):
     code = PREAMBLE.format(method=method) + textwrap.dedent(f"""
         print("ready", flush=True)
-        options = dict(tolerance=1e-9, max_draws=10**9, max_rounds=10**6)
+        options = dict(tolerance=1e-9, max_samples=10**9, max_rounds=10**6)
         found = vi.fit(target, "mean_field", method={method!r}, rng=0, **options)
         finite = found.elbo.value > -1e6
         print(f"{{time.time()}} {{found.converged}} {{len(found.history)}} {{finite}} {{found.message}}")
@@ -325,7 +325,7 @@ def test_no_convergence_where_the_elbo_is_not_finite():
 @pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
 def test_an_improper_target_is_no_convergence(method):
     for density in (lambda z: 0.0 * z[0], lambda z: z[0], lambda z: 0.5 * z[0] ** 2):
-        found = vi.fit(vi.Target(density, 1), "mean_field", method=method, rng=0, max_draws=200_000)
+        found = vi.fit(vi.Target(density, 1), "mean_field", method=method, rng=0, max_samples=200_000)
         assert not found.converged, found
 
 
@@ -346,11 +346,11 @@ def test_steps_are_refused_by_fixed_draws():
 
 
 @pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
-def test_max_draws_is_a_limit(method):
+def test_max_samples_is_a_limit(method):
     target, _, _ = fitted_posterior("sblri-blr")
     for most in (10, 3000, 30_000):
-        found = vi.fit(target, "mean_field", method=method, rng=0, max_draws=most)
-        assert found.num_draws <= max(most, 0) + (8000 if method == "stochastic" else 0), found
+        found = vi.fit(target, "mean_field", method=method, rng=0, max_samples=most)
+        assert found.num_samples <= max(most, 0) + (8000 if method == "stochastic" else 0), found
 
 
 @pytest.mark.parametrize("name", list(load("bishop")["factorised_gaussian"]))

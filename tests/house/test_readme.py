@@ -9,9 +9,18 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+GUIDES = [
+    ROOT / "fastvi" / room / "README.md" for room in ("estimators", "fitting", "diagnostics", "bridges", "execution")
+]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *GUIDES]
 
 
-EXAMPLE, *SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def code_of(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+(EXAMPLE,) = code_of(ROOT / "README.md")
+SNIPPETS = [code for page in GUIDES for code in code_of(page)]
 LANES = {"pymc": "pymc", "torch": "guests", "optax": "guests", "numpyro": "guests", "jax": "guests"}
 
 
@@ -49,9 +58,16 @@ def test_ci_runs_the_very_test_command():
 
 
 def test_the_links_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
-            assert target.startswith("http") or (ROOT / target).exists(), target
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), (page, target)
+
+
+def test_the_readme_stays_short():
+    assert len(README.splitlines()) <= 250
+
+
+TABLES = (ROOT / "benchmarks" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -63,8 +79,13 @@ def test_the_links_lead_somewhere():
 )
 def test_the_benchmark_tables_are_from_saved_runs(begin, end, run, kind):
     """Every row of a table stands in the run that benchmarks/ keeps."""
-    table = README.split(begin)[1].split(end)[0]
+    table = TABLES.split(begin)[1].split(end)[0]
     saved = json.loads((ROOT / "benchmarks" / f"{run}.json").read_text())
     groups = {entry["group"] for entry in saved["benchmarks"] if entry["group"].startswith(kind)}
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) - sum(row.startswith("| median") for row in rows) == len(groups) > 5
+
+
+def test_the_readme_shows_rows_of_the_table():
+    rows = [line for line in README.split("## Speed")[1].splitlines() if line.startswith("| ")]
+    assert len(rows) == 7 and all(row in TABLES.splitlines() for row in rows)

@@ -25,7 +25,7 @@ def target_of(entry, dim=5):
 
 def in_python(target, points):
     with np.errstate(all="ignore"):
-        return np.array([float(target.log_density(z, *target.data)) for z in points])
+        return np.array([float(target.density.source(z, *target.data)) for z in points])
 
 
 def close(found, expected, rtol=3e-14):
@@ -36,7 +36,7 @@ def close(found, expected, rtol=3e-14):
 @pytest.mark.parametrize("name", VECTORISED)
 def test_the_zoo_is_vectorised_and_right(name):
     target = target_of(VECTORISED[name])
-    assert target.compiled.vectorised, target.explain()
+    assert target.density.values().vectorised, target.explain()
     assert "vectorised" in target.explain()
     close(target.value(Z), in_python(target, Z))
 
@@ -44,7 +44,7 @@ def test_the_zoo_is_vectorised_and_right(name):
 @pytest.mark.parametrize("name", DRAW_BY_DRAW)
 def test_what_cannot_vectorise_falls_back_with_a_reason(name):
     target = target_of(DRAW_BY_DRAW[name])
-    assert not target.compiled.vectorised
+    assert not target.density.values().vectorised
     assert re.search(r"\.py:\d+\]$", target.explain()), target.explain()
     assert len(target.explain().splitlines()) == 1
     close(target.value(Z), in_python(target, Z))
@@ -111,7 +111,7 @@ def test_lists_of_lanes_do_not_fault():
 
     for function in (floats, listed):
         target = vi.Target(function, 5)
-        assert target.compiled.vectorised
+        assert target.density.values().vectorised
         for _ in range(20):
             close(target.value(Z), in_python(target, Z))
 
@@ -124,7 +124,7 @@ def test_different_lengths_raise_as_in_numba(function):
 
 
 def test_ufuncs_are_registered_whatever_module_they_claim():
-    assert target_of((lambda z: np.exp(z[0]) + np.sum(np.exp(z)), ())).compiled.vectorised
+    assert target_of((lambda z: np.exp(z[0]) + np.sum(np.exp(z)), ())).density.values().vectorised
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_any_failure_of_the_attempt_falls_back(monkeypatch):
 def test_temporaries_are_freed():
     """X @ z owns memory: as much is freed as was allocated."""
     target = vi.Target(lambda z, X: np.sum((X @ z) ** 2) + (X @ z).max() + np.sum(np.exp(X @ z[::-1])), 5, (MATRIX,))
-    assert target.compiled.vectorised
+    assert target.density.values().vectorised
     target.value(Z)
     _nrt_python.memsys_enable_stats()
     before = rtsys.get_allocation_stats()
@@ -195,7 +195,7 @@ def test_the_tile_contract():
     target = vi.Target(lambda z, y: np.sum(y * z), 5, (DATA,))
     tile = np.ascontiguousarray(Z[:64].T)
     log_p = np.empty(64)
-    assert abi.call(target.compiled.address, tile, target.memory.words, log_p) == 0
+    assert abi.call(target.density.values().address, tile, target.density.memory().words, log_p) == 0
     close(log_p, Z[:64] @ DATA)
 
     def raising(z, y):
@@ -204,7 +204,7 @@ def test_the_tile_contract():
         return z[0]
 
     bad = vi.Target(raising, 5, (DATA,))
-    assert abi.call(bad.compiled.address, tile, bad.memory.words, log_p) == 1
+    assert abi.call(bad.density.values().address, tile, bad.density.memory().words, log_p) == 1
     assert ctypes.sizeof(ctypes.c_void_p) == 8
 
 

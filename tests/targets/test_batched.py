@@ -78,7 +78,7 @@ def test_without_a_gradient_the_score_function_serves():
         own.gradient(MEAN)
     with pytest.raises(TypeError, match="value_and_grad= gives it"):
         vi.elbo_gradient(own, Q, 100, estimator="pathwise")
-    assert vi.fit(own, "mean_field", method="stochastic", max_draws=20_000, rng=0).elbo.value < LOG_Z
+    assert vi.fit(own, "mean_field", method="stochastic", max_samples=20_000, rng=0).elbo.value < LOG_Z
 
 
 @pytest.mark.parametrize("chunk, widest", [(1024, 1024), (100, 64), (5000, 4096)])
@@ -89,7 +89,7 @@ def test_few_shapes_are_seen(chunk, widest):
         seen.append(len(z))
         return batch(z)
 
-    own = vi.Target.from_batched(f, 4, chunk=chunk)
+    own = vi.Target.from_batched(f, 4, batch_size=chunk)
     for n in (1, 50, 777, 20_011):
         vi.elbo(own, Q, n, estimator="plain", rng=1)
     own.value(Q.sample(777, rng=1))
@@ -110,8 +110,8 @@ def test_what_f_does_wrong_is_told():
     told(ValueError, r"value_and_grad: expected shape \(32, 4\)", batch, lambda z: (batch(z), batch(z)))
     with pytest.raises(TypeError, match="f: expected a function of draws"):
         vi.Target.from_batched(3, 4)
-    with pytest.raises(ValueError, match="chunk: expected an int >= 32"):
-        vi.Target.from_batched(batch, 4, chunk=8)
+    with pytest.raises(ValueError, match="batch_size: expected an int >= 32"):
+        vi.Target.from_batched(batch, 4, batch_size=8)
     told(TypeError, "f: returned a masked array", lambda z: np.ma.masked_array(batch(z), z[:, 0] > 0))
     assert "Python function of batches, which runs on backend='cpu' only" in gpu.refused(target(), Q)
     told(ValueError, "value_and_grad: expected values, those of f first,", batch, lambda z: (batch(z) + 7, z))
@@ -162,9 +162,9 @@ def test_exceptions_and_nan_surface_as_themselves():
 
 
 def test_it_travels():
-    own = pickle.loads(pickle.dumps(target(chunk=256, normalized=True, name="mine")))
-    assert (own.name, own.normalized, own.foreign.tile) == ("mine", True, 256)
-    assert vi.elbo(own, Q, 3000, rng=1) == vi.elbo(target(chunk=256), Q, 3000, rng=1)
+    own = pickle.loads(pickle.dumps(target(batch_size=256, normalized=True, name="mine")))
+    assert (own.name, own.normalized, own.density.batch_size) == ("mine", True, 256)
+    assert vi.elbo(own, Q, 3000, rng=1) == vi.elbo(target(batch_size=256), Q, 3000, rng=1)
 
 
 @pytest.mark.guests

@@ -90,7 +90,7 @@ def test_tiles_and_what_is_kept():
         return 0
 
     target = c_target(tile, 1, normalized=False, name="tiles")
-    assert target.foreign.keep == (tile,) and target.name == "tiles"
+    assert target.density.keep == (tile,) and target.name == "tiles"
     q = vi.MeanFieldGaussian([0.0], [1.0])
     found = vi.elbo(target, q, 100_000, estimator="plain", rng=1)
     assert found.value == pytest.approx(0.5 * math.log(2 * math.pi), abs=1e-12)

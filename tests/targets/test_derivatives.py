@@ -49,7 +49,7 @@ def relative(found, expected):
 def test_models_give_jax_s_answers(name):
     target, answer = target_of(MODELS[name]), ANSWERS[name]
     value, gradient = target.value_and_grad(answer["z"])
-    assert target.derivative.compiled.vectorised, target.derivative.compiled.reason
+    assert target.density.gradients().vectorised, target.density.gradients().reason
     np.testing.assert_allclose(value, answer["value"], rtol=1e-12)
     for found, expected in zip(gradient, answer["gradient"], strict=True):
         assert relative(found, expected) < 1e-12
@@ -67,13 +67,13 @@ def test_the_zoo_is_differentiated(name):
     function, data = {**VECTORISED, **DRAW_BY_DRAW}[name]
     target = vi.Target(function, 5, data)
     value, gradient = target.value_and_grad(Z)
-    assert target.derivative.compiled.vectorised == (
+    assert target.density.gradients().vectorised == (
         name in VECTORISED or "np.empty" in function.__code__.co_names
     ) or (name in DRAW_BY_DRAW)
     for z, v, g in zip(Z, value, gradient, strict=True):
         with np.errstate(all="ignore"):
-            assert math.isclose(v, float(function(z, *target.python_data)), rel_tol=1e-12, abs_tol=1e-12)
-            expected = naive.gradient(lambda x, f=function, d=target.python_data: float(f(x, *d)), z, step=1e-4)
+            assert math.isclose(v, float(function(z, *target.density.python_data)), rel_tol=1e-12, abs_tol=1e-12)
+            expected = naive.gradient(lambda x, f=function, d=target.density.python_data: float(f(x, *d)), z, step=1e-4)
         finite = np.isfinite(expected)
         np.testing.assert_allclose(
             g[finite], expected[finite], rtol=1e-6, atol=1e-6 * max(1, np.abs(expected[finite]).max(initial=0))
@@ -233,7 +233,7 @@ def test_lanes_and_single_draws_agree_where_a_density_branches():
     target = vi.Target(branching, 2)
     points = np.random.default_rng(0).normal(size=(200, 2))
     gradient = target.gradient(points)
-    assert not target.derivative.compiled.vectorised and "depends on a value of z" in target.derivative.compiled.reason
+    assert not target.density.gradients().vectorised and "depends on a value of z" in target.density.gradients().reason
     for z, g in zip(points, gradient, strict=True):
         np.testing.assert_allclose(g, naive.gradient(branching, z, step=1e-5), atol=1e-6)
 
@@ -256,7 +256,7 @@ def test_an_old_value_of_a_sum_is_still_right():
     target = vi.Target(walk, 4)
     z = np.array([0.3, -0.2, 0.9, 0.4])
     np.testing.assert_allclose(target.gradient(z), naive.gradient(walk, z), rtol=1e-8)
-    assert not target.derivative._in_place
+    assert target.density.careful
 
 
 # ---- the tape
@@ -428,9 +428,9 @@ def test_what_has_gone_wrong_before(name):
     function, data = BEFORE[name]
     target = vi.Target(function, 5, data)
     for z in np.random.default_rng(2).normal(size=(3, 5)):
-        expected = naive.gradient(lambda x: float(function(x, *target.python_data)), z, step=1e-4)
+        expected = naive.gradient(lambda x: float(function(x, *target.density.python_data)), z, step=1e-4)
         np.testing.assert_allclose(target.gradient(z), expected, rtol=1e-7, atol=1e-7)
-        assert math.isclose(target.value(z), float(function(z, *target.python_data)), rel_tol=1e-12)
+        assert math.isclose(target.value(z), float(function(z, *target.density.python_data)), rel_tol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -447,10 +447,10 @@ def test_what_has_gone_wrong_before(name):
 def test_steps_are_noticed(step):
     """Also in a helper that Numba has compiled before."""
     target = vi.Target(step, 1)
-    assert not target.derivative.compiled.smooth
+    assert not target.density.gradients().smooth
     q = vi.MeanFieldGaussian([0.1], [1.0])
     assert vi.elbo_gradient(target, q, 4096, rng=0).method == "optimal_baseline"
-    assert vi.Target(lambda z: -np.sum(z**2) + max(z[0], 0.0), 1).derivative.compiled.smooth
+    assert vi.Target(lambda z: -np.sum(z**2) + max(z[0], 0.0), 1).density.gradients().smooth
 
 
 def test_a_vector_that_would_nest_without_end_is_refused():
@@ -461,6 +461,6 @@ def test_a_vector_that_would_nest_without_end_is_refused():
         return np.sum(v * v * z)
 
     target = vi.Target(recursion, 4, (np.ones(4), 3))
-    assert not target.compiled.vectorised and "annot unify" in target.explain()
+    assert not target.density.values().vectorised and "annot unify" in target.explain()
     with pytest.raises(TypeError, match=r"cannot be differentiated: .*annot unify"):
         target.gradient(np.ones(4))

@@ -70,7 +70,7 @@ def test_integers_may_index_and_booleans_count():
         return z[index[0]] + z[index[1]] * flags[1]
 
     target = vi.Target(indexed, 3, (np.array([2, 0], dtype=np.int8), np.array([False, True])))
-    assert target.compiled.vectorised
+    assert target.density.values().vectorised
     np.testing.assert_allclose(target.value([1.0, 2.0, 3.0]), 4.0)
 
 
@@ -107,7 +107,7 @@ def test_the_memo_sees_globals_and_closures(monkeypatch):
 
     one, two = vi.Target(make(1.0), 1), vi.Target(make(2.0), 1)
     assert (one.value([3.0]), two.value([3.0])) == (3.0, 6.0)
-    assert vi.Target(make(1.0), 1).compiled is one.compiled
+    assert vi.Target(make(1.0), 1).density.values() is one.density.values()
     target = vi.Target(by_global, 1)
     assert target.value([3.0]) == 3.0
     monkeypatch.setitem(globals(), "FACTOR", 5.0)
@@ -202,7 +202,7 @@ def test_an_exception_on_one_draw_in_a_hundred_surfaces_as_itself():
             vi.elbo(target, Q, 100_000, rng=0, num_threads=threads)
         messages.add(caught.value.__notes__[-1])
     assert len(messages) == 1 and "draw" in messages.pop()  # the first such draw, on any number of threads
-    assert not target.compiled.vectorised
+    assert not target.density.values().vectorised
 
 
 def test_an_exception_from_data_surfaces_in_lanes():
@@ -211,7 +211,7 @@ def test_an_exception_from_data_surfaces_in_lanes():
             raise ValueError("negative y")
         return z[0] * y[0]
 
-    assert vi.Target(checked, 3, (X,)).compiled.vectorised
+    assert vi.Target(checked, 3, (X,)).density.values().vectorised
     elbo(checked, (X,))
     with pytest.raises(ValueError, match="negative y"):
         elbo(checked, (-X,))
@@ -356,7 +356,7 @@ def test_helpers_of_a_module_compile(monkeypatch):
     exec("def helper(x):\n    return 3.0 * x\n", module.__dict__)
     monkeypatch.setitem(globals(), "mymodels", module)
     target = vi.Target(lambda z: mymodels.helper(z[0]), 1)  # noqa: F821
-    assert target.compiled.vectorised and target.value([2.0]) == 6.0
+    assert target.density.values().vectorised and target.value([2.0]) == 6.0
 
 
 def test_helpers_may_call_themselves():
@@ -385,7 +385,7 @@ def test_indices_are_checked_in_helpers_too():
 def test_data_changed_in_place_cannot_reach_beyond_its_array():
     index = np.array([0, 1, 2])
     target = vi.Target(lambda z, index, y: np.sum(y[index[0]] * z[index]), 3, (index, X))
-    assert target.compiled.vectorised
+    assert target.density.values().vectorised
     assert target.value(np.ones(3)) == 3.0
     index[1] = 10**9
     with pytest.raises(IndexError):
@@ -402,13 +402,13 @@ def test_booleans_mask_as_in_numpy():
                      lambda z, b: np.sum(z[b]) if b[0] else 0.0):  # fmt: skip
         target = vi.Target(function, 3, (flags,))
         np.testing.assert_allclose(target.value(points), [function(z, flags) for z in points])
-    assert vi.Target(lambda z, b: np.sum(np.where(b, z, 0.0)), 3, (flags,)).compiled.vectorised
+    assert vi.Target(lambda z, b: np.sum(np.where(b, z, 0.0)), 3, (flags,)).density.values().vectorised
 
 
 def test_sums_of_comparisons_are_numpys():
     target = vi.Target(lambda z: 1.0 * ((z[0] > 0) + (z[1] > 0)) + np.sum((z > -1) + (z < 1)), 3)
     points = np.array([[1.0, 2.0, 4.0], [-1.0, 0.5, -3.0]])
-    np.testing.assert_allclose(target.value(points), [target.log_density(z) for z in points])
+    np.testing.assert_allclose(target.value(points), [target.density.source(z) for z in points])
 
 
 def test_integer_data_that_overflows_is_refused():
@@ -430,7 +430,7 @@ def test_an_array_written_after_an_expression_was_made_of_it():
         return e.sum()
 
     target = vi.Target(density, 3)
-    assert not target.compiled.vectorised and "assignment" in target.explain()
+    assert not target.density.values().vectorised and "assignment" in target.explain()
     assert target.value(np.ones(3)) == 3.0
 
 

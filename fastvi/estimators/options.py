@@ -1,0 +1,104 @@
+"""What an estimator is asked for: its arguments, validated once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .. import checks
+from ..execution import executors, gpu
+from ..execution.job import Job, job_of
+from ..execution.progress import Progress
+from ..execution.sweep import Place, place
+from ..families.base import Family
+from ..rng import SAMPLE, Key, RandomSource, key_from
+from ..targets.target import Target
+from .precision import sample_limit
+
+DRAWS = ("iid", "antithetic", "sobol")
+DTYPES = ("float64", "float32")
+BACKENDS = ("cpu", "cuda", "auto")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of an estimator, checked: see :func:`fastvi.elbo` for what each means."""
+
+    target: Target
+    q: Family
+    num_samples: int
+    key: Key
+    estimator: str = "auto"
+    draws: str = "iid"
+    atol: float | None = None
+    max_samples: int = 0
+    stream: int = SAMPLE
+    dtype: str = "float64"
+    backend: str = "cpu"
+    num_threads: int | None = None
+    executor: Any = None
+    progress: Progress = False
+
+    @property
+    def here(self) -> Place:
+        """Where pilots run."""
+        return place(self.num_threads)
+
+    def where(self, num_samples: int, method: str | None = None, pathwise: tuple = ()) -> Place | gpu.Gpu:
+        """Where the draws that count run."""
+        if self.executor is not None:
+            return place(self.num_threads, self.executor)
+        settled = gpu.settle(self.backend, self.target, self.q, num_samples, method, pathwise)
+        return gpu.Gpu() if settled == "cuda" else self.here
+
+    def job(self, num_samples: int, stream: int, **what) -> Job:
+        """A sweep over draws of one of the request's streams."""
+        return job_of(self.target, self.q, num_samples, self.key, stream, **what)
+
+
+def request(
+    target,
+    q,
+    num_samples,
+    *,
+    estimator: str,
+    estimators: tuple,
+    draws: str = "iid",
+    atol: float | None = None,
+    max_samples: int | None = None,
+    rng: RandomSource = None,
+    dtype: str = "float64",
+    backend: str = "cpu",
+    executor=None,
+    **others,
+) -> Request:
+    """Check everything that an estimator was given, of which ``estimators`` are the ones it knows."""
+    check_pair(target, q)
+    num_samples = checks.count("num_samples", num_samples)
+    checks.choice("estimator", estimator, estimators)
+    check_options(draws, dtype, backend, executor)
+    limit = sample_limit(atol, max_samples, num_samples)
+    options = dict(estimator=estimator, draws=draws, dtype=dtype, backend=backend, executor=executor)
+    return Request(target, q, num_samples, key_from(rng), **options, atol=atol, max_samples=limit, **others)
+
+
+def check_pair(target, q) -> None:
+    """A target and an approximation that fit each other."""
+    if not isinstance(target, Target):
+        raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
+    if not isinstance(q, Family):
+        raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
+    if q.dim != target.dim:
+        raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
+
+
+def check_options(draws: str, dtype: str, backend: str, executor=None) -> None:
+    """The options that estimators share, and what they say to each other."""
+    checks.choice("draws", draws, DRAWS)
+    checks.choice("dtype", dtype, DTYPES)
+    if draws != "iid" and dtype != "float64":
+        raise ValueError(f"dtype: draws={draws!r} takes 'float64', got {dtype!r}")
+    checks.choice("backend", backend, BACKENDS)
+    executors.check(executor)
+    if executor is not None and draws != "iid":
+        raise ValueError(f"executor: takes draws='iid', got draws={draws!r}")
+    if executor is not None and backend == "cuda":
+        raise ValueError("executor: its workers compute on backend='cpu', got backend='cuda'")

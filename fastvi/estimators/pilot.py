@@ -1,0 +1,158 @@
+"""Pilots: draws of their own on which control variates are fitted and estimators compared, before the draws that count.
+
+What is compared is variance times operations, from a committed table and never a clock, so that the choice is a
+function of the arguments.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..control_variates import Lines, Surrogate, fit, fit_lines
+from ..execution.sweep import Place
+from ..families.base import LOG_2PI
+from ..families.mean_field import fill_standard_normals
+from ..rng import PILOT
+from .cost import LEAST, PATHWISE_COST, PER_COEFFICIENT, enough_to_fit, operations, possible
+
+CHECK_SHARE = 3  # of the draws of a fit, those that judge it
+# Draws' worth of steady terms that an error needs: below, a sample variance of heavy tails is mostly too small
+STEADY = 200
+
+
+class Candidate(NamedTuple):
+    """A way to estimate: its surrogate, if any, the predicted variance of one draw, and operations a draw.
+
+    ``checked`` draws, to which the surrogate was not fitted, tell the variance.
+    """
+
+    method: str
+    surrogate: Surrogate | Lines | None
+    variance: float = math.nan
+    operations: float = 1.0
+    checked: int = 0
+
+    @property
+    def price(self) -> float:
+        """Operations for a given error; a NaN is no bargain."""
+        price = self.variance * self.operations
+        return price if price == price else math.inf
+
+
+def draw(target, q, key, num_samples: int, on: Place, stream: int = PILOT, first_draw: int = 0):
+    """(eps, z, log w) of the draws from ``first_draw`` on: (n, dim), (n, dim), (n,)"""
+    eps, z = np.empty((num_samples, q.dim)), np.empty((num_samples, q.dim))
+    fill_standard_normals(eps, key, stream, first_draw)
+    q.fill(z, key, stream, first_draw)
+    log_w = on.evaluate(target, z)
+    return eps, z, log_w + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)
+
+
+def candidates(target, q, key, levels, num_samples, on: Place) -> list[Candidate]:
+    """ "plain", "entropy" and those ``levels`` that ``num_samples`` draws can fit, with the variance that they have on
+    draws to which they were not fitted.  A log density that is not finite everywhere leaves the first two."""
+    pilot = Pilot(target, q, key, levels, num_samples, on)
+    log_w, log_p = (
+        pilot.log_w[pilot.check],
+        pilot.log_w[pilot.check] - 0.5 * np.sum(pilot.eps[pilot.check] ** 2, axis=1),
+    )
+    with np.errstate(invalid="ignore"):
+        found = [pilot.candidate("plain", None, np.var(log_w)), pilot.candidate("entropy", None, np.var(log_p))]
+    for surrogate in pilot.surrogates():
+        left = log_w - surrogate.value(pilot.eps[pilot.check])
+        terms = (left - np.mean(left)) ** 2
+        found.append(pilot.candidate(surrogate.level, surrogate, np.mean(terms), terms=terms))
+    return found
+
+
+def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score=True, paths=()):
+    """The same for gradients: variances of standardised terms, added up over the parameters.
+
+    "leave_one_out" and the ``levels`` if ``score``, and those of ``paths``.
+    """
+    least = PER_COEFFICIENT * (q.dim + 1) if "pathwise_quadratic" in paths else 0
+    pilot = Pilot(target, q, key, levels, num_samples, on, least)
+    eps, log_w, found = pilot.eps[pilot.check], pilot.log_w[pilot.check], []
+    if score:
+        found.append(pilot.candidate("leave_one_out", None, score_spread(q, eps, log_w), True))
+        for surrogate in pilot.surrogates():
+            left = log_w - surrogate.value(eps)
+            terms = (left - np.mean(left)) ** 2 * q.squared_scores(eps)
+            found.append(pilot.candidate(surrogate.level, surrogate, score_spread(q, eps, left), True, terms))
+    if not paths:
+        return found
+    gradients = on.evaluate(target, pilot.z, True)[1]
+    for method in paths:
+        lines: Lines | None = None
+        cost = PATHWISE_COST * operations("none", q, True)
+        slopes = gradients[pilot.check]
+        if method == "sticking_the_landing":
+            slopes = slopes + q.entropy_slope(eps)
+        elif method == "pathwise_quadratic":
+            if not np.isfinite(gradients).all() or pilot.check.start < 2 * (q.dim + 1):
+                method = "pathwise"  # nothing to fit the lines to
+            else:
+                lines = fit_lines(pilot.eps[: pilot.check.start], gradients[: pilot.check.start])
+                slopes = slopes - lines.offset - eps @ lines.slope.T
+                cost += 2.0 * q.dim**2
+        spread = pathwise_spread(q, eps, slopes)
+        found.append(Candidate(method, lines, spread, cost, len(eps)))
+    return found
+
+
+class Pilot:
+    """Draws for fitting and, ``check``, the last of them for judging."""
+
+    def __init__(self, target, q, key, levels, num_samples, on: Place, least=0):
+        self.q, self.levels, self.num_samples = q, possible(levels, q.dim, num_samples), num_samples
+        fitted = max([least, LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
+        n = max(2, min(num_samples, fitted + fitted // CHECK_SHARE))
+        first = min(fitted, n - max(1, n // (CHECK_SHARE + 1)))
+        self.check = slice(first, n)
+        self.eps, self.z, self.log_w = draw(target, q, key, n, on)
+
+    def surrogates(self) -> list[Surrogate]:
+        """Each fitted to as many of the draws before ``check`` as it needs, whatever the other levels are."""
+        if not np.isfinite(self.log_w).all():
+            return []
+        ends = [min(self.check.start, enough_to_fit(level, self.q.dim)) for level in self.levels]
+        pairs = zip(self.levels, ends, strict=True)
+        return [fit(self.eps[:end], self.log_w[:end], level) for level, end in pairs]
+
+    def candidate(self, method, surrogate, variance, gradient=False, terms=None):
+        """``terms`` are the squares whose mean the reported error rests on: where a few hold most of it, that of
+        a surrogate is not to be trusted."""
+        level = "none" if surrogate is None else surrogate.level
+        if terms is not None and np.sum(terms) ** 2 * self.num_samples < STEADY * len(terms) * np.sum(terms**2):
+            variance = math.nan
+        cost = operations(level, self.q, gradient)
+        return Candidate(method, surrogate, float(variance), cost, self.check.stop - self.check.start)
+
+
+def second_moments(q, u, eps) -> float:
+    """The variances of u_i and u_i eps_j added up, over the pairs that are parameters of the scale."""
+    n = len(eps)
+    pairs = (u**2).T @ eps**2 / n - (u.T @ eps / n) ** 2
+    return float(np.sum(np.var(u, axis=0)) + np.sum(pairs * q.scale_mask))
+
+
+def score_spread(q, eps, f) -> float:
+    """The variances of f times the standardised scores eps_i, eps_i eps_j and eps_i^2 - 1 added up."""
+    if not np.isfinite(f).all():
+        return math.nan
+    f = (f - np.mean(f))[:, None]
+    twice, once = f * eps * eps, f * (eps * eps - 1.0)
+    return second_moments(q, f * eps, eps) - float(np.sum(np.var(twice, axis=0)) - np.sum(np.var(once, axis=0)))
+
+
+def pathwise_spread(q, eps, gradients) -> float:
+    """The variances of the standardised pathwise terms of gradients (n, dim) in z, added up."""
+    if not np.isfinite(gradients).all():
+        return math.nan
+    return second_moments(q, q.scaled_slopes(gradients), eps)
+
+
+def cheapest(found) -> Candidate:
+    """The candidate with the least variance times operations."""
+    return min(found, key=lambda candidate: candidate.price)

@@ -1,0 +1,81 @@
+"""A sweep to be made: all that its numbers depend on but for the target, and how its draws are cut into chunks."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..control_variates import Lines, Surrogate
+from ..families.base import Family
+from ..kernels.plan import Plan, cut
+from ..kernels.sums import moments, pathwise, score
+from ..rng import Key
+
+
+class Sums(NamedTuple):
+    """What a sweep adds up: moments of each chunk, its sums of gradients, and log w of every draw where it is kept."""
+
+    rows: np.ndarray
+    sums: np.ndarray
+    log_w: np.ndarray
+
+
+class Job(NamedTuple):
+    """``num_samples`` draws of a stream, from ``first_draw`` on.
+
+    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.  A
+    ``control_variate`` is subtracted from log w, or from the gradient.  ``plan`` says how the draws are cut; ``keep``
+    whether log w of every draw is wanted.
+    """
+
+    q: Family
+    key: Key
+    stream: int
+    first_draw: int
+    num_samples: int
+    plan: Plan
+    gradient: str | None = None
+    control_variate: Surrogate | Lines | None = None
+    dtype: str = "float64"
+    keep: bool = False
+
+    @property
+    def pathwise(self) -> bool:
+        return self.gradient not in (None, "score")
+
+    def room(self) -> Sums:
+        """For the sums."""
+        chunks = self.plan.chunks
+        return Sums(
+            np.zeros((chunks, moments.COLUMNS)),
+            np.zeros((chunks if self.gradient else 0, sums_of(self.gradient), self.plan.coordinates)),
+            np.empty(self.num_samples if self.keep else 0),
+        )
+
+    def draw(self, index: int) -> np.ndarray:
+        """One draw of the stream, (dim,)."""
+        out = np.empty((1, self.q.dim))
+        self.q.fill(out, self.key, self.stream, index, self.dtype)
+        return out[0]
+
+    def fingerprint(self) -> bytes:
+        """Equal for jobs with equal numbers."""
+        arrays = [*self.q.arrays, *(self.control_variate.arrays if self.control_variate else ())]
+        words = self.q.family, self.key.word, *self[2:5], *self.plan, self.gradient, self.dtype, self.keep
+        return repr((words, [a.shape for a in arrays])).encode() + b"".join(a.tobytes() for a in arrays)
+
+    def part(self, first: int, last: int) -> "Job":
+        """The chunks first … last - 1 as a job of their own, with the same numbers."""
+        start, end = first * self.plan.chunk, min(self.num_samples, last * self.plan.chunk)
+        plan = self.plan._replace(chunks=last - first)
+        return self._replace(first_draw=self.first_draw + start, num_samples=end - start, plan=plan)
+
+
+def sums_of(gradient: str | None) -> int:
+    """How many sums a gradient takes for each variational parameter."""
+    return {None: 0, "score": score.SUMS}.get(gradient, pathwise.SUMS)
+
+
+def job_of(target, q: Family, num_samples: int, key: Key, stream: int, *, first_draw: int = 0, **what) -> Job:
+    """A job over a target, cut as its density wants it."""
+    plan = cut(q.family, q.dim, num_samples, sums_of(what.get("gradient")), target.density.batch_size)
+    return Job(q, key, stream, first_draw, num_samples, plan, **what)

@@ -1,0 +1,131 @@
+"""What a target's log density is to everything above it: compiled functions, data, and a reference that checks them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+
+from ..kernels.cpu import pool
+from ..kernels.cpu.points import evaluate
+from ..kernels.density import abi, tape_memory
+
+BLOCK = 960  # points that a thread takes at a time: whole tiles
+AGREE = 1e-6
+
+
+class Density(ABC):
+    """A log density and, where there is one, its gradient, as C functions of a tile of draws (``kernels.density.abi``).
+
+    Attributes
+    ----------
+    name, what : str
+        for messages: of the target, and what kind of function it is
+    batch_size : int or None
+        draws that it wants at a time, a power of two; None for what suits the caches
+    opaque : bool
+        whether changes can be detected only by comparing pickles
+    careful : bool
+        whether the gradient is compiled without accumulation in place
+    source : callable or None
+        the Python function that can be compiled for a GPU too
+    rates : dict
+        measured seconds a draw, which decide where work runs and never what its result is
+    """
+
+    what = "Python function"
+    batch_size: int | None = None
+    opaque = False
+    careful = False
+    source: Callable | None = None
+
+    def __init__(self, dim: int, name: str) -> None:
+        self.dim, self.name = dim, name
+        self.rates: dict[tuple, float] = {}
+
+    @abstractmethod
+    def values(self) -> abi.Compiled:
+        """The function of values alone, as the density means now."""
+
+    @abstractmethod
+    def gradients(self) -> abi.Compiled:
+        """The function of values and gradients; raises TypeError where there is none."""
+
+    @abstractmethod
+    def trusted(self, draws: Callable[[], np.ndarray], gradient: bool = False) -> abi.Compiled:
+        """One of the two, after it has once agreed with the reference at the first two of ``draws()``, (n, dim)."""
+
+    @abstractmethod
+    def memory(self) -> abi.Memory:
+        """The data as they are now, which whoever holds this keeps alive."""
+
+    @abstractmethod
+    def reference(self, z: np.ndarray, draw: int) -> float:
+        """log p at a draw by a way of its own where there is one; raises what the density raises."""
+
+    @abstractmethod
+    def fingerprint(self) -> bytes:
+        """What decides its numbers now, code and data, as bytes that mean the same in another process."""
+
+    @abstractmethod
+    def remake(self, target) -> tuple:
+        """(function, arguments) that make the target again in another process."""
+
+    def recompile(self) -> abi.Compiled:
+        """The gradient without accumulation in place, after a value was used that ``total += x`` had replaced."""
+        raise RuntimeError(f"{self.name}: the {self.what} returned {abi.NEEDS_CARE}, which has no meaning")
+
+    def failure(self, z: np.ndarray | None = None) -> BaseException | None:
+        """What the last call, or one at a draw z, raised, where that is known; told once."""
+        return None
+
+    def raise_again(self, draws: np.ndarray, first: int = 0) -> None:
+        """The compiled density raised at one of these draws (n, dim): raise the same."""
+        failure = self.failure()
+        if failure is not None:
+            raise failure
+        for draw, z in enumerate(draws, first):
+            self.reference(z, draw)
+        last = first + len(draws) - 1
+        raise RuntimeError(
+            f"the compiled log density {self.name} raised between the draws {first} and {last}, where Python does not"
+        )
+
+    def evaluate(self, points, num_threads=1, gradient=False, compiled=None):
+        """(log p, gradients) at points (n, dim): (n,), and (n, dim) or no rows; None where the density raised."""
+        if compiled is None:
+            compiled = self.gradients() if gradient else self.values()
+        log_p, slopes = np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
+        status = over_points(compiled, self.memory(), points, log_p, slopes, num_threads)
+        if status == abi.NEEDS_CARE:
+            return self.evaluate(points, num_threads, gradient, self.recompile())
+        return None if status else (log_p, slopes)
+
+
+def over_points(compiled, memory, points, log_p, gradient, num_threads) -> int:
+    """Evaluate a compiled density at points (n, dim), the gradient too unless it has no rows; the worst status."""
+    kernel, stop, found = evaluate(), np.zeros(1, np.int64), []
+    points = np.ascontiguousarray(points)
+    points.flags.writeable = False
+
+    def call(first, last):
+        last = min(len(points), last * BLOCK)
+
+        def points_from(first, room):
+            where = compiled.address, memory.address, stop
+            return kernel(points, first, last, *where, log_p, gradient, room)
+
+        status, _ = tape_memory.with_room(points_from, first * BLOCK, abi.SCRATCH_SMALL)
+        if status:
+            found.append(status)
+        return bool(status)
+
+    blocks = -(-len(points) // BLOCK)
+    pool.run(blocks, call, stop, num_threads, 0.0 if num_threads == 1 or blocks == 1 else None, None)
+    return max(found, default=0)
+
+
+def agree(value, other) -> bool:
+    """Whether the reference and the compiled density say the same."""
+    if value == other or (value != value and other != other):
+        return True
+    return abs(value - other) <= AGREE * max(1.0, abs(value), abs(other))
