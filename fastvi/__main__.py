@@ -78,7 +78,8 @@ def main(arguments=None) -> int:
         parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
     print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads)]))
     print(
-        f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; identical for any number of threads."
+        f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; identical for any number of "
+        "threads."
     )
     print("q is the best of its family, fitted without a gradient. k-hat: below 0.5 good, to 0.7 usable.")
     return 0

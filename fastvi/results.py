@@ -1,14 +1,14 @@
 """Results: a number with its error and everything needed to get it again."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from .rng import Key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """A Monte Carlo estimate.
 
@@ -54,6 +54,17 @@ class Estimate:
 
         half = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2)) * self.standard_error
         return self.value - half, self.value + half
+
+    def __eq__(self, other):
+        return self._compared() == other._compared() if isinstance(other, Estimate) else NotImplemented
+
+    def __hash__(self):
+        return hash(self._compared())
+
+    def _compared(self) -> tuple:
+        """All fields, where a nan equals a nan: equal results are equal."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return tuple("nan" if isinstance(v, float) and math.isnan(v) else v for v in values)
 
     def __float__(self):
         return self.value

@@ -15,6 +15,8 @@ from numba.core import config
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 
+from .interrupts import held_back
+
 # What a user's log density may assume of floating point: multiply-adds may be fused.  Never nnan or ninf, as the checks
 # for non-finite values must survive, and never arcp, which makes 0 / 1e-310 a NaN.
 DENSITY_FASTMATH = {"contract"}
@@ -71,6 +73,11 @@ def c_kernel(signature_, function):
 
 
 def _cached(decorator, function):
+    with held_back():
+        return _cached_unheld(decorator, function)
+
+
+def _cached_unheld(decorator, function):
     try:
         return decorator(cache=True)(function)
     except RuntimeError as error:

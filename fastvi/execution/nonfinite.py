@@ -38,6 +38,8 @@ def _values_of_a_sweep(total, target, job) -> None:
         if not bad:
             raise
         cause, found = error, float("nan")
+    if found is None:
+        found = target.density.evaluate(z[None])[0][0]
     if bad:
         raise _error(target, "value", found, bad, int(total[moments.COUNT]), draw, z) from cause
 

@@ -52,8 +52,8 @@ class Parcel(NamedTuple):
         target, careful = pickling.loads(payload)
         if target.density.fingerprint() != self.state:
             raise RuntimeError(
-                f"target: {target.name} differs between a worker of the executor and this process: a module it reads, or "
-                "the data it was made with, has changed; pass what it reads as data"
+                f"target: {target.name} differs between a worker of the executor and this process: a module it reads, "
+                "or the data it was made with, has changed; pass what it reads as data"
             )
         if careful:
             target.density.recompile()

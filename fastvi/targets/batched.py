@@ -114,8 +114,8 @@ class BatchedDensity(ExternalDensity):
             raise ValueError(f"{name}: expected shape {shape} for draws {(shape[0], self.dim)}, got {array.shape}")
         if array.dtype != np.float64:
             raise TypeError(
-                f"{name}: expected float64, got {array.dtype}: its rounding would not show in the standard error; compute "
-                "in double precision (JAX: jax_enable_x64), or cast the result if that is what you mean"
+                f"{name}: expected float64, got {array.dtype}: its rounding would not show in the standard error; "
+                "compute in double precision (JAX: jax_enable_x64), or cast the result if that is what you mean"
             )
         return array.copy() if array.base is not None or array is found else array
 

@@ -59,8 +59,10 @@ class Density(ABC):
         """The data as they are now, which whoever holds this keeps alive."""
 
     @abstractmethod
-    def reference(self, z: np.ndarray, draw: int) -> float:
-        """log p at a draw by a way of its own where there is one; raises what the density raises."""
+    def reference(self, z: np.ndarray, draw: int) -> float | None:
+        """log p at a draw by a way of its own; raises what the density raises.
+
+        None where that has no value and IEEE 754 has one: see :mod:`fastvi.targets.ieee`."""
 
     @abstractmethod
     def fingerprint(self) -> bytes:
@@ -125,7 +127,9 @@ def over_points(compiled, memory, points, log_p, gradient, num_threads) -> int:
 
 
 def agree(value, other) -> bool:
-    """Whether the reference and the compiled density say the same."""
+    """Whether the reference and the compiled density say the same; nothing is said against one without a reference."""
+    if value is None:
+        return True
     if value == other or (value != value and other != other):
         return True
     return abs(value - other) <= AGREE * max(1.0, abs(value), abs(other))

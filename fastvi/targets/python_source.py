@@ -11,6 +11,7 @@ from .. import checks
 from ..kernels.density import abi, compilations
 from .data import read_only
 from .density import Density, agree
+from .ieee import by_arithmetic, left_the_reals
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
 NOT_AS_PYTHON = "the vectorised version disagrees with Python (length-1 arrays do not broadcast)"
@@ -104,7 +105,7 @@ class PythonDensity(Density):
             )
         return self._current(True)
 
-    def looked_up(self, points) -> list[float]:
+    def looked_up(self, points) -> list[float | None]:
         """The density at one or two points as Python computes it; one where it is slow."""
         start = time.perf_counter()
         expected = [self.reference(points[0], 0)]
@@ -112,15 +113,19 @@ class PythonDensity(Density):
             expected.append(self.reference(points[1], 1))
         return expected
 
-    def reference(self, z, draw) -> float:
+    def reference(self, z, draw) -> float | None:
         z = np.array(z)
         z.flags.writeable = False  # a density that writes into its draw would change it for everyone
         try:
             with np.errstate(all="ignore"):
                 value = self.source(z, *self.python_data)
         except Exception as error:
-            error.add_note(f"raised by the log density {self.name} at draw {draw}, z = {z}")
+            if by_arithmetic(error):
+                return None
+            tell_where(error, f"raised by the log density {self.name} at draw {draw}, z = {z}")
             raise
+        if left_the_reals(value):
+            return None
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
                 return float(value)
@@ -138,7 +143,7 @@ class PythonDensity(Density):
             with np.errstate(all="ignore"):
                 self.gradient(z, *self.python_data, out)
         except Exception as error:
-            error.add_note(f"raised by the gradient {name} at z = {z}")
+            tell_where(error, f"raised by the gradient {name} at z = {z}")
             raise
         if np.isnan(out).any() and np.isfinite(self.reference(z, 0)):
             raise ValueError(
@@ -153,6 +158,14 @@ class PythonDensity(Density):
 
     def remake(self, target) -> tuple:
         return _rebuild, (self.source, self.dim, self.data, self.gradient, target.normalized, self.name)
+
+
+def tell_where(error: Exception, where: str) -> None:
+    """Add the draw to what an exception of the user's says, whose type and attributes stay."""
+    error.add_note(where)
+    said = error.args[0] if error.args else ""
+    if isinstance(said, str) and "raised by the " not in said:
+        error.args = (f"{said} [{where}]" if said else where, *error.args[1:])
 
 
 def _rebuild(log_density, dim, data, gradient, normalized, name):

@@ -17,6 +17,7 @@ _size = 0
 SERIAL_SECONDS = 400e-6  # a shorter job is not worth waking a thread, which takes some 50 microseconds
 TURN_SECONDS = 50e-3  # what a thread takes from the queue at a time, at most
 LEAST_TURN_SECONDS = 60e-6  # a shorter turn would be spent waiting for the interpreter's lock
+WAIT_SECONDS = 0.2
 HERE_SECONDS = 0.1  # a longer turn would keep Ctrl-C waiting, so the calling thread takes none of them
 
 
@@ -48,6 +49,12 @@ def _threads(count):
             # an older, smaller executor finishes what it has and goes
             _executor, _size = ThreadPoolExecutor(count, thread_name_prefix="fastvi"), count
         return _executor
+
+
+def wait_for(futures: list[Future]) -> None:
+    """Wait in slices: only between them can an interrupt that is no signal (``_thread.interrupt_main``) be raised."""
+    while wait(futures, timeout=WAIT_SECONDS).not_done:
+        pass
 
 
 def run(
@@ -122,10 +129,10 @@ def run(
                 if changed.wait(0.1):
                     changed.clear()
                 report(sum(finished))
-        wait(futures)
+        wait_for(futures)
     except BaseException:
         stop[0] = 1
-        wait(futures)
+        wait_for(futures)
         raise
     for future in futures:
         future.result()

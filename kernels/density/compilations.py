@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
+from ..interrupts import held_back
 from .abi import Compiled
-from .references import attributes, filled, plain, references
+from .references import MISSING, plain, reached
 
 KEPT = 256  # compilations; one that a Target still uses stays alive with it
 _compiled: collections.OrderedDict[tuple, Any] = collections.OrderedDict()
@@ -45,18 +46,18 @@ def compiled(function, kinds, lanes_refused=None) -> Compiled:
 
     ``lanes_refused`` is a reason not to try lanes.
     """
-    from .values import compile_density
+    with _lock, held_back():
+        from .values import compile_density
 
-    with _lock:
         key = (meaning(function), kinds, lanes_refused)
         return once(key, lambda: compile_density(function, kinds, lanes_refused))
 
 
 def differentiated(function, kinds, in_place=True) -> Compiled:
     """The same with the gradient that ``kernels.gradient`` derives."""
-    from .derived_gradient import compile_gradient
+    with _lock, held_back():
+        from .derived_gradient import compile_gradient
 
-    with _lock:
         return once(
             (meaning(function), kinds, in_place, "gradient"), lambda: compile_gradient(function, kinds, in_place)
         )
@@ -64,16 +65,16 @@ def differentiated(function, kinds, in_place=True) -> Compiled:
 
 def with_gradient(function, gradient, kinds) -> Compiled:
     """The same with a gradient that the user wrote."""
-    from .user_gradient import compile_written
+    with _lock, held_back():
+        from .user_gradient import compile_written
 
-    with _lock:
         key = (meaning(function), meaning(gradient), kinds)
         return once(key, lambda: compile_written(function, gradient, kinds))
 
 
 def once(key, compile_):
     """What ``compile_()`` gave the last time; ``key`` holds all that it depends on."""
-    with _lock:
+    with _lock, held_back():
         if key not in _compiled:
             _compiled[key] = compile_()
             if len(_compiled) > KEPT:
@@ -82,32 +83,37 @@ def once(key, compile_):
         return _compiled[key]
 
 
-def meaning(function, seen=()):
+def meaning(function):
     """A hashable value that changes when what the function computes may change.
 
-    Arrays count by their content; modules by the values of the attributes that are read.
+    It is the code of every function that is reached and all that is read on the way: functions by their number, arrays
+    by their content, other values by what they are.
     """
-    function = plain(function)
-    if function in seen:
-        return ("recursion", seen.index(function))
-    seen = (*seen, function)
-    parts = [(where, name, _value(value, function, seen)) for where, name, value in references(function)]
-    return (function.__code__, tuple(parts))
+    everything = list(reached(function))
+    numbers = {each: number for number, (each, _) in enumerate(everything)}
+    return tuple(
+        tuple((name, _value(value, numbers)) for _, name, value in read if value is not MISSING)
+        for _, read in everything
+    )
 
 
-def _value(value, function, seen):
+def _value(value, numbers):
     if isinstance(value, Dispatcher | python_types.FunctionType):
-        return meaning(value, seen)
+        own = plain(value)
+        return ("function", numbers[own]) if own in numbers else ("library", own.__module__, own.__qualname__)
+    if isinstance(value, python_types.CodeType):
+        return value
     if isinstance(value, np.ndarray):
         content = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=16).digest()
         return ("array", value.dtype.str, value.shape, content)
     if isinstance(value, bool | int | float | complex | str | bytes | np.number | type(None)):
         return (type(value).__name__, repr(value))
     if isinstance(value, tuple | list):
-        return (type(value).__name__, *(_value(v, function, seen) for v in value))
+        return (type(value).__name__, *(_value(v, numbers) for v in value))
+    if isinstance(value, dict):  # keyword defaults
+        return ("dict", *((name, _value(v, numbers)) for name, v in value.items()))
     if isinstance(value, python_types.ModuleType):
-        read = [(name, _value(v, function, seen)) for name, v in attributes(value, function)]
-        return ("module", value.__name__, *read)
+        return ("module", value.__name__)
     return ("object", id(value), Kept(value))
 
 
@@ -139,33 +145,27 @@ class Kept:
 
 
 class Watch:
-    """Everything that functions read, its helpers' reading included, held to see whether it is still the same."""
+    """Every place that functions read, at any depth, held to see whether it still has the very object it had."""
 
     def __init__(self, *functions):
-        self.places: list[tuple[dict, str, object]] = []
+        self.globals: list[tuple[dict, str, object]] = []
         self.cells: list[tuple[python_types.CellType, object]] = []
-        for function in functions:
-            self._add(plain(function), set())
-
-    def _add(self, function, seen):
-        if function in seen:
-            return
-        seen.add(function)
-        self.cells += [(cell, cell.cell_contents) for cell in filled(function.__closure__)]
-        for where, name, value in references(function):
-            if where == "global":
-                self.places.append((function.__globals__, name, value))
-            if isinstance(value, python_types.ModuleType):
-                self.places += [(vars(value), n, v) for n, v in attributes(value, function)]
-                for _, attribute in attributes(value, function):
-                    if isinstance(attribute, python_types.FunctionType):
-                        self._add(attribute, seen)
-            elif isinstance(value, Dispatcher | python_types.FunctionType):
-                self._add(plain(value), seen)
+        self.functions: list[tuple[python_types.FunctionType, str, object]] = []
+        for _, read in reached(*functions):
+            for holder, name, value in read:
+                if isinstance(holder, dict):
+                    self.globals.append((holder, name, value))
+                elif isinstance(holder, python_types.CellType):
+                    self.cells.append((holder, value))
+                else:
+                    self.functions.append((holder, name, value))
 
     def unchanged(self) -> bool:
-        """Whether every place still holds the very object it held: a microsecond's look before each call."""
-        for place, name, value in self.places:
-            if place.get(name, Watch) is not value:
+        """A look of a few microseconds before each call."""
+        for holder, name, value in self.globals:
+            if holder.get(name, MISSING) is not value:
                 return False
-        return all(cell.cell_contents is value for cell, value in self.cells)
+        for cell, value in self.cells:
+            if cell.cell_contents is not value:
+                return False
+        return all(getattr(function, name) is value for function, name, value in self.functions)

@@ -13,11 +13,14 @@ from ..lanes.sequence import store
 from ..lanes.types import pack as pack_struct
 from .abi import LANE_WIDTH, RAISED, Compiled
 from .error_messages import DensityError, explain_error
+from .python_semantics import UsersCompiler
 from .references import assigns_items, with_helpers
 from .tile_loop import Callee, c_function, copy_column, new_draw
 
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
-USERS: dict[str, Any] = dict(boundscheck=True, error_model="numpy", fastmath=DENSITY_FASTMATH)
+USERS: dict[str, Any] = dict(
+    boundscheck=True, error_model="numpy", fastmath=DENSITY_FASTMATH, pipeline_class=UsersCompiler
+)
 
 
 def view_of(context, builder, kind, tile, first):

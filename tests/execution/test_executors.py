@@ -194,7 +194,9 @@ def test_a_module_that_means_something_else_there_is_told(tmp_path, monkeypatch)
         assert vi.elbo(target, Q, 5000, rng=1, executor=pool) == expected
         of_a_user.SCALE = 4.0
         assert vi.elbo(target, Q, 5000, rng=1) != expected
-        with pytest.raises(RuntimeError, match="target: density differs between a worker of the executor and this process"):
+        with pytest.raises(
+            RuntimeError, match="target: density differs between a worker of the executor and this process"
+        ):
             vi.elbo(target, Q, 5000, rng=1, executor=pool)
 
 
