@@ -5,12 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..control_variates import LEVELS, fit, size
-from ..estimators.cost import possible
+from ..estimators.cost import LEAST_PER_COEFFICIENT, possible
 from ..estimators.pilot import draw
 from ..execution.sweep import Place
 from ..rng import DIAGNOSE
+from .projection import projected
 
 SHOWN = 3
+FLOATS = 2**22  # of eps that are kept at once; what is made of them takes some eight times as much, 256 MiB
+OPERATIONS = 2**24  # of a product with the design matrix, of which a fit takes dozens
+MANY = 100  # dimensions from which on a projection replaces a fit that the draws do not allow
+DRAWS_PER_COEFFICIENT = 16
 NEGLIGIBLE = 1e-9  # nats: less is rounding
 
 
@@ -22,30 +27,33 @@ class Attribution:
     ----------
     coordinates, coordinate_errors : ndarray (dim,)
         a wrong location, width or skew of one coordinate: eps_i, eps_i^2 - 1, eps_i^3 - 3 eps_i
-    pairs, pair_errors : ndarray (dim, dim)
-        symmetric; correlations and their like: eps_i eps_j, eps_i (eps_j^2 - 1), eps_j (eps_i^2 - 1)
+    pairs, pair_errors : ndarray (dim, dim) or None
+        symmetric; correlations and their like: eps_i eps_j, eps_i (eps_j^2 - 1), eps_j (eps_i^2 - 1).  None where there
+        are too many dimensions for pairs
     rest : float
         what no polynomial of the level follows
     total : float
         their sum, half the variance of log w
     level : str
-        "cubic", or less where the draws do not suffice
+        "cubic", or less where the draws or the memory do not suffice
     """
 
     coordinates: np.ndarray
     coordinate_errors: np.ndarray
-    pairs: np.ndarray
-    pair_errors: np.ndarray
+    pairs: np.ndarray | None
+    pair_errors: np.ndarray | None
     rest: float
     total: float
     level: str
 
     def largest(self, count: int = SHOWN) -> list[tuple[float, float, tuple]]:
         """(nats, error, (i,) or (i, j)) of the largest parts that exceed two of their errors, largest first."""
-        i, j = np.triu_indices(len(self.coordinates), 1)
-        values = np.append(self.coordinates, self.pairs[i, j])
-        errors = np.append(self.coordinate_errors, self.pair_errors[i, j])
-        places = [(k,) for k in range(len(self.coordinates))] + list(zip(i.tolist(), j.tolist(), strict=True))
+        values, errors = self.coordinates, self.coordinate_errors
+        places: list[tuple] = [(k,) for k in range(len(values))]
+        if self.pairs is not None and self.pair_errors is not None:
+            i, j = np.triu_indices(len(values), 1)
+            values, errors = np.append(values, self.pairs[i, j]), np.append(errors, self.pair_errors[i, j])
+            places += list(zip(i.tolist(), j.tolist(), strict=True))
         order = [k for k in np.argsort(-values, kind="stable") if values[k] > 2.0 * errors[k]]
         return [(float(values[k]), float(errors[k]), places[k]) for k in order[:count]]
 
@@ -62,23 +70,22 @@ def where(place) -> str:
 
 
 def attribution(target, q, key, num_samples: int, on: Place, most: int = 4096) -> Attribution | None:
-    """Fit the richest polynomial that ``num_samples`` draws allow; None where log p is not finite at some, or where
-    they are too few.
+    """Fit the richest polynomial that the draws, and a bounded memory, allow; None where log p is not finite at some,
+    or where they are too few.  Where even the diagonal is too large, coordinates alone, by projection.
 
-    A squared coefficient exceeds the true one's square by its variance, which is taken off.
+    A squared coefficient exceeds the true one's square by its variance, which is subtracted.
     """
-    levels = possible(LEVELS[1:], q.dim, num_samples)
-    if not levels:
-        return None
-    n = min(num_samples, max(most, 16 * size(levels[-1], q.dim)))
+    level, n = richest(q.dim, num_samples, most)
+    if level is None:
+        return by_projection(target, q, key, num_samples, on) if q.dim > MANY else None
     eps, _, log_w = draw(target, q, key, n, on, DIAGNOSE)
     if not np.isfinite(log_w).all():
         return None
-    found = fit(eps, log_w, levels[-1])
+    found = fit(eps, log_w, level)
     left = log_w - found.constant - found.value(eps)
     zero = np.zeros((q.dim, q.dim))
     pairs, cubic = (zero if m is None else m for m in (found.pairs, found.cubic))
-    linear, squares, cubes, products, mixed = noise(eps, left, size(levels[-1], q.dim))
+    linear, squares, cubes, products, mixed = noise(eps, left, size(level, q.dim))
     mass, error = masses(
         (found.linear, linear),
         (np.sqrt(2.0) * found.squares, squares),
@@ -91,9 +98,30 @@ def attribution(target, q, key, num_samples: int, on: Place, most: int = 4096) -
     )
     np.fill_diagonal(pair_mass, 0.0)
     np.fill_diagonal(pair_error, 0.0)
-    rest = 0.5 * float(left @ left) / max(1, n - size(levels[-1], q.dim))
+    rest = 0.5 * float(left @ left) / max(1, n - size(level, q.dim))
     total = float(mass.sum() + 0.5 * pair_mass.sum() + rest)
-    return Attribution(mass, error, pair_mass, pair_error, rest, total, levels[-1])
+    return Attribution(mass, error, pair_mass, pair_error, rest, total, level)
+
+
+def richest(dim: int, num_samples: int, most: int) -> tuple[str | None, int]:
+    """(the highest level that so many draws can fit in ``FLOATS``, the draws for it)"""
+    for level in reversed(possible(LEVELS[1:], dim, num_samples)):
+        for each in (DRAWS_PER_COEFFICIENT, LEAST_PER_COEFFICIENT):
+            n = min(num_samples, max(most, each * size(level, dim)))
+            if n * dim <= FLOATS and n * size(level, dim) <= OPERATIONS:
+                return level, n
+    return None, 0
+
+
+def by_projection(target, q, key, num_samples, on) -> Attribution | None:
+    """The parts of single coordinates, without pairs."""
+    found = projected(target, q, key, num_samples, on)
+    if found is None:
+        return None
+    linear, squares, *variances, variance = found
+    mass, error = masses((linear, variances[0]), (squares, variances[1]))
+    rest = max(0.0, 0.5 * variance - float(mass.sum()))
+    return Attribution(mass, error, None, None, rest, 0.5 * variance, "diagonal, by projection")
 
 
 def noise(eps, left, coefficients):

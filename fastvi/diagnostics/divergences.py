@@ -12,6 +12,7 @@ import numpy as np
 from .. import checks
 from ..documentation import documented
 from ..estimators.kl import METHODS, check_p, kl_divergence
+from ..estimators.sampled_kl import sampled_kl
 from ..execution.executors import SubmitsTasks
 from ..execution.progress import Progress
 from ..execution.sweep import place
@@ -21,8 +22,8 @@ from ..families.mixture import GaussianMixture
 from ..results import Estimate
 from ..rng import SAMPLE, RandomSource, key_from
 from ..targets.target import Target
-from .importance import Power, finite_or_inf, from_draws_of, weighted, weighted_power
-from .log_weights import LogWeights
+from .importance import Power, finite_or_inf, weighted, weighted_power
+from .log_weights import LogWeights, MixtureWeights
 
 KINDS = (
     "kl_reverse",
@@ -54,7 +55,7 @@ def power_of(kind, alpha, order) -> Power | None:
 
 @documented
 def divergence(
-    q: Family,
+    q: Family | GaussianMixture,
     p: Family | GaussianMixture | Target,
     kind: str,
     num_samples: int = 10_000,
@@ -73,7 +74,7 @@ def divergence(
 
     Parameters
     ----------
-    q : MeanFieldGaussian or FullRankGaussian
+    q : MeanFieldGaussian, FullRankGaussian or GaussianMixture
     p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
         a Target that is not ``normalized`` is normalised by its importance weights
     kind : str
@@ -144,14 +145,19 @@ def divergence(
     if method == "exact":
         raise ValueError(f"method: no closed form is known for {kind!r} and p = {p!r}; use 'monte_carlo'")
     key, target = key_from(rng), as_target(p)
-    options = dict(num_threads=num_threads, executor=executor, progress=progress)
+    here = dict(num_threads=num_threads, progress=progress)
+    options = here | (dict(executor=executor) if isinstance(q, Family) else {})
     if kind == "kl_reverse" and target.normalized:
         return kl_divergence(q, p, num_samples, method="monte_carlo", rng=key, **options)
-    if kind == "kl_forward" and isinstance(p, Family):
+    if kind == "kl_forward" and isinstance(p, Family) and isinstance(q, Family):
         return kl_divergence(p, as_target(q), num_samples, method="monte_carlo", rng=key, **options)
-    if kind == "kl_forward" and isinstance(p, GaussianMixture):
-        return from_draws_of(p, q, num_samples, key)
-    weights = LogWeights(target, q, num_samples, key, SAMPLE, on, progress)
+    if kind == "kl_forward" and not isinstance(p, Target):
+        return sampled_kl(p, q, num_samples, key)
+    weights: LogWeights | MixtureWeights
+    if isinstance(q, GaussianMixture):
+        weights = MixtureWeights(target, q, num_samples, key)
+    else:
+        weights = LogWeights(target, q, num_samples, key, SAMPLE, on, progress)
     return (weighted if power is None else weighted_power)(weights, target.normalized, power or kind)
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..results import Estimate
-from ..rng import SAMPLE
 from .log_weights import Largest, Summary
 
 NO_ERROR = "no standard error: the tail of its terms has shape {:.2f}, and from 0.5 on they have no variance"
@@ -27,17 +26,6 @@ def finite_or_inf(power, log) -> float:
         return power.value(log) + 0.0
     except OverflowError:
         return math.inf
-
-
-def from_draws_of(p, q, num_samples, key) -> Estimate:
-    """KL(p || q) = E_p[log p - log q] for a p that can be sampled."""
-    total = np.empty(num_samples)
-    for first in range(0, num_samples, 2**16):
-        z = np.empty((min(2**16, num_samples - first), p.dim))
-        p.fill(z, key, SAMPLE, first)
-        total[first : first + len(z)] = p.log_prob(z) - q.log_prob(z)
-    error = float(np.std(total, ddof=1)) / math.sqrt(num_samples)
-    return Estimate(float(np.mean(total)), error, num_samples, method="monte_carlo", key=key)
 
 
 def weighted_power(weights, normalized, power) -> Estimate:

@@ -7,9 +7,11 @@ import math
 
 import numpy as np
 
+from ..estimators.sampled_kl import log_ratios
 from ..execution.job import job_of
 from ..execution.progress import Progress, reporter
 from ..execution.sweep import Place, sweep
+from ..rng import SAMPLE
 from ..running_moments import Running
 from .psis import khat_of_tail, tail_size
 
@@ -49,6 +51,17 @@ class LogWeights:
         count = min(BLOCK, self.num_samples - first)
         job = job_of(self.target, self.q, count, self.key, self.stream, first_draw=first, keep=True)
         return sweep(self.target, job, self.on).log_w
+
+
+class MixtureWeights:
+    """The same of draws of a mixture, which is sampled in NumPy."""
+
+    def __init__(self, target, q, num_samples: int, key):
+        self.target, self.q, self.num_samples, self.key = target, q, num_samples, key
+
+    def __iter__(self):
+        for ratios in log_ratios(self.q, self.target, self.num_samples, self.key, SAMPLE, BLOCK):
+            yield -ratios
 
 
 class PowerMean:
@@ -117,7 +130,7 @@ class Largest:
 class Summary:
     """What one pass over log weights tells: moments of log w, mean weight, ESS, largest weights."""
 
-    def __init__(self, weights: LogWeights, powers=(), visit=None):
+    def __init__(self, weights: "LogWeights | MixtureWeights", powers=(), visit=None):
         self.moments, self.num_neginf = Running(), 0  # of the finite log w
         self.weight, self.largest = PowerMean(), Largest(weights.num_samples)
         self.powers = {power: PowerMean() for power in powers}

@@ -15,6 +15,7 @@ from .. import checks
 from ..results import shown_khat
 
 LEAST_TAIL = 5
+BOUNDED = 0.3  # of log m, that the m largest weights span: less is no heavy tail
 PRIOR_STRENGTH, PRIOR_SHAPE, PRIOR_SCALE = 10, 0.5, 3.0
 ROUNDING = 1e-13  # relative differences of weights that are none
 SMALLEST = math.log(np.finfo(float).tiny)
@@ -124,7 +125,18 @@ def khat_of_tail(largest, n) -> float:
     excess = np.exp(scaled[scaled > cutoff]) - math.exp(cutoff)
     if len(excess) < LEAST_TAIL:
         return math.inf
-    return fit_pareto(excess)[0] if differ(excess) else math.nan
+    return shape_of(excess, -float(scaled[0])) if differ(excess) else math.nan
+
+
+def shape_of(excess, log_range) -> float:
+    """k of the excesses of a tail whose m weights span ``log_range``.
+
+    The fit is misled by a plateau, where most of the tail is close to its lower end.  The m largest of weights with a
+    Pareto tail span k (log m + G) with a standard Gumbel G, so that a span below 0.3 log m excludes k >= 1/2 at 1e-4
+    for m = 300: then k is no more than the span says.
+    """
+    k, most = fit_pareto(excess)[0], log_range / math.log(len(excess) + 1.0)
+    return min(k, most) if k >= 0.5 and most < BOUNDED else k
 
 
 def differ(excess) -> bool:

@@ -16,13 +16,14 @@ from ..targets.target import Target
 from .elbo import elbo
 from .options import check_options
 from .precision import sample_limit
+from .sampled_kl import sampled_kl
 
 METHODS = ("auto", "exact", "monte_carlo")
 
 
 @documented
 def kl_divergence(
-    q: Family,
+    q: Family | GaussianMixture,
     p: Family | GaussianMixture | Target,
     num_samples: int = 10_000,
     *,
@@ -40,7 +41,8 @@ def kl_divergence(
 
     Parameters
     ----------
-    q : MeanFieldGaussian or FullRankGaussian
+    q : MeanFieldGaussian, FullRankGaussian or GaussianMixture
+        a mixture is sampled in NumPy, on this machine's CPU
     p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
         a Target must be ``normalized=True``
     num_samples : int
@@ -85,7 +87,7 @@ def kl_divergence(
     check_p(q, p)
     checks.choice("method", method, METHODS)
     check_options("iid", dtype, backend, executor)
-    sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
+    limit = sample_limit(atol, max_samples, checks.count("num_samples", num_samples))
     key = key_from(rng)
     exact = closed_form(q, p)
     if exact is not None and method != "monte_carlo":
@@ -95,6 +97,10 @@ def kl_divergence(
     target = as_target(p)
     if not target.normalized:
         raise ValueError(f"p: {target!r} is not normalized=True, and KL(q || p) needs log p with its constant")
+    if isinstance(q, GaussianMixture):
+        if backend == "cuda" or executor is not None or dtype != "float64":
+            raise ValueError("q: a GaussianMixture is sampled on backend='cpu', in float64 and without an executor")
+        return sampled_kl(q, p, num_samples, key, atol, limit)
     try:
         result = elbo(
             target,
@@ -124,8 +130,8 @@ def negated(result: Estimate) -> Estimate:
 
 def check_p(q, p) -> None:
     """A q and a p that fit each other."""
-    if not isinstance(q, Family):
-        raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
+    if not isinstance(q, Family | GaussianMixture):
+        raise TypeError(f"q: expected a Gaussian family or a GaussianMixture, got {checks.describe(q)}")
     if not isinstance(p, Family | GaussianMixture | Target):
         raise TypeError(f"p: expected a Gaussian family, a GaussianMixture or a Target, got {checks.describe(p)}")
     if p.dim != q.dim:
