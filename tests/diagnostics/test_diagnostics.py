@@ -4,6 +4,7 @@ Statistical checks have fixed seeds and allow 5 standard errors: a false alarm i
 """
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -223,3 +224,21 @@ def test_compare_with_infinite_sides():
         assert vi.compare(half, near, far, count, rng=0).value == -math.inf
         assert vi.compare(half, far, near, count, rng=0).value == math.inf
     assert math.isnan(vi.compare(half, near, near, 1000, rng=0).value)
+
+
+def many_dimensions(z):
+    return -0.5 * np.dot(z, z) - 0.2 * z[3] - 0.05 * z[7] ** 2
+
+
+@pytest.mark.parametrize("dim, level", [(60, "quadratic"), (300, "diagonal"), (4000, "diagonal, by projection")])
+def test_attribution_in_bounded_memory(dim, level):
+    """0.2^2 / 2 nat in one coordinate and 0.05^2 in another, whatever the dimension."""
+    tracemalloc.start()
+    q = vi.MeanFieldGaussian.standard(dim)
+    found = attribution(vi.Target(many_dimensions, dim), q, key_from(0), 40_000, Threads())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.level == level and peak < 2**28
+    (first, error, place), (second, other, where) = found.largest(2)
+    assert place == (3,) and where == (7,)
+    assert abs(first - 0.02) < 5 * error + 1e-12 and abs(second - 0.0025) < 5 * other + 1e-12

@@ -201,3 +201,40 @@ def test_weights_of_zero():
         found = vi.divergence(q, p, "kl_forward", 20_000, rng=0)
         assert found.value == pytest.approx(math.log(2.0), abs=0.02)
         assert vi.divergence(q, p, "alpha", 5000, alpha=-3.0, rng=0).value == math.inf
+
+
+MIXTURES = {
+    "A": vi.MeanFieldGaussian([1.0], [1.0]),
+    "C": vi.GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], [[0.1], [0.5]]),
+    "D": vi.GaussianMixture([0.1, 0.9], [[-1.0], [1.0]], [[0.1], [0.5]]),
+}
+# KL(q || p), KL(p || q) and Jensen-Shannon by adaptive quadrature (scipy.integrate.quad to 1e-12)
+BETWEEN = [
+    ("A", "D", 0.70819, 0.34375, 0.09203),
+    ("D", "A", 0.34375, 0.70819, 0.09203),
+    ("C", "D", 0.15321, 0.11607, 0.03235),
+]
+
+
+@pytest.mark.parametrize("q, p, reverse, forward, shannon", BETWEEN, ids=["A-D", "D-A", "C-D"])
+def test_mixtures_on_either_side(q, p, reverse, forward, shannon):
+    """Bounded weights with a plateau have an error too; 5 standard errors, twelve comparisons: a false alarm in 1e5."""
+    q, p = MIXTURES[q], MIXTURES[p]
+    for found, exact in [
+        (vi.kl_divergence(q, p, 40_000, rng=0), reverse),
+        (vi.divergence(q, p, "kl_reverse", 40_000, rng=1), reverse),
+        (vi.divergence(q, p, "kl_forward", 40_000, rng=2), forward),
+        (vi.divergence(q, p, "jensen_shannon", 40_000, rng=3), shannon),
+    ]:
+        assert abs(found.value - exact) < 5 * found.standard_error + 1e-5 and found.standard_error < 0.02
+    assert vi.divergence(q, p, "hellinger", 40_000, rng=4).standard_error < 0.005
+
+
+def test_a_mixture_as_q_takes_draws_until_the_error_is_there():
+    found = vi.kl_divergence(MIXTURES["C"], MIXTURES["D"], 1000, atol=0.004, rng=0)
+    assert found.converged and found.standard_error <= 0.004 < found.num_samples
+    assert abs(found.value - 0.15321) < 5 * found.standard_error
+    target = vi.Target(lambda z: -0.5 * z[0] ** 2 - 0.5 * math.log(2.0 * math.pi), 1, normalized=True)
+    assert vi.kl_divergence(MIXTURES["C"], target, 1000, rng=0).standard_error > 0.0
+    with pytest.raises(ValueError, match="q: a GaussianMixture is sampled on backend='cpu'"):
+        vi.kl_divergence(MIXTURES["C"], MIXTURES["D"], backend="cuda")

@@ -230,3 +230,51 @@ def test_ctrl_c_while_python_looks_at_the_density():
             print(interrupt.partial.num_samples, math.isnan(interrupt.partial.value), time.time() - start < 10.0)
     """)
     assert out.split() == ["0", "True", "True"]
+
+
+def test_an_interrupt_that_is_no_signal_is_answered():
+    """``_thread.interrupt_main``, which notebooks and debuggers use, does not wake a thread that waits."""
+    succeed(
+        """
+        import _thread, signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        target = vi.Target(normal, 4)
+        vi.elbo(target, Q, 5_000_000, rng=0, estimator="plain")
+        threading.Timer(1.0, _thread.interrupt_main).start()
+        try:
+            vi.elbo(target, Q, 10**10, rng=0, estimator="plain")
+        except KeyboardInterrupt as interrupt:
+            assert 0 < interrupt.partial.num_samples < 10**10
+        else:
+            raise AssertionError("not interrupted")
+        """
+    )
+
+
+def test_ctrl_c_waits_while_a_density_compiles():
+    """Numba's registries must not be left half filled: afterwards everything still compiles."""
+    succeed(
+        """
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from fastvi.kernels.density import compilations, values
+        within = values.compile_density
+        seen = []
+        def interrupted(*arguments):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            found = within(*arguments)
+            seen.append(found)
+            return found
+        values.compile_density = interrupted
+        target = vi.Target(normal, 4)
+        try:
+            target.value(np.zeros(4))
+        except KeyboardInterrupt:
+            assert len(seen) == 1, "compiled to the end first"
+        else:
+            raise AssertionError("not interrupted")
+        values.compile_density = within
+        assert target.value(np.zeros(4)) == 0.0 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        """
+    )
