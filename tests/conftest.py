@@ -25,6 +25,7 @@ LANES = {
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", 'slow: seconds or more; everything else, by -m "not slow", takes a minute or so')
     for name, what in LANES.items():
         config.addinivalue_line("markers", f"{name}: {what}")
 

@@ -189,7 +189,7 @@ PATTERNS = {
     "logsumexp loop": (lambda z: logsumexp(z), ()),
     "log sum exp": (lambda z: np.log(np.sum(np.exp(z))), ()),
     "where": (lambda z: np.sum(np.where(z > 0, z, 0.0)) + vi.where(z[0] < 0.3, z[0], 2.0), ()),
-    "masks": (lambda z: np.where((z[0] > 0) & (z[1] > 0) | ~(z[2] < 0), z[0], 0) + (z > 0).sum(), ()),
+    "masks": (lambda z: np.where((z[0] > 0) & (z[1] > 0) | np.logical_not(z[2] < 0), z[0], 0) + (z > 0).sum(), ()),
     "conditional on size": (lambda z: z[0] if z.size > 3 else 0.0, ()),
     "while-free maximum": (lambda z: max(z[0], 0.5, z[1]) + min(z[0], z[1], z[2]) + np.maximum(z[0], z[1]), ()),
     "global array": (lambda z: np.sum(WEIGHTS * z[1:4]), ()),
@@ -217,7 +217,7 @@ PATTERNS = {
         lambda z: vi.softplus(z[0]) + vi.expit(z[1]) + vi.log1mexp(-abs(z[2]) - 0.1) + vi.logaddexp(z[3], z[4]),
         (),
     ),
-    "nan and inf tests": (lambda z: np.where(np.isfinite(z[0]) & ~np.isnan(z[1]), z[0], 0.0), ()),
+    "nan and inf tests": (lambda z: np.where(np.isfinite(z[0]) & np.logical_not(np.isnan(z[1])), z[0], 0.0), ()),
     "column of data": (lambda z, X: np.dot(X[:, 1], X[:, 0]) * z[0] + np.sum(X[0] * z), (MATRIX,)),
     "integer data": (lambda z, n: np.sum(n * z) + n[0] * z[0] + n @ z, (COUNTS,)),
 }

@@ -33,7 +33,7 @@ def weighted_power(weights, normalized, power) -> Estimate:
     negative = Largest(weights.num_samples)
     visit = (lambda block: negative.add(-block[block > -math.inf])) if power.c < 0.0 else None
     summary = Summary(weights, (power.c,), visit)
-    mean, khat = summary.powers[power.c], summary.khat
+    mean, khat = summary.powers[power.c], summary.largest.shape()
     if power.c < 0.0 and summary.num_neginf:
         return no_error(math.inf, summary, weights, "p is 0 where q is not")
     log_z = summary.weight.log
@@ -50,7 +50,7 @@ def weighted_power(weights, normalized, power) -> Estimate:
         sums += a.sum(), b.sum(), a @ a, a @ b, b @ b
     n = weights.num_samples
     aa, ab, bb = sums[2] - sums[0] ** 2 / n, sums[3] - sums[0] * sums[1] / n, sums[4] - sums[1] ** 2 / n
-    tail = power.c * khat if power.c > 0.0 else -power.c * negative.khat()
+    tail = power.c * khat if power.c > 0.0 else -power.c * negative.shape()
     if normalized:
         # E[u] = 1 is known: a control variate, where it has a variance
         coefficient = ab / bb if khat < 0.5 and bb > 0.0 else 0.0
@@ -70,7 +70,7 @@ def weighted_power(weights, normalized, power) -> Estimate:
 def weighted(weights, normalized, kind) -> Estimate:
     """E_q[h(u)]; the delta method accounts for the normaliser."""
     summary = Summary(weights)
-    log_z, khat, n = 0.0 if normalized else summary.weight.log, summary.khat, weights.num_samples
+    log_z, khat, n = 0.0 if normalized else summary.weight.log, summary.largest.shape(), weights.num_samples
     if log_z == -math.inf:
         return no_error(math.nan, summary, weights, "every weight is 0")
     terms, tail = TERMS[kind]
@@ -94,8 +94,13 @@ def weighted(weights, normalized, kind) -> Estimate:
     return result(float(value), math.sqrt(max(0.0, variance) / (n - 1.0) / n), summary, weights)
 
 
+PLATEAU = "k-hat is misled by a plateau of the weights, which are bounded by all that these draws show"
+
+
 def result(value, error, summary, weights, note="") -> Estimate:
     """An estimate with its weights' diagnosis."""
+    if not note and summary.khat >= 0.5 > summary.largest.shape():
+        note = PLATEAU
     return Estimate(
         value,
         error,

@@ -13,7 +13,7 @@ from ..execution.progress import Progress, reporter
 from ..execution.sweep import Place, sweep
 from ..rng import SAMPLE
 from ..running_moments import Running
-from .psis import khat_of_tail, tail_size
+from .psis import bounded_by_span, khat_of_tail, tail_size
 
 BLOCK = 2**18
 KEPT = 2**22  # log weights that are kept for a second pass; more are computed again
@@ -125,6 +125,10 @@ class Largest:
         if high == -math.inf or low == high:
             return math.nan
         return khat_of_tail(self.values, self.num_samples)
+
+    def shape(self) -> float:
+        """k for whether the mean of such values has a variance: see :func:`fastvi.diagnostics.psis.bounded_by_span`."""
+        return bounded_by_span(self.khat(), np.sort(self.values)[-self.wanted :])
 
 
 class Summary:

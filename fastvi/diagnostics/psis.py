@@ -125,18 +125,20 @@ def khat_of_tail(largest, n) -> float:
     excess = np.exp(scaled[scaled > cutoff]) - math.exp(cutoff)
     if len(excess) < LEAST_TAIL:
         return math.inf
-    return shape_of(excess, -float(scaled[0])) if differ(excess) else math.nan
+    return fit_pareto(excess)[0] if differ(excess) else math.nan
 
 
-def shape_of(excess, log_range) -> float:
-    """k of the excesses of a tail whose m weights span ``log_range``.
+def bounded_by_span(khat: float, log_weights: np.ndarray) -> float:
+    """``khat``, or what the span of the tail allows: for whether the mean of weights like these has a variance.
 
     The fit is misled by a plateau, where most of the tail is close to its lower end.  The m largest of weights with a
-    Pareto tail span k (log m + G) with a standard Gumbel G, so that a span below 0.3 log m excludes k >= 1/2 at 1e-4
-    for m = 300: then k is no more than the span says.
+    Pareto tail span k (log m + G) on the log scale with a standard Gumbel G, so that a span below 0.3 log m excludes
+    k >= 1/2 at 1e-4 for m = 300 among the weights that these draws could meet.
     """
-    k, most = fit_pareto(excess)[0], log_range / math.log(len(excess) + 1.0)
-    return min(k, most) if k >= 0.5 and most < BOUNDED else k
+    if not khat >= 0.5 or len(log_weights) < LEAST_TAIL:
+        return khat
+    most = (float(np.max(log_weights)) - float(np.min(log_weights))) / math.log(len(log_weights))
+    return min(khat, most) if most < BOUNDED else khat
 
 
 def differ(excess) -> bool:

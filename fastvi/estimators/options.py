@@ -67,6 +67,7 @@ def request(
     rng: RandomSource = None,
     dtype: str = "float64",
     backend: str = "cpu",
+    num_threads: int | None = None,
     executor=None,
     **others,
 ) -> Request:
@@ -76,7 +77,9 @@ def request(
     checks.choice("estimator", estimator, estimators)
     check_options(draws, dtype, backend, executor)
     limit = sample_limit(atol, max_samples, num_samples)
+    checks.thread_count(num_threads)
     options = dict(estimator=estimator, draws=draws, dtype=dtype, backend=backend, executor=executor)
+    others["num_threads"] = num_threads
     return Request(target, q, num_samples, key_from(rng), **options, atol=atol, max_samples=limit, **others)
 
 

@@ -1,5 +1,6 @@
 """A log density written in Python: compiled, and trusted once it has agreed with Python."""
 
+import functools
 import hashlib
 import numbers
 import time
@@ -157,18 +158,13 @@ class PythonDensity(Density):
         return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
     def remake(self, target) -> tuple:
-        return _rebuild, (self.source, self.dim, self.data, self.gradient, target.normalized, self.name)
+        options = dict(gradient=self.gradient, normalized=target.normalized, name=self.name)
+        return functools.partial(type(target), **options), (self.source, self.dim, self.data)
 
 
 def tell_where(error: Exception, where: str) -> None:
     """Add the draw to what an exception of the user's says, whose type and attributes stay."""
     error.add_note(where)
-    said = error.args[0] if error.args else ""
+    said = error.args[0] if len(error.args) == 1 else "" if not error.args else None
     if isinstance(said, str) and "raised by the " not in said:
-        error.args = (f"{said} [{where}]" if said else where, *error.args[1:])
-
-
-def _rebuild(log_density, dim, data, gradient, normalized, name):
-    from .target import Target
-
-    return Target(log_density, dim, data, gradient=gradient, normalized=normalized, name=name)
+        error.args = (f"{said} [{where}]" if said else where,)

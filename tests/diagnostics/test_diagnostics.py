@@ -149,6 +149,7 @@ def test_equal_weights_and_none():
     assert near(none.bounds.iwae[100], 0.5 * math.log(2 * math.pi) - math.log(2)) or none.bounds.iwae[100].value < 0.226
 
 
+@pytest.mark.slow
 def test_attribution_errors_are_honest():
     """200 seeds on a quartic target, where what is left grows with the polynomials: the reported errors of the masses
     are right within a third, and the mean mass within 5 errors of a long run's."""
@@ -230,6 +231,7 @@ def many_dimensions(z):
     return -0.5 * np.dot(z, z) - 0.2 * z[3] - 0.05 * z[7] ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim, level", [(60, "quadratic"), (300, "diagonal"), (4000, "diagonal, by projection")])
 def test_attribution_in_bounded_memory(dim, level):
     """0.2^2 / 2 nat in one coordinate and 0.05^2 in another, whatever the dimension."""

@@ -112,6 +112,7 @@ def test_a_constant_in_an_unnormalised_target_has_no_effect():
         assert found[0].standard_error == pytest.approx(found[1].standard_error, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_errors_are_calibrated():
     """200 seeds of an unnormalised target: the reported errors are right within 20 %, the values within 5 errors."""
     p, q = vi.MeanFieldGaussian([0.3], [0.8]), vi.MeanFieldGaussian([0.0], [1.0])

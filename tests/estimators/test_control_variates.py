@@ -85,6 +85,7 @@ def test_its_polynomials_are_orthonormal_and_both_fits_agree(monkeypatch, dim, l
     np.testing.assert_allclose(written.value(few), naive.hermite_value(written, few), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [WIDE, FULL])
 @pytest.mark.parametrize("level", control_variates.LEVELS[1:])
 def test_its_gradient_is_the_score_gradient_of_itself(q, level):
@@ -164,6 +165,7 @@ def test_cubic_terms_follow_a_scale_parameter(name):
     assert abs(plain.value - cubic.value) < 5 * plain.standard_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("estimator", ["quadratic", "cubic"])
 def test_unbiased_and_calibrated_over_seeds(family, estimator):

@@ -81,6 +81,7 @@ def away(family):
     return target, q, vi.elbo_gradient(target, q, 1_000_000, estimator="cubic", rng=77)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draws", ["antithetic", "sobol"])
 @pytest.mark.parametrize(
     "estimator",
@@ -99,6 +100,7 @@ def test_gradients_are_unbiased(draws, estimator, family):
     assert np.median(reported / spread) == pytest.approx(1.0, abs=0.25)
 
 
+@pytest.mark.slow
 def test_errors_are_calibrated():
     """300 seeds: reported and actual spread agree within 15 % for both schemes."""
     target, _, best = fitted_posterior("sblri-blr")

@@ -106,6 +106,7 @@ def test_same_bits_on_any_number_of_threads(q, method, monkeypatch):
         assert np.array_equal(first.standard_error, other.standard_error)
 
 
+@pytest.mark.slow
 def test_auto_takes_the_smallest_variance_for_its_cost():
     far = vi.MeanFieldGaussian(np.full(100, 0.5), np.full(100, 0.8))
     assert vi.elbo_gradient(vi.Target(normal, 100), far, 4096, rng=0).method == "pathwise_quadratic"

@@ -7,6 +7,8 @@ import pytest
 from fastvi.__main__ import main
 from fastvi.examples import gallery
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_figure_is_drawn(tmp_path, capsys):
     assert main(["gallery", "--out", str(tmp_path)]) == 0

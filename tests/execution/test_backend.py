@@ -114,6 +114,7 @@ def test_single_draws_depend_on_their_address_alone(dim):
     assert np.array_equal(column[:, 0], whole[150, :dim])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [Q, vi.FullRankGaussian([0.5, 0.0, 1.0], np.tril(np.ones((3, 3))))], ids=str)
 def test_single_estimates_equal_the_naive_version(q):
     z = draws(q, 4096, "float32")

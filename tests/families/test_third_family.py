@@ -19,6 +19,8 @@ from fastvi.kernels.sums import score
 
 import naive
 
+pytestmark = pytest.mark.slow
+
 # ---- what kernels/families/shared_scale.py would hold
 
 

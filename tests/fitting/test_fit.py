@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+from fastvi.execution.threads import Threads
 from fastvi.families.closed_forms import as_target
 from fastvi.fitting.coordinate_ascent import CoordinateAscent
 from fastvi.rng import key_from
@@ -35,6 +36,7 @@ def is_optimal(found, best, record, reference):
     assert found.elbo.value < record["log_z"] + 3 * found.elbo.standard_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["origin", "offset"])
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("name", NAMES)
@@ -99,7 +101,7 @@ def test_coordinate_ascent_contracts_by_rho_squared():
     KL = -log(1 - rho^2)/2 after the first; the stored trace of means from 0."""
     rho = 0.9
     p = vi.FullRankGaussian([0.5, 0.5], np.linalg.cholesky([[1, rho], [rho, 1]]))
-    fitter = CoordinateAscent(as_target(p), vi.MeanFieldGaussian([0, 0], [1, 1]), key_from(0), 0.005, 10**6)
+    fitter = CoordinateAscent(as_target(p), vi.MeanFieldGaussian([0, 0], [1, 1]), key_from(0), 0.005, 10**6, Threads())
     published = [[0.05, 0.095], [0.1355, 0.17195], [0.204755, 0.2342795], [0.26085155, 0.28476639]]
     errors = []
     for expected in published:
@@ -126,6 +128,7 @@ def test_the_bimodal_target_needs_restarts():
     assert {line.restart for line in found.history} == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_no_optimism():
     """40 fits of few draws: their final ELBOs, on fresh draws, have no bias (5 standard errors of the mean z-score)."""
     target, _, _ = fitted_posterior("sblri-blr")
@@ -155,6 +158,7 @@ def test_the_same_bits_again_and_on_any_threads(method):
     assert np.array_equal(again.q.parameters, found[0].q.parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic", "coordinate_ascent"])
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_a_checkpoint_resumes_to_the_same_bits(tmp_path, method, restarts):
@@ -206,6 +210,7 @@ vi.fit(target, "mean_field", method={method!r}, max_rounds=1, rng=0)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
 def test_ctrl_c_keeps_the_best(method):
     code = PREAMBLE.format(method=method) + textwrap.dedent(f"""
@@ -368,7 +373,7 @@ def test_the_factorised_gaussians_of_the_lecture(name):
     np.testing.assert_allclose(found.q.loc, case["reverse_kl"]["means"], atol=1e-6)
     np.testing.assert_allclose(found.q.scale**2, case["reverse_kl"]["variances"], rtol=1e-7)
     start = vi.MeanFieldGaussian(np.zeros(len(mean)), np.ones(len(mean)))
-    fitter = CoordinateAscent(as_target(p), start, key_from(0), 0.005, 10**6)
+    fitter = CoordinateAscent(as_target(p), start, key_from(0), 0.005, 10**6, Threads())
     for expected in case["cavi_means_per_sweep_from_zero"][1:]:
         fitter.step()
         np.testing.assert_allclose(fitter.q.loc, expected, atol=1e-6)

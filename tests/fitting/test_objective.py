@@ -109,6 +109,7 @@ def test_a_bank_finds_a_gaussian_exactly(name):
     assert objective.value(parameters) == pytest.approx(-7.5, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family_name", FAMILIES)
 @pytest.mark.parametrize("estimator", ["pathwise", "bank"])
 def test_lbfgs_reaches_the_published_optimum(estimator, family_name):

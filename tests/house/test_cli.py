@@ -15,6 +15,7 @@ def call(*arguments):
     return subprocess.run([sys.executable, "-m", "fastvi", *arguments], capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_main_job():
     done = call("--num-samples", "100000")
     assert done.returncode == 0, done.stderr

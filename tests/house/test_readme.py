@@ -37,6 +37,7 @@ def snippet(code):
     return pytest.param(name, code, id=name, marks=[*marks, pytest.mark.filterwarnings("ignore")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, code", [snippet(code) for code in SNIPPETS])
 def test_a_snippet_runs_after_the_example(name, code, capsys):
     """Each ends near the best mean-field approximation of the example's posterior, but for two."""

@@ -62,6 +62,7 @@ def test_models_give_the_differences_of_plain_python(name):
     assert relative(target_of(model).gradient(z), naive.gradient(model.plain, z, model.data)) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*VECTORISED, *(n for n in DRAW_BY_DRAW if n not in UNSUPPORTED)])
 def test_the_zoo_is_differentiated(name):
     function, data = {**VECTORISED, **DRAW_BY_DRAW}[name]
@@ -162,6 +163,7 @@ class Program:
         return scope["density"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_random_programs(seed):
     program = Program(seed)
