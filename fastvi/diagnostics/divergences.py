@@ -6,6 +6,7 @@ no standard error is offered.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -145,8 +146,8 @@ def divergence(
     if method == "exact":
         raise ValueError(f"method: no closed form is known for {kind!r} and p = {p!r}; use 'monte_carlo'")
     key, target = key_from(rng), as_target(p)
-    here = dict(num_threads=num_threads, progress=progress)
-    options = here | (dict(executor=executor) if isinstance(q, Family) else {})
+    options: dict[str, Any] = dict(num_threads=num_threads, progress=progress)
+    options |= dict(executor=executor) if isinstance(q, Family) else {}
     if kind == "kl_reverse" and target.normalized:
         return kl_divergence(q, p, num_samples, method="monte_carlo", rng=key, **options)
     if kind == "kl_forward" and isinstance(p, Family) and isinstance(q, Family):

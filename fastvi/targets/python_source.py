@@ -5,6 +5,7 @@ import hashlib
 import numbers
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,8 @@ class PythonDensity(Density):
         except Exception as error:
             tell_where(error, f"raised by the gradient {name} at z = {z}")
             raise
-        if np.isnan(out).any() and np.isfinite(self.reference(z, 0)):
+        value = self.reference(z, 0)
+        if np.isnan(out).any() and value is not None and np.isfinite(value):
             raise ValueError(
                 f"gradient: {name} leaves out[{int(np.argmax(np.isnan(out)))}] unwritten or nan, at z = {z}"
             )
@@ -159,7 +161,8 @@ class PythonDensity(Density):
 
     def remake(self, target) -> tuple:
         options = dict(gradient=self.gradient, normalized=target.normalized, name=self.name)
-        return functools.partial(type(target), **options), (self.source, self.dim, self.data)
+        kind: Any = type(target)
+        return functools.partial(kind, **options), (self.source, self.dim, self.data)
 
 
 def tell_where(error: Exception, where: str) -> None:

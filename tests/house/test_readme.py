@@ -54,7 +54,7 @@ def test_a_snippet_runs_after_the_example(name, code, capsys):
 
 
 def test_ci_runs_the_very_test_command():
-    (command,) = re.findall(r"^python3 -m venv .*pytest tests$", README, re.MULTILINE)
+    (command,) = re.findall(r"^python3 -m venv .*pytest tests -n 2$", README, re.MULTILINE)
     assert command in (ROOT / ".ci" / "run").read_text()
 
 
