@@ -17,6 +17,7 @@ import numpy as np
 import precision
 
 import fastvi as vi
+from fastvi.execution.threads import Threads
 from fastvi.fitting.fit import METHODS
 from fastvi.rng import key_from
 
@@ -108,7 +109,7 @@ def fastvi_climb(case, best, method, most):
     start = type(case.q)(zero, one if case.q.scale.ndim == 1 else np.diag(one))
 
     def rounds(count):
-        fitter = METHODS[method](case.target, start, key_from(1), 0.005, 10**8, 1)
+        fitter = METHODS[method](case.target, start, key_from(1), 0.005, 10**8, Threads(1))
         for done in range(count):
             fitter.step()
             if count == most and best - vi.elbo(case.target, fitter.q, 100_000, rng=5, num_threads=1).value < CLOSE:

@@ -99,4 +99,4 @@ def scores_kernel(family, dim, dtype="float64"):
     """(kernel, signature, CUDA blocks for a block of draws) of the score sums."""
     from fastvi.kernels.gpu import cuda as kernels
 
-    return registry.FAMILIES[family].gpu_scores(kernels, registry.DRAWS[dtype], dim)
+    return kernels.SCORES[family](dim, dtype)

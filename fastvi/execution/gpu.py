@@ -38,7 +38,7 @@ def refused(target, q, draws: str = "iid", method: str | None = None, pathwise: 
         return f"estimator: {method!r} needs the gradient of log p, which is made on backend='cpu' only"
     if target.density.source is None:
         return f"target: {target.name} is a {target.density.what}, which runs on backend='cpu' only"
-    if not hasattr(q.kernels, "gpu_scores"):
+    if q.family not in cuda.SCORES:
         return f"q: {type(q).__name__} has no kernels for backend='cuda'"
     if q.dim > cuda.MAX_DIM:
         return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} dimensions, got {q.dim}"

@@ -50,7 +50,7 @@ def weights_kernel(problem, keep, surrogate):
 @functools.cache
 def scores_kernel(family, dim, dtype):
     """(compiled kernel of the score sums, CUDA blocks for a block of draws)"""
-    function, signature, blocks = registry.FAMILIES[family].gpu_scores(cuda, registry.DRAWS[dtype], dim)
+    function, signature, blocks = cuda.SCORES[family](dim, dtype)
     return device.jit(function, signature), blocks
 
 
