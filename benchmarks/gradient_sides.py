@@ -32,7 +32,7 @@ def fastvi_side(model, threads):
 def over_tiles(address, z, count, words, values, gradient, scratch):
     status = 0
     for _ in range(count):
-        room = tape_memory.ctypes.data, 8 * tape_memory.size
+        room = scratch.ctypes.data, 8 * scratch.size
         status |= call_density(address, z, z.shape[0], z.shape[1], words, values, gradient.ctypes.data, *room)
     return status
 
