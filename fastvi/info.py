@@ -28,6 +28,8 @@ def versions() -> dict[str, str]:
                 facts[name] = "missing"
     cpu, features = jit.host_cpu()
     facts["cpu"] = f"{cpu} ({', '.join(f for f in FEATURES if f in features) or 'no vector features known'})"
+    if not jit.has_fma():
+        facts["cpu"] += f"; {jit.WITHOUT_FMA}"
     facts["lanes"] = f"{abi.LANE_WIDTH} x float64"
     facts["threads"] = f"{pool.available_threads()} of {os.cpu_count()} CPUs"
     facts["cache"] = jit.cache_folder() or "none: kernels are compiled in each process"

@@ -188,6 +188,14 @@ def host_cpu() -> tuple[str, set[str]]:
     return binding.get_host_cpu_name(), {f for f, on in binding.get_host_cpu_features().items() if on}
 
 
+WITHOUT_FMA = "no fused multiply-add in hardware: some 30 times slower than a CPU that has it"
+
+
+def has_fma() -> bool:
+    """Whether compiled code may use fused multiply-add; without it LLVM calls a function of libm for each."""
+    return bool({"fma", "fma4", "neon", "asimd", "fp-armv8", "vfp4"} & host_cpu()[1])
+
+
 def cache_folder() -> str | None:
     """Where compiled kernels are kept for the next process, or None."""
     try:

@@ -191,6 +191,7 @@ PATTERNS = {
     "where": (lambda z: np.sum(np.where(z > 0, z, 0.0)) + vi.where(z[0] < 0.3, z[0], 2.0), ()),
     "masks": (lambda z: np.where((z[0] > 0) & (z[1] > 0) | np.logical_not(z[2] < 0), z[0], 0) + (z > 0).sum(), ()),
     "conditional on size": (lambda z: z[0] if z.size > 3 else 0.0, ()),
+    "copysign": (lambda z: math.copysign(z[0], z[1]) * z[2] + np.copysign(2.0, z[3]) * z[4], ()),
     "while-free maximum": (lambda z: max(z[0], 0.5, z[1]) + min(z[0], z[1], z[2]) + np.maximum(z[0], z[1]), ()),
     "global array": (lambda z: np.sum(WEIGHTS * z[1:4]), ()),
     "augmented": (lambda z, y: augmented(z, y), (DATA,)),

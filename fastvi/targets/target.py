@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
+from ..kernels import jit
 from ..kernels.density import abi
 from . import derivatives
 from .batched import BatchedDensity
@@ -236,6 +237,7 @@ class Target:
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""
         compiled = self.density.values()
+        slow = "" if jit.has_fma() else f"; {jit.WITHOUT_FMA}"
         if compiled.vectorised:
-            return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time"
-        return f"{self.name}: one draw at a time: {compiled.reason}"
+            return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time{slow}"
+        return f"{self.name}: one draw at a time: {compiled.reason}{slow}"

@@ -72,7 +72,7 @@ def absolute(x):
 
 def copysign(x, sign):
     """|x| with the sign of ``sign``."""
-    if isinstance(x, Traced):
+    if isinstance(x, Traced) or isinstance(sign, Traced):
         return traced(emit_copysign, x, sign)
     return math.copysign(x, sign)
 
