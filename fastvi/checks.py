@@ -6,6 +6,8 @@ import numpy as np
 
 from .kernels.cpu import pool
 
+MOST = 2**62  # what a 64-bit counter holds with room to spare
+
 
 def describe(value) -> str:
     """A short account of a value for an error message."""
@@ -21,6 +23,8 @@ def count(name, value, least=1) -> int:
         raise TypeError(f"{name}: expected an int >= {least}, got {describe(value)} ({type(value).__name__})")
     if value < least:
         raise ValueError(f"{name}: expected an int >= {least}, got {describe(value)}")
+    if value > MOST:
+        raise ValueError(f"{name}: expected an int <= 2^62, got {describe(value)}")
     return int(value)
 
 

@@ -60,10 +60,16 @@ def _check(target, what, z, found, bad, first_draw):
         raise _error(target, what, found[k], int(bad.sum()), len(z), first_draw + k, z[k])
 
 
+def in_data(target) -> str:
+    """The likeliest reason, if it is there: NaN among the data."""
+    counts = [(i, int(np.isnan(a).sum())) for i, a in enumerate(target.data) if np.asarray(a).dtype.kind == "f"]
+    return "".join(f"; data[{i}] has {count} NaN" for i, count in counts if count)
+
+
 def _error(target, what, found, bad, n, draw, z) -> NonFiniteError:
     share = f"{bad:,} of {n:,} draws ({bad / n:.3g})"
     return NonFiniteError(
-        f"{WHAT[what].format(target.name)} at {share}, first {found} at draw {draw}, z = {z}",
+        f"{WHAT[what].format(target.name)} at {share}, first {found} at draw {draw}, z = {z}{in_data(target)}",
         count=bad,
         num_samples=n,
         draw=draw,

@@ -176,6 +176,17 @@ def test_what_python_refuses_is_refused(function, error, message):
         elbo(function)
 
 
+def test_a_nan_in_the_data_is_named():
+    x = np.array([1.0, np.nan, 2.0, np.nan])
+    with pytest.raises(vi.NonFiniteError, match=r"500 of 500 draws.*; data\[1\] has 2 NaN"):
+        elbo(lambda z, y, x: z[0] * y[0] + np.sum(x), (X, x))
+
+
+def test_more_draws_than_a_counter_holds_are_refused():
+    with pytest.raises(ValueError, match=r"num_samples: expected an int <= 2\^62, got 9223372036854775808"):
+        vi.elbo(vi.Target(lambda z: z[0], 1), vi.MeanFieldGaussian([0.0], [1.0]), 2**63)
+
+
 def test_writing_into_z_is_refused():
     def mutating(z):
         z[0] = 1.0
