@@ -19,6 +19,7 @@ def objective(estimator="pathwise", num_samples=200):
     return vi.Objective(TARGET, START, num_samples, estimator=estimator, rng=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jax", "torch", "pymc", "arviz"])
 def test_a_missing_guest_is_one_line(name):
     code = (

@@ -53,6 +53,7 @@ def test_closed_forms(p, q, kind, options, value):
     assert found.value == pytest.approx(value, rel=1e-7, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p, q, kind, options, value", PAIRS)
 @pytest.mark.parametrize("normalized", [True, False])
 def test_by_weights(p, q, kind, options, value, normalized):

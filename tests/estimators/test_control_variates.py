@@ -96,6 +96,7 @@ def test_its_gradient_is_the_score_gradient_of_itself(q, level):
     assert np.all(np.abs(terms.mean(0) - follow.gradient(q)) < 5 * error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [WIDE, FULL])
 def test_a_gaussian_target_leaves_only_rounding(q):
     """E log w is quadratic in eps: nothing is left but the rounding of log p itself."""
@@ -125,6 +126,7 @@ def test_the_published_moment_case():
     assert found.value == pytest.approx(10 * (math.log(0.8) + 0.5 - 0.5 * 0.64 - 0.125), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_logistic_regression():
     """10x below plain pathwise gradients and 15x below the plain ELBO, without a gradient of the target."""
     target, q = logistic()
@@ -185,6 +187,7 @@ def test_unbiased_and_calibrated_over_seeds(family, estimator):
     assert np.sqrt(np.mean(errors**2, axis=0)) / spread == pytest.approx(np.ones(len(truth)), rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*REGRESSIONS, "eight_schools"])
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 def test_auto_is_never_much_worse_than_leave_one_out(name, family):

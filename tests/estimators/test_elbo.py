@@ -57,6 +57,7 @@ def test_at_the_posterior_it_is_log_z_without_error():
     assert estimate.method == "plain"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [WIDE, FULL])
 @pytest.mark.parametrize(
     "options",

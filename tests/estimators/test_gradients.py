@@ -62,6 +62,7 @@ def test_the_fixed_draw_case():
     assert isinstance(sweep, Sweep)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [WIDE, FULL])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_unbiased_with_right_errors_and_coverage(q, estimator):

@@ -85,6 +85,7 @@ def test_single_normals_are_normal():
     assert (eps == eps.astype(np.float32)).all() and np.max(np.abs(eps)) < 6.67
 
 
+@pytest.mark.slow
 def test_single_normals_are_accurate():
     """Within 3e-7 relatively of exact arithmetic on the same words, at the ends of the range too."""
     words = np.random.default_rng(1).integers(0, 2**64, 2000, dtype=np.uint64)

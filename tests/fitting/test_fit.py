@@ -53,6 +53,7 @@ def test_natural_reaches_the_stored_optimum(name, family, start):
     assert found.diagnosis.elbo.key == found.key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["eight_schools", "sblri-blr"])
 @pytest.mark.parametrize("method", ["stochastic", "deterministic"])
 def test_the_other_methods_reach_it_too(name, method):
@@ -65,12 +66,14 @@ def test_the_other_methods_reach_it_too(name, method):
         np.testing.assert_allclose(sd[:5], best["full_rank"].stddev[:5], rtol=0.06)
 
 
+@pytest.mark.slow
 def test_stochastic_full_rank():
     target, record, best = fitted_posterior("eight_schools")
     found = vi.fit(target, "full_rank", method="stochastic", rng=1)
     is_optimal(found, best["full_rank"], record, best["full_rank"])
 
 
+@pytest.mark.slow
 def test_stochastic_without_a_gradient():
     """A log density with a branch on z gets leave-one-out scores."""
 
@@ -148,6 +151,7 @@ def test_limits_are_not_convergence():
     assert not poor.converged and poor.message.startswith("out of draws")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
 def test_the_same_bits_again_and_on_any_threads(method):
     target, _, _ = fitted_posterior("sblri-blr")

@@ -57,8 +57,7 @@ def test_an_edit_in_another_file_is_seen(copy):
     assert after != before and succeed(FIRST_USE, **at(copy)) == before
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage"])
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("suffix, content", [("nbi", b"garbage"), ("nbc", b"")])
 def test_a_damaged_cache_is_replaced_with_a_warning(copy, suffix, content):
     good = succeed(FIRST_USE, **at(copy))
     files = list(copy.rglob(f"*.{suffix}"))
@@ -72,7 +71,7 @@ def test_a_damaged_cache_is_replaced_with_a_warning(copy, suffix, content):
     assert again.stdout == good and again.stderr == ""
 
 
-def test_eight_cold_processes_at_once(copy):
+def test_four_cold_processes_at_once(copy):
     for file in [*copy.rglob("*.nbi"), *copy.rglob("*.nbc")]:
         file.unlink()
     from subprocesses import PREAMBLE
@@ -81,7 +80,7 @@ def test_eight_cold_processes_at_once(copy):
     environment = {**os.environ, "PYTHONPATH": str(copy)}
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=copy, env=environment)
-        for _ in range(8)
+        for _ in range(4)
     ]
     outputs = {p.communicate(timeout=600)[0] for p in processes}
     assert all(p.returncode == 0 for p in processes) and len(outputs) == 1

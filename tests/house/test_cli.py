@@ -63,6 +63,7 @@ def test_priors_are_normalized(make):
     assert abs(weight.mean() - 1.0) < 5 * weight.std() / np.sqrt(len(z)) + 1e-12
 
 
+@pytest.mark.slow
 def test_the_evidence_of_eight_schools_bounds_the_elbo():
     """log p(x) = -31.3113 = -32.0045 + log 2, the first by quadrature with the half-Cauchy lacking its factor 2."""
     model = models.eight_schools()

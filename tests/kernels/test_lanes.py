@@ -33,6 +33,7 @@ def close(found, expected, rtol=3e-14):
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-15 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VECTORISED)
 def test_the_zoo_is_vectorised_and_right(name):
     target = target_of(VECTORISED[name])
@@ -41,6 +42,7 @@ def test_the_zoo_is_vectorised_and_right(name):
     close(target.value(Z), in_python(target, Z))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAW_BY_DRAW)
 def test_what_cannot_vectorise_falls_back_with_a_reason(name):
     target = target_of(DRAW_BY_DRAW[name])

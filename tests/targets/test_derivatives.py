@@ -45,6 +45,7 @@ def relative(found, expected):
     return np.max(np.abs(found - expected) / np.maximum(np.abs(expected), np.mean(np.abs(expected))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_models_give_jax_s_answers(name):
     target, answer = target_of(MODELS[name]), ANSWERS[name]
@@ -81,6 +82,7 @@ def test_the_zoo_is_differentiated(name):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(UNSUPPORTED))
 def test_what_cannot_be_differentiated_says_so(name):
     function, data = DRAW_BY_DRAW[name]
@@ -425,6 +427,7 @@ BEFORE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BEFORE)
 def test_what_has_gone_wrong_before(name):
     function, data = BEFORE[name]
