@@ -23,7 +23,7 @@ def count(name, value, least=1) -> int:
         raise TypeError(f"{name}: expected an int >= {least}, got {describe(value)} ({type(value).__name__})")
     if value < least:
         raise ValueError(f"{name}: expected an int >= {least}, got {describe(value)}")
-    if value > MOST:
+    if int(value) > MOST:
         raise ValueError(f"{name}: expected an int <= 2^62, got {describe(value)}")
     return int(value)
 
