@@ -396,3 +396,33 @@ def test_ctrl_c_stops_the_run():
     with pytest.raises(KeyboardInterrupt) as caught:
         vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=1, executor=Slow(), progress=interrupt)
     assert 0 < caught.value.partial.num_samples < 30_000
+
+
+def skewed(z):
+    return -0.5 * z[0] ** 2 - 0.5 * z[1] ** 2 - 0.1 * math.exp(0.5 * z[0]) + 0.2 * z[0] * z[1]
+
+
+def test_fits_and_diagnoses_have_the_bits_of_a_local_run():
+    """Log weights and values at given points travel too."""
+    target, q = vi.Target(skewed, 2), vi.MeanFieldGaussian([0.1, -0.2], [0.9, 1.1])
+    other = vi.FullRankGaussian([0.0, 0.0], [[1.0, 0.0], [0.2, 0.9]])
+    calls = [
+        lambda **on: vi.diagnose(target, q, 5000, rng=1, **on).bounds.iwae[100],
+        lambda **on: vi.bounds(target, q, 5000, rng=1, **on).cubo,
+        lambda **on: vi.compare(target, q, other, 5000, rng=1, **on),
+        lambda **on: vi.divergence(q, target, "hellinger", 5000, rng=1, **on),
+        lambda **on: vi.fit(target, "mean_field", method="natural", max_rounds=2, rng=1, **on).elbo,
+        lambda **on: vi.fit(target, "mean_field", method="deterministic", max_rounds=1, rng=1, **on).elbo,
+    ]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for call in calls:
+            assert call(executor=pool) == call()
+
+
+def test_a_broken_executor_of_a_fit_is_named():
+    class Broken:
+        def submit(self, function, *arguments):
+            raise RuntimeError("gone")
+
+    with pytest.raises(vi.ExecutorError, match="executor: RuntimeError: gone"):
+        vi.fit(vi.Target(skewed, 2), "mean_field", method="natural", rng=1, executor=Broken())
