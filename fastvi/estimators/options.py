@@ -43,11 +43,12 @@ class Request:
         return place(self.num_threads)
 
     def where(self, num_samples: int, method: str | None = None, pathwise: tuple = ()) -> Place | gpu.Gpu:
-        """Where the draws that count run."""
+        """Where the draws that count run; ``num_threads`` is checked wherever that is."""
+        here = self.here
         if self.executor is not None:
             return place(self.num_threads, self.executor)
         settled = gpu.settle(self.backend, self.target, self.q, num_samples, method, pathwise)
-        return gpu.Gpu() if settled == "cuda" else self.here
+        return gpu.Gpu() if settled == "cuda" else here
 
     def job(self, num_samples: int, stream: int, **what) -> Job:
         """A sweep over draws of one of the request's streams."""
@@ -67,7 +68,6 @@ def request(
     rng: RandomSource = None,
     dtype: str = "float64",
     backend: str = "cpu",
-    num_threads: int | None = None,
     executor=None,
     **others,
 ) -> Request:
@@ -77,9 +77,7 @@ def request(
     checks.choice("estimator", estimator, estimators)
     check_options(draws, dtype, backend, executor)
     limit = sample_limit(atol, max_samples, num_samples)
-    checks.thread_count(num_threads)
     options = dict(estimator=estimator, draws=draws, dtype=dtype, backend=backend, executor=executor)
-    others["num_threads"] = num_threads
     return Request(target, q, num_samples, key_from(rng), **options, atol=atol, max_samples=limit, **others)
 
 
