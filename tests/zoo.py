@@ -220,6 +220,10 @@ PATTERNS = {
     ),
     "nan and inf tests": (lambda z: np.where(np.isfinite(z[0]) & np.logical_not(np.isnan(z[1])), z[0], 0.0), ()),
     "column of data": (lambda z, X: np.dot(X[:, 1], X[:, 0]) * z[0] + np.sum(X[0] * z), (MATRIX,)),
+    "a conversion": (lambda z: np.float64(z[0]) * np.float64(z[1] > 0.0) + np.float64(3) * z[2], ()),
+    "row times matrix": (lambda z, X: np.sum(z @ X.T) + np.dot(np.exp(z), X.T)[1] - z.dot(X.T)[0], (MATRIX,)),
+    "the one axis": (lambda z: np.sum(z * z, axis=0) - np.sum(z, axis=-1) + np.sum(z[1:], 0), ()),
+    "a special function beside an array": (lambda z: np.sum(math.lgamma(z[0] * z[0] + 1.0) + z[1:]), ()),
     "integer data": (lambda z, n: np.sum(n * z) + n[0] * z[0] + n @ z, (COUNTS,)),
 }
 
@@ -390,7 +394,6 @@ DRAW_BY_DRAW = {
     "zeros_like": (zeros_like, ()),
     "copy": (lambda z: z.copy()[0] + z.T[1], ()),
     "variance": (lambda z: np.var(z) + np.std(z), ()),
-    "axis": (lambda z: 1.0 * np.sum(z**2, axis=0), ()),
     "any, all": (lambda z: 1.0 * np.any(z > 0) + np.all(z > -3), ()),
     "sorting": (lambda z: np.sort(z)[0] * z[np.argmax(z)], ()),
 }

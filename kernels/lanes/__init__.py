@@ -5,6 +5,7 @@
 ``operators``    the entries: arithmetic, comparisons, elementary functions, each with its SIMD code and derivative
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
+``conversions``  np.float64
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
@@ -23,7 +24,7 @@ and for derivatives, by reverse mode:
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import expression, operators, powers, recorded_arithmetic, reduction, sequence
+from . import conversions, expression, operators, powers, recorded_arithmetic, reduction, sequence
 from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
 
@@ -32,6 +33,7 @@ __all__ = [
     "LaneVector",
     "Lanes",
     "Leaf",
+    "conversions",
     "expression",
     "operators",
     "powers",

@@ -89,7 +89,7 @@ def expression_type(typingctx, function, args):
     sequence = any(isinstance(a, LaneSequence) for a in args)
     spread = any(isinstance(a, Number | Lanes | LaneMask) for a in args) and any(is_vector(a) for a in args)
     fits = all(isinstance(a, (LaneSequence, Number, Lanes, LaneMask, *SCALARS)) or is_vector(a) for a in args)
-    if not fits or not (sequence or spread) or any(is_table(a) and not a.fixed for a in args):
+    if not fits or not (sequence or spread) or any(is_table(a) and a.ndim != 1 for a in args):
         return None
     known = typingctx.resolve_value_type(function)
     sig = known.get_call_type(typingctx, tuple(item_type(a) for a in args), {})
@@ -98,6 +98,7 @@ def expression_type(typingctx, function, args):
     # a literal power stays part of the type; everything else is a value of the run
     power = function in (operator.pow, np.power)
     kept = [types.unliteral(a) if isinstance(a, types.Literal) and not power else a for a in args]
+    kept = [a.as_it_is if is_table(a) else a for a in kept]
     return LaneExpression(function, kept, sig.return_type)
 
 
@@ -122,13 +123,14 @@ def register(function, count):
             if len(args) == count and not kws:
                 kind = expression_type(self.context, function, args)
                 if kind is not None:
-                    return signature(kind, *kind.operands)
+                    given = (a if is_table(a) else kept for a, kept in zip(args, kind.operands, strict=True))
+                    return signature(kind, *given)
 
     def lower(context, builder, sig, args):
         kind = sig.return_type
-        sizes = [length(context, builder, a, v) for a, v in zip(kind.operands, args, strict=True)]
+        sizes = [length(context, builder, a, v) for a, v in zip(sig.args, args, strict=True)]
         size = same_length(context, builder, sizes)
-        captured = [(a, v, as_it_is(context, builder, a, v)) for a, v in zip(kind.operands, args, strict=True)]
+        captured = [(a, v, as_it_is(context, builder, a, v)) for a, v in zip(sig.args, args, strict=True)]
         operands = {f"operand{k}": taken for k, (_, _, taken) in enumerate(captured)}
         return keep(context, builder, kind, pack(context, builder, kind, size=size, **operands), captured)
 

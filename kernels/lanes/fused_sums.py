@@ -101,19 +101,32 @@ def look_at_numbers(context, builder, kind, value):
 def term_by_term(context, builder, kind):
     """The address of ``void f(i64 operands, i64 adjoint)``, which carries the adjoint of the sum to the operands."""
     module, lanes = builder.module, kind.lanes
-    signature = ir.FunctionType(ir.VoidType(), [I64, I64])
-    function = ir.Function(module, signature, module.get_unique_name("fastvi_way_back"))
+    # Numba's own convention inside, for the compiled functions that some derivatives call
+    signature = context.call_conv.get_function_type(types.none, (types.int64, types.int64))
+    function = ir.Function(module, signature, module.get_unique_name("fastvi_terms"))
     function.linkage = "internal"
     inner = ir.IRBuilder(function.append_basic_block("entry"))
+    where_they_lie, where_it_lies = context.call_conv.get_arguments(function)
     model = context.data_model_manager[kind]
-    place = inner.inttoptr(function.args[0], model.get_data_type().as_pointer())
+    place = inner.inttoptr(where_they_lie, model.get_data_type().as_pointer())
     value = model.from_data(inner, inner.load(place, align=8))
-    adjoint = tapes.read_lanes(inner, lanes, function.args[1])
+    adjoint = tapes.read_lanes(inner, lanes, where_it_lies)
     asked = inner.fcmp_unordered("!=", adjoint, constant(lanes.vector, 0.0))
     with cgutils.for_range(inner, length(context, inner, kind, value)) as loop:
         x = item(context, inner, kind, value, loop.index)
         edges = Edges(context, inner, lanes, check=False)
         edges.take(kind.item, x, Traced(inner, adjoint, context), Traced(inner, asked, context))
         edges.spend()
-    inner.ret_void()
-    return builder.ptrtoint(function, I64)
+    inner.ret(signature.return_type(0))
+    return builder.ptrtoint(without_convention(module, function), I64)
+
+
+def without_convention(module, function):
+    """``void f(i64, i64)`` around a function of Numba's convention that raises nothing."""
+    outer = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64, I64]), module.get_unique_name("fastvi_way_back"))
+    outer.linkage = "internal"
+    builder = ir.IRBuilder(outer.append_basic_block("entry"))
+    result, error = (builder.alloca(kind.pointee) for kind in function.function_type.args[:2])
+    builder.call(function, [result, error, *outer.args])
+    builder.ret_void()
+    return outer

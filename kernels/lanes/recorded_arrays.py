@@ -20,7 +20,7 @@ from numba.np import arrayobj
 from ..jit import template
 from .recorded_types import Number, Recorded
 from .registry import call
-from .sequence import INTP, checked_index
+from .sequence import INTP, checked_index, copies
 from .tape import number, read, read_lanes, write, write_lanes
 from .types import SCALARS, Lanes, LaneSequence, pack, part
 
@@ -30,12 +30,17 @@ WORDS = ("adjoint", "tape", "version")
 class Table(LaneSequence):
     """An array of recorded numbers, of one or two dimensions, or a view of one.
 
-    One that is ``fixed``, the result of a product, is never written to: lazy expressions may read it.
+    One that is ``fixed``, the result of a product or a copy, is never written to: lazy expressions may read it.
     """
 
     def __init__(self, item, ndim, fixed=False):
         self.ndim, self.fixed, self.array = ndim, fixed, types.Array(types.float64, 1, "C")
         super().__init__(item, f"Table({item}, {ndim}, {fixed})")
+
+    @property
+    def as_it_is(self):
+        """The type of a copy for a lazy expression to read later."""
+        return Table(self.item, self.ndim, fixed=True)
 
     @property
     def step(self):
@@ -83,6 +88,19 @@ def new_table(context, builder, kind, shape, fill=0.0):
     if kind.ndim == 2:
         members.update(rows=shape[0], row_stride=builder.mul(shape[1], number(kind.step)))
     return pack(context, builder, kind, **members)
+
+
+def fixed_copy(context, builder, kind, value):
+    """The items of a table of one dimension as they are now."""
+    size = part(context, builder, kind, value, "size")
+    copy = new_table(context, builder, kind.as_it_is, [size])
+    with cgutils.for_range(builder, size) as loop:
+        x = load_item(context, builder, kind, address_of(context, builder, kind, value, loop.index))
+        store_item(context, builder, kind, address_of(context, builder, kind.as_it_is, copy, loop.index), x)
+    return copy
+
+
+copies[Table] = fixed_copy
 
 
 def makers(item):

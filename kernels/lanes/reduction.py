@@ -1,5 +1,6 @@
 """Sums, extremes and products of sequences: ``np.sum(...)``, ``z.max()``, ``np.dot(x, z)``, ``X @ z``."""
 
+import inspect
 import math
 import operator
 from functools import partial
@@ -174,6 +175,27 @@ for function, method, lower in REDUCTIONS:
     lower_builtin(method, LaneSequence)(lower)
 
 
+@template(np.sum)
+class SumOverAxis(AbstractTemplate):
+    """``np.sum(z, axis=0)``, of the one axis that there is."""
+
+    prefer_literal = True
+
+    def generic(self, args, kws):
+        given = [*args[1:], *kws.values()]
+        one_axis = len(given) == 1 and set(kws) <= {"axis"} and getattr(given[0], "literal_value", None) in (0, -1)
+        if one_axis and args and isinstance(args[0], LaneSequence):
+            return signature(total_type(args[0]), args[0], given[0]).replace(pysig=WITH_AXIS)
+
+
+WITH_AXIS = inspect.signature(lambda a, axis: None)
+
+
+@lower_builtin(np.sum, LaneSequence, types.IntegerLiteral)
+def lower_sum_over_axis(context, builder, sig, args):
+    return lower_sum(context, builder, signature(sig.return_type, sig.args[0]), args[:1])
+
+
 def dot_vectors(context, builder, sig, args):
     """sum_i a[i] b[i] for two sequences, or a sequence and an array"""
     if is_recorded(*sig.args):
@@ -239,6 +261,27 @@ def rows_times(context, builder, kinds, values, out):
         store(builder, lanes, total, builder.gep(out, [builder.mul(i.index, INTP(lanes.width))]))
 
 
+def transposed(kind):
+    """The type of ``X.T``."""
+    return kind.copy(layout={"C": "F", "F": "C"}.get(kind.layout, kind.layout))
+
+
+def times_matrix(context, builder, sig, args):
+    """z @ X, which is X.T @ z"""
+    (kz, kx), (z, x) = sig.args, args
+    matrix, kind = struct(kx)(context, builder, x), transposed(kx)
+    turned = struct(kind)(context, builder)
+    arrayobj.populate_array(
+        turned,
+        data=matrix.data,
+        shape=cgutils.unpack_tuple(builder, matrix.shape)[::-1],
+        strides=cgutils.unpack_tuple(builder, matrix.strides)[::-1],
+        itemsize=matrix.itemsize,
+        meminfo=matrix.meminfo,
+    )
+    return lower_array_first(context, builder, signature(sig.return_type, kind, kz), [turned._getvalue(), z])
+
+
 def plain_dot(context, builder):
     def dot(kinds, values):
         return dot_vectors(context, builder, signature(kinds[1].lanes, *kinds), values)
@@ -252,6 +295,21 @@ def lower_array_first(context, builder, sig, args):
     return (dot_vectors if sig.args[0].ndim == 1 else matrix_times)(context, builder, sig, args)
 
 
+def lower_array_last(context, builder, sig, args):
+    return (dot_vectors if sig.args[1].ndim == 1 else times_matrix)(context, builder, sig, args)
+
+
+def is_matrix(kind):
+    return isinstance(kind, types.Array) and kind.ndim == 2
+
+
+def matrix_type(typingctx, matrix, vector):
+    """The type of ``matrix @ vector``."""
+    if is_recorded(vector):
+        return product_type(matrix, vector)
+    return matrix_product_type(typingctx, matrix, vector)
+
+
 for function in (operator.matmul, np.dot):
 
     @template(function)
@@ -260,17 +318,16 @@ for function in (operator.matmul, np.dot):
             if len(args) != 2 or kws or not any(isinstance(a, LaneSequence) for a in args):
                 return None
             a, b = args
-            if is_recorded(a, b):
-                fits = isinstance(a, types.Array) and a.ndim == 2
-                fits = fits or all(isinstance(t, LaneSequence) or is_vector(t) for t in args)
-                return signature(product_type(a, b), a, b) if fits else None
             if all(isinstance(t, LaneSequence) or is_vector(t) for t in args):
-                return signature((a if isinstance(a, LaneSequence) else b).lanes, a, b)
-            if isinstance(a, types.Array) and a.ndim == 2:
-                return signature(matrix_product_type(self.context, a, b), a, b)
+                lanes = (a if isinstance(a, LaneSequence) else b).lanes
+                return signature(product_type(a, b) if is_recorded(a, b) else lanes, a, b)
+            if is_matrix(a):
+                return signature(matrix_type(self.context, a, b), a, b)
+            if is_matrix(b):
+                return signature(matrix_type(self.context, transposed(b), a), a, b)
 
     lower_builtin(function, types.Array, LaneSequence)(lower_array_first)
-    lower_builtin(function, LaneSequence, types.Array)(dot_vectors)
+    lower_builtin(function, LaneSequence, types.Array)(lower_array_last)
     lower_builtin(function, LaneSequence, LaneSequence)(dot_vectors)
 
 
@@ -280,7 +337,11 @@ class DotMethod(AttributeTemplate):
 
     @bound_function("lanes.dot")
     def resolve_dot(self, sequence, args, kws):
-        if len(args) == 1 and not kws and (isinstance(args[0], LaneSequence) or is_vector(args[0])):
+        if len(args) != 1 or kws:
+            return None
+        if is_matrix(args[0]):
+            return signature(matrix_type(self.context, transposed(args[0]), sequence), args[0], recvr=sequence)
+        if isinstance(args[0], LaneSequence) or is_vector(args[0]):
             recorded = is_recorded(sequence, args[0])
             result = product_type(sequence, args[0]) if recorded else sequence.lanes
             return signature(result, args[0], recvr=sequence)
@@ -288,4 +349,4 @@ class DotMethod(AttributeTemplate):
 
 @lower_builtin("lanes.dot", LaneSequence, types.Any)
 def lower_dot_method(context, builder, sig, args):
-    return dot_vectors(context, builder, sig, args)
+    return (times_matrix if is_matrix(sig.args[1]) else dot_vectors)(context, builder, sig, args)

@@ -2,6 +2,7 @@
 
 import builtins
 import operator
+from collections.abc import Callable
 
 from llvmlite import ir
 from numba import types
@@ -180,8 +181,13 @@ def get_gather(context, builder, sig, args):
     return keep(context, builder, sig.return_type, out, [(sig.args[1], args[1], indices)])
 
 
+copies: dict[type, Callable] = {}  # of sequences that can be written to: the lowering of a copy
+
+
 def as_it_is(context, builder, kind, value):
     """An array as it is now, for a lazy expression to read later: data as they are, anything else as a copy."""
+    if type(kind) in copies and not kind.fixed:
+        return copies[type(kind)](context, builder, kind, value)
     if not isinstance(kind, types.Array) or not kind.mutable:
         return value
     array = struct(kind)(context, builder, value)

@@ -29,7 +29,6 @@ UNSUPPORTED = {
     "outer",
     "copy",
     "variance",
-    "axis",
     "any, all",
     "sorting",
 }
@@ -413,7 +412,18 @@ def changed_in_place(z, x):
     return np.sum(r * r) + np.sum(e * e) - np.sum(z * z)
 
 
+def expressions_of_filled(z):
+    t, m = np.zeros(5), np.zeros((2, 5))
+    for i in range(5):
+        t[i] = 0.5 * z[i]
+        m[1, i] = z[i] - 1.0
+    u = (t - 1.0) ** 2 + z * m[1]
+    t[0] = 100.0 * z[1]  # after its use
+    return -np.sum(u) - np.sum(np.exp(-t * t)) - t[1:3].max() - np.sum(np.logaddexp(0.0, t[1:]))
+
+
 BEFORE = {
+    "expressions of an array filled item by item": (expressions_of_filled, ()),
     "masks as factors": (masked, ()),
     "sums over nothing": (empty_groups, (np.zeros(0, dtype=int),)),
     "read-only temporaries": (temporaries, (np.array([1.0, 2.0, 3.0, 0.5, -1.0]),)),
