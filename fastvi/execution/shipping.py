@@ -86,9 +86,14 @@ class Sent:
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(self.payload)
-            except BaseException:
+            except OSError as error:
                 os.unlink(self.path)
-                raise
+                raise OSError(
+                    error.errno,
+                    f"target: its {len(self.payload):,} bytes cannot be written for the executor's workers "
+                    f"({error.strerror}); TMPDIR names the folder",
+                    self.path,
+                ) from None
         with _lock:
             _sending[self.key] = self.target
         return self

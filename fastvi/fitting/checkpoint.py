@@ -33,7 +33,7 @@ def place(path) -> pathlib.Path:
 
 
 def save(path, mark, key, states, history) -> None:
-    """Replace the checkpoint at ``path`` by a new one; a crash leaves the old one."""
+    """Replace the checkpoint at ``path`` by a new one; a crash or a full disk leaves the old one."""
     path = pathlib.Path(path)
     arrays, scalars = {}, []
     for index, state in enumerate(states):
@@ -43,11 +43,16 @@ def save(path, mark, key, states, history) -> None:
     arrays["head"] = np.array(json.dumps(head))
     arrays["history"] = np.array(history, dtype=np.float64).reshape(len(history), -1)
     temporary = path.with_name(path.name + ".new")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        kept = "; the checkpoint of an earlier round is still there" if path.exists() else ""
+        raise OSError(error.errno, f"checkpoint: cannot write it ({error.strerror}){kept}", str(path)) from None
 
 
 def load(path, mark, key: Key | None):

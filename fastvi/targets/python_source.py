@@ -84,12 +84,11 @@ class PythonDensity(Density):
             compiled = compilations.compiled(self.source, self._kinds, NOT_AS_PYTHON)
             found = self.evaluate(points, compiled=compiled)
         if found is None:
-            raise RuntimeError(f"log_density: {self.name} raises when compiled, at z = {points[0]}, and not in Python")
+            self.raise_again(points)
         for z, value, other in zip(points, expected, found[0], strict=False):
             if not agree(value, other):
                 raise ValueError(
-                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}; "
-                    "compiled integers wrap at 64 bits and are divided by zero without an error"
+                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}"
                 )
         return known._replace(compiled=compiled)
 
@@ -97,6 +96,8 @@ class PythonDensity(Density):
         """The function of values and gradients, whose values agree with Python, as does a written gradient."""
         slope = None if self.gradient is None else self._written(points[0])
         found = self.evaluate(points, gradient=True)
+        if found is None and self.evaluate(points) is None:
+            self.raise_again(points)
         if slope is not None and found is not None and not all(map(agree, slope, found[1][0])):
             raise ValueError(f"gradient: it gives {slope} in Python and {found[1][0]} compiled, at z = {points[0]}")
         if found is None or not all(map(agree, expected, found[0])):
@@ -116,15 +117,12 @@ class PythonDensity(Density):
         return expected
 
     def reference(self, z, draw) -> float | None:
-        z = np.array(z)
-        z.flags.writeable = False  # a density that writes into its draw would change it for everyone
         try:
-            with np.errstate(all="ignore"):
-                value = self.source(z, *self.python_data)
+            value = self._in_python(z)
         except Exception as error:
             if by_arithmetic(error):
                 return None
-            tell_where(error, f"raised by the log density {self.name} at draw {draw}, z = {z}")
+            tell_where(error, self._at(draw, z))
             raise
         if left_the_reals(value):
             return None
@@ -135,6 +133,32 @@ class PythonDensity(Density):
                 f"log_density: {self.name} returned {checks.describe(value)} ({type(value).__name__}); expected a float"
             )
         return float(value)
+
+    def _in_python(self, z):
+        z = np.array(z)
+        z.flags.writeable = False  # a density that writes into its draw would change it for everyone
+        with np.errstate(all="ignore"):
+            return self.source(z, *self.python_data)
+
+    def _at(self, draw, z) -> str:
+        return f"raised by the log density {self.name} at draw {draw}, z = {z}"
+
+    def raise_again(self, draws, first=0) -> None:
+        for draw, z in enumerate(draws, first):
+            self.reference(z, draw)
+        for draw, z in enumerate(draws, first):
+            if self.evaluate(z[None]) is not None:
+                continue
+            try:  # an integer that is divided by zero, which has no value in IEEE 754 either
+                self._in_python(z)
+            except Exception as error:
+                tell_where(error, self._at(draw, z))
+                raise
+            raise OverflowError(
+                f"log_density: {self.name} divides an integer by zero or makes one of more than 64 bits, at z = {z}, "
+                "which compiled code refuses; write float(n)"
+            )
+        super().raise_again(draws, first)
 
     def _written(self, z) -> np.ndarray:
         """The written gradient as Python computes it, which must be complete; raises what the function raises."""

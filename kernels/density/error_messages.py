@@ -6,6 +6,7 @@ import re
 import numba
 
 from .. import jit
+from .spellings import refused_spelling
 
 # names of lane types in Numba's messages, for people: "<draws>"
 TYPES = r"\b(?:Lane\w*|Leaf|Recorded|Expression\d+|Table)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
@@ -25,6 +26,10 @@ class DensityError(TypeError):
 def explain_error(error, function, of_what="") -> str:
     """One line out of Numba's nested report: what was refused, with file and line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    spelling = refused_spelling(function, text)
+    if spelling is not None:
+        what, file, line = spelling
+        return f"cannot compile {what} [{file}:{line}]"
     found = re.findall(
         r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
         r"|a default argument .*|the log density returned .*|an assignment to an item.*|Untyped global name .*"

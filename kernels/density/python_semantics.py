@@ -1,4 +1,4 @@
-"""What compiled code computes otherwise than Python is refused where the types of a density are known.
+"""What compiled code computes otherwise than Python is refused, or mended, where the types of a density are known.
 
 The two draws that are compared before first use do not meet a rare branch, so these are looked for in the code itself.
 """
@@ -12,6 +12,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NopythonTypeInference
 
 from ..lanes import LaneMask
+from .integers import check_integers
 
 ADDITIONS = {operator.add, operator.iadd}
 POWERS = {operator.pow, operator.ipow, pow}
@@ -64,9 +65,9 @@ def calls(state):
             yield expression, getattr(state.typemap[expression.func.name], "typing_key", None), tuple(expression.args)
 
 
-@register_pass(mutates_CFG=False, analysis_only=True)
+@register_pass(mutates_CFG=False, analysis_only=False)
 class PythonSemantics(FunctionPass):
-    """Raise for what Python would compute otherwise."""
+    """Raise for what Python would compute otherwise, and let no integer wrap."""
 
     _name = "fastvi_python_semantics"
 
@@ -79,7 +80,10 @@ class PythonSemantics(FunctionPass):
                 why = refusal(function, [state.typemap[v.name] for v in variables])
                 if why:
                     raise errors.TypingError(f"cannot compile {why}", loc=expression.loc)
-        return False
+        for expression, found in state.calltypes.items():
+            if getattr(expression, "op", None) in ("binop", "inplace_binop"):
+                check_integers(expression, found, [state.typemap[v.name] for v in (expression.lhs, expression.rhs)])
+        return True
 
 
 class UsersCompiler(CompilerBase):

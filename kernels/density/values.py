@@ -13,13 +13,14 @@ from ..lanes.sequence import store
 from ..lanes.types import pack as pack_struct
 from .abi import LANE_WIDTH, RAISED, Compiled
 from .error_messages import DensityError, explain_error
+from .integers import ERROR_MODEL
 from .python_semantics import UsersCompiler
 from .references import assigns_items, with_helpers
 from .tile_loop import Callee, c_function, copy_column, new_draw
 
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
 USERS: dict[str, Any] = dict(
-    boundscheck=True, error_model="numpy", fastmath=DENSITY_FASTMATH, pipeline_class=UsersCompiler
+    boundscheck=True, error_model=ERROR_MODEL, fastmath=DENSITY_FASTMATH, pipeline_class=UsersCompiler
 )
 
 
@@ -49,7 +50,10 @@ def put_value(context, builder, density, arguments, draws, tile, first, stop, ki
 def in_lanes(function, kinds):
     """A C function that computes 32 draws at a time."""
     if assigns_items(function):
-        raise errors.NumbaTypeError("an assignment to an item, which a lazy expression of draws may still have to read")
+        raise errors.NumbaTypeError(
+            "an assignment to an item, which a lazy expression of draws may still have to read; a list runs in lanes, as "
+            "in t = [z[0], 2.0 * z[1]]"
+        )
     lanes = Lanes(LANE_WIDTH)
     arguments = [LaneVector(lanes), *kinds]
 

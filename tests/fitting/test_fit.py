@@ -3,7 +3,9 @@
 Statistical checks have fixed seeds and allow 5 standard errors: a false alarm in 1.7 million.
 """
 
+import errno
 import math
+import os
 import pathlib
 import signal
 import subprocess
@@ -179,6 +181,20 @@ def test_a_checkpoint_resumes_to_the_same_bits(tmp_path, method, restarts):
     assert resumed.key == whole.key
     again = vi.fit(target, "mean_field", checkpoint=path, **options)
     assert np.array_equal(again.q.parameters, resumed.q.parameters)
+
+
+def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "fit.npz"
+    vi.fit(GAUSSIAN, "mean_field", rng=5, checkpoint=path, max_rounds=2)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"checkpoint: cannot write it \(No space left .*earlier round is still there"):
+        vi.fit(GAUSSIAN, "mean_field", checkpoint=path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["fit.npz"]
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):

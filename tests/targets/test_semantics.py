@@ -115,3 +115,46 @@ def test_what_the_user_raises_surfaces_with_the_draw(error):
         vi.elbo(target, Q, 1000, rng=0)
     with pytest.raises(error, match="math domain error"):
         target.value([2.0, 0.0])
+
+
+# ---- integers
+
+
+def divided_in_a_rare_branch(z, n):
+    if z[0] > 2.5:
+        return 7 // (n - 3) - z[0] ** 2
+    return -(z[0] ** 2)
+
+
+def remainder_in_a_rare_branch(z, n):
+    if z[0] > 2.5:
+        return 7 % (n - 3) - z[0] ** 2
+    return -(z[0] ** 2)
+
+
+@pytest.mark.parametrize("f", [divided_in_a_rare_branch, remainder_in_a_rare_branch])
+def test_an_integer_divided_by_zero_raises_what_python_raises(f):
+    target = vi.Target(f, 2, (3,))
+    assert target.value([1.0, 0.0]) == -1.0
+    with pytest.raises(ZeroDivisionError, match=r"integer .*\[raised by the log density \w+ at draw \d+, z = \["):
+        vi.elbo(target, Q, 10_000, rng=0)
+    with pytest.raises(ZeroDivisionError, match="integer"):
+        target.gradient([3.0, 0.0])
+    assert vi.Target(f, 2, (5,)).value([3.0, 0.0]) == f([3.0, 0.0], 5)
+
+
+def factorial(z, n):
+    product = 1
+    if z[0] > 2.5:
+        for i in range(2, n + 1):
+            product *= i
+    return -math.log(product) - 0.5 * np.dot(z, z)
+
+
+def test_an_integer_of_more_than_64_bits_is_an_error_and_no_other_number():
+    """20! has 62 bits and 21! has 66; Python's own go on."""
+    assert vi.Target(factorial, 2, (20,)).value([3.0, 0.0]) == pytest.approx(-42.335616460753485 - 4.5, rel=1e-14)
+    with pytest.raises(OverflowError, match=r"factorial .*more than 64 bits, at z = .*write float\(n\)"):
+        vi.elbo(vi.Target(factorial, 2, (21,)), Q, 10_000, rng=0)
+    with pytest.raises(OverflowError, match="more than 64 bits"):
+        vi.Target(factorial, 2, (21,)).gradient([3.0, 0.0])
