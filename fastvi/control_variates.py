@@ -62,6 +62,12 @@ class Surrogate:
             total += np.sum((h2 @ self.cubic.T) * eps, axis=1) - 2.0 * eps @ np.diag(self.cubic)
         return total
 
+    @property
+    def size(self) -> float:
+        """Its standard deviation: what cancels where it is exact."""
+        parts = [self.linear, ROOT2 * self.squares, *(p.ravel() for p in (self.pairs, self.cubic) if p is not None)]
+        return float(np.sqrt(sum(np.dot(p, p) for p in parts)))
+
     def gradient(self, q) -> np.ndarray:
         """E[surrogate x score] in the order of ``q.parameters``."""
         return q.polynomial_gradient(self.linear, self.curvature)
@@ -160,6 +166,11 @@ class Lines:
     def arrays(self):
         """What the kernels add."""
         return kernel.padded_lines(-self.offset, -self.slope)
+
+    @property
+    def size(self) -> float:
+        """Of the largest of the gradients that they follow: what cancels where they are exact."""
+        return float(np.max(np.abs(self.offset) + np.sqrt(np.sum(self.slope**2, axis=1))))
 
     def gradient(self, q) -> np.ndarray:
         """The lines' part of E_q[d log p / d parameters], without the entropy's."""

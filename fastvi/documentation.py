@@ -20,7 +20,7 @@ OPTIONS = {
     draws : {"iid", "antithetic", "sobol"}
         how draws relate to each other.  ``"antithetic"``: pairs eps and -eps, with the error of pairs: half the work
         where log w is odd in eps, twice where it is even.  ``"sobol"``: scrambled Sobol points in at least eight
-        replicates of a power of two each, with the error of replicates and Student's t in ``interval``; at most
+        replicates (sixteen from 128 draws on) of a power of two each, with the error of replicates and Student's t in ``interval``; at most
         ``num_samples`` are used.  Neither reports progress or a partial result""",
     "atol": """
     atol : float, optional
@@ -63,9 +63,10 @@ Function = TypeVar("Function", bound=Callable)
 def documented(function: Function) -> Function:
     """Put the texts of the options into a docstring."""
     if function.__doc__:  # there is none under python -OO
-        function.__doc__ = re.sub(r"^ +@(\w+)$", _text, function.__doc__, flags=re.M)
+        function.__doc__ = re.sub(r"^( *)@(\w+)$", _text, function.__doc__, flags=re.M)
     return function
 
 
 def _text(found) -> str:
-    return textwrap.indent(textwrap.dedent(OPTIONS[found.group(1)].strip("\n")), "    ")
+    # Python 3.13 takes the indentation off a docstring when it compiles it
+    return textwrap.indent(textwrap.dedent(OPTIONS[found.group(2)].strip("\n")), found.group(1))

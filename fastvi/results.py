@@ -32,6 +32,9 @@ class Estimate:
         Pareto shape and effective sample size of the importance weights behind it, nan where there are none
     note : str
         what to know before using it, such as why there is no standard error
+    interval_reliable : bool
+        False where a few draws hold the variance, so that an interval of 95 % covers less; see
+        fastvi/estimators/README.md.  True also where too few draws tell
     """
 
     value: float
@@ -45,15 +48,20 @@ class Estimate:
     khat: float = math.nan
     ess: float = math.nan
     note: str = ""
+    interval_reliable: bool = field(default=True, repr=False)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """A confidence interval from Student's t distribution; (nan, nan) where there is no standard error."""
+        half = self.quantile(level) * self.standard_error
+        return self.value - half, self.value + half
+
+    def quantile(self, level: float) -> float:
+        """Half the length of a confidence interval in standard errors."""
         if not 0.0 < level < 1.0:
             raise ValueError(f"level: expected a number between 0 and 1, got {level!r}")
         from scipy.special import stdtrit
 
-        half = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2)) * self.standard_error
-        return self.value - half, self.value + half
+        return float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2))
 
     def __eq__(self, other):
         return self._compared() == other._compared() if isinstance(other, Estimate) else NotImplemented
@@ -79,12 +87,16 @@ class Estimate:
             notes += ", not converged"
         if self.khat == self.khat:
             notes += f", k-hat {shown_khat(self.khat)}"
+        if not self.interval_reliable:
+            notes += ", interval not reliable: few draws hold the variance"
         if self.note:
             notes += f"; {self.note}"
         return f"{with_error(self.value, self.standard_error)} ({notes})"
 
 
 MOST_DECIMALS = 9
+ROUNDING = 2.0**-50  # of the size of what cancels in a value: errors below it are those of rounding
+SLOPE_ROUNDING = 2.0**-48  # the same for a gradient
 KHAT_LIMITS = 0.5, 0.7  # below the first importance weights have a finite variance, up to the second they are usable
 
 
@@ -128,12 +140,20 @@ class GradientEstimate:
         nan where the ELBO is -inf
     method : str
         the estimator that was used
+    interval_reliable : ndarray (len(q.parameters),) of bool
+        False where a few draws hold a coordinate's variance, as for ``Estimate``
     """
 
     elbo: Estimate
     gradient: np.ndarray
     standard_error: np.ndarray
     method: str
+    interval_reliable: np.ndarray
+
+    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """(lower, upper) ends of a confidence interval for each coordinate, from Student's t distribution."""
+        half = self.elbo.quantile(level) * self.standard_error
+        return self.gradient - half, self.gradient + half
 
     @property
     def num_samples(self) -> int:
@@ -148,10 +168,10 @@ class GradientEstimate:
         return self.elbo.key
 
     def __repr__(self):
-        norm = with_error(*self.norm())
-        return (
-            f"GradientEstimate(|gradient| = {norm}, {len(self.gradient)} parameters, {self.method}, elbo = {self.elbo})"
-        )
+        norm, size = with_error(*self.norm()), len(self.gradient)
+        doubtful = size - int(np.count_nonzero(self.interval_reliable))
+        note = f", {doubtful} intervals not reliable" if doubtful else ""
+        return f"GradientEstimate(|gradient| = {norm}, {size} parameters, {self.method}{note}, elbo = {self.elbo})"
 
     def norm(self) -> tuple[float, float]:
         """The Euclidean norm of the true gradient and its standard error.

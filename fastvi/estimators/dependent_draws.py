@@ -13,15 +13,16 @@ import numpy as np
 from ..execution.nonfinite import check_gradients, check_values
 from ..families.base import LOG_2PI
 from ..families.mean_field import fill_standard_normals
-from ..results import Estimate, GradientEstimate
+from ..results import ROUNDING, SLOPE_ROUNDING, Estimate, GradientEstimate
 from ..rng import CHECK, SAMPLE
 from ..running_moments import Running
 from .options import Request
 from .precision import REPLICATES, enough_dependent
+from .reliability import Powers, holds_for_replicates
 from .selection import PATHWISE, Plan
 
 LEAST_POINTS = 4  # of a replicate
-ROUNDING = 2.0**-50
+SKEWED_FROM = 128  # draws: twice the replicates, as means of few Sobol points inherit the skewness of log w
 BLOCK = 2**22  # float64s of a block's terms
 
 
@@ -40,7 +41,8 @@ class Replicates:
             least = REPLICATES * LEAST_POINTS
             if num_samples < least:
                 raise ValueError(f"num_samples: expected at least {least} for draws='sobol', got {num_samples}")
-            self.size = 2 ** int(math.log2(num_samples // REPLICATES))  # Sobol points are balanced at powers of two
+            replicates = REPLICATES if num_samples < SKEWED_FROM else 2 * REPLICATES
+            self.size = 2 ** int(math.log2(num_samples // replicates))  # Sobol points are balanced at powers of two
             self.count = num_samples // self.size
 
     @property
@@ -96,7 +98,19 @@ def mean_of(values, replicates: Replicates, key, method, rounding=0.0) -> Estima
     error = float(np.std(means, ddof=1)) / math.sqrt(replicates.count)
     value = float(means.mean())
     error = max(error, rounding * abs(value))
-    return Estimate(value, error, replicates.num_samples, 0, method, key=key, degrees_of_freedom=max(1.0, degrees))
+    each, together = Powers(), Powers()
+    each.add(values.ravel())
+    together.add(means)
+    return Estimate(
+        value,
+        error,
+        replicates.num_samples,
+        0,
+        method,
+        key=key,
+        degrees_of_freedom=max(1.0, degrees),
+        interval_reliable=bool(holds_for_replicates(replicates.draws, each, together)),
+    )
 
 
 def rounding(surrogate) -> float:
@@ -165,12 +179,12 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
     size = len(q.parameters)
     if not math.isfinite(value.value):
         empty = np.full(size, math.nan)
-        return GradientEstimate(value, empty, empty, method)
+        return GradientEstimate(value, empty, empty, method, np.ones(size, dtype=bool))
     baseline = np.zeros(replicates.count)
     if not pathwise and method != "score":
         sums = f.sum(axis=1)
         baseline = (sums.sum() - sums) / (f.size - replicates.size)
-    total = Running()
+    total, each, together, largest = Running(), Powers(), Powers(), np.zeros(size)
     for first, eps in replicates.blocks(size):
         flat = eps.reshape(-1, replicates.dim)
         if pathwise:
@@ -181,13 +195,20 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
         else:
             part = f[first : first + len(eps)] - baseline[first : first + len(eps), None]
             terms = part.reshape(-1, 1) * q.scores(flat)
-        total.add(terms.reshape(len(eps), replicates.size, size).mean(axis=1))
+        means = terms.reshape(len(eps), replicates.size, size).mean(axis=1)
+        total.add(means)
+        each.add(terms)
+        largest = np.maximum(largest, np.abs(terms).max(axis=0))
+        together.add(means)
     gradient, error = np.asarray(total.mean), np.asarray(total.standard_error)
+    cancels = largest if variate is None else largest + variate.size
     if pathwise and method != "sticking_the_landing":
         gradient = gradient + q.kernels.path_layout(q.loc, q.scale)[2]
     if variate is not None:
         gradient = gradient + variate.gradient(q)
-    return GradientEstimate(value, gradient, error, method)
+    error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + cancels))
+    reliable = holds_for_replicates(replicates.draws, each, together)
+    return GradientEstimate(value, gradient, error, method, reliable)
 
 
 def pathwise_terms(q, eps, slopes, method, lines):

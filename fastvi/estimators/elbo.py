@@ -10,11 +10,12 @@ from ..execution.progress import Progress
 from ..execution.sweep import Sweep, partial, sweep
 from ..families.base import Family
 from ..kernels.sums import moments
-from ..results import Estimate
+from ..results import ROUNDING, Estimate
 from ..rng import Key, RandomSource
 from ..targets.target import Target
-from .dependent_draws import ROUNDING, elbo_of_replicates
+from .dependent_draws import elbo_of_replicates
 from .options import Request, request
+from .reliability import LEAST_CHUNKS, holds
 from .selection import POLYNOMIALS, plan_elbo
 
 ESTIMATORS = ("auto", "plain", "entropy", "diagonal", "quadratic", "cubic")
@@ -138,7 +139,8 @@ def estimated(r: Request) -> Estimate:
 
 def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = None) -> Estimate:
     """Read the ELBO off a sweep."""
-    mean, spread = found.mean_and_variance(moments.MEAN_P if method == "entropy" else moments.MEAN_W)
+    column = moments.MEAN_P if method == "entropy" else moments.MEAN_W
+    mean, spread = found.mean_and_variance(column)
     if found.num_neginf:
         value, error = -math.inf, math.nan
     else:
@@ -156,4 +158,13 @@ def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = No
         atol is None or error <= atol,
         key,
         max(1.0, found.num_samples - 1.0),
+        interval_reliable=found.num_neginf > 0 or reliable(found, column + 1),
     )
+
+
+def reliable(found: Sweep, squares: int) -> bool:
+    """Whether the variance rests on many draws; ``squares`` is the column of squared deviations."""
+    if len(found.rows) < LEAST_CHUNKS:
+        return True
+    each = found.rows[:, squares]
+    return bool(holds(each.sum(), each @ each, found.rows[:, moments.COUNT]))

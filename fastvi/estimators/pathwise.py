@@ -13,10 +13,11 @@ from ..execution.sweep import Sweep
 from ..families.base import Family
 from ..kernels.sums import moments
 from ..kernels.sums.pathwise import MEAN, SQUARES
-from ..results import GradientEstimate
+from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from ..running_moments import Running
 from .elbo import read as read_elbo
+from .reliability import holds
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> GradientEstimate:
@@ -25,8 +26,9 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
     value = read_elbo(found, q, "plain", key)
     if not math.isfinite(value.value):
         gradient = error = np.full(len(places), math.nan)
-        return GradientEstimate(value, gradient, error, method)
+        return GradientEstimate(value, gradient, error, method, np.ones(len(places), dtype=bool))
     mean, squares = merged(found)
+    reliable = holds(squares, squared(found), found.rows[:, moments.COUNT])
     n = found.num_samples
     gradient = mean[places] * units
     if method != "sticking_the_landing":
@@ -34,7 +36,10 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
     if lines is not None:
         gradient = gradient + lines.gradient(q)
     spread = squares[places] / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
-    return GradientEstimate(value, gradient, np.sqrt(spread / n) * units, method)
+    error = np.sqrt(spread / n) * units
+    if lines is not None:
+        error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + lines.size * units))
+    return GradientEstimate(value, gradient, error, method, reliable[places])
 
 
 def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
@@ -51,3 +56,8 @@ def merged(found: Sweep):
         if row[moments.COUNT] > 0.0:
             total.merge(row[moments.COUNT], chunk[MEAN], chunk[SQUARES])
     return total.mean, total.squares
+
+
+def squared(found: Sweep) -> np.ndarray:
+    """The chunks' sums of squared deviations, squared and added up."""
+    return np.einsum("ck,ck->k", *[found.sums[:, SQUARES]] * 2)

@@ -12,10 +12,11 @@ from ..execution.sweep import Sweep
 from ..families.base import Family
 from ..kernels.cpu import sweep as cpu
 from ..kernels.sums import moments
-from ..kernels.sums.score import FFSS, FS, FSS, SS, S
-from ..results import GradientEstimate
+from ..kernels.sums.score import FFSS, FS, FSS, SQUARED, SS, SUMS, S
+from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from .elbo import read as read_elbo
+from .reliability import holds
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> GradientEstimate:
@@ -26,20 +27,24 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
     value = read_elbo(found, q, "plain" if surrogate is None else method, key)
     if not math.isfinite(value.value) or (found.num_samples < 2 and method != "score"):
         unknown = np.full(len(places), math.nan)
-        return GradientEstimate(value, unknown, unknown, method)
-    gradient, variance = FORMULAS.get(method, leave_one_out)(*centred(found, method))
+        return GradientEstimate(value, unknown, unknown, method, np.ones(len(places), dtype=bool))
+    total, sums, result = centred(found, method)
+    gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
     gradient = gradient[places] * units
     if surrogate is not None:
         gradient = gradient + surrogate.gradient(q)
     error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * units
-    return GradientEstimate(value, gradient, error, method)
+    if surrogate is not None:  # what rounding leaves of an exact fit varies too little to show its own size
+        error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + surrogate.size * units))
+    reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])
+    return GradientEstimate(value, gradient, error, method, reliable[places])
 
 
 def centred(found: Sweep, method: str):
     """(moments of all draws, their score sums with f relative to its mean, the sums with baselines taken off)"""
     counts = np.ascontiguousarray(found.rows[:, moments.COUNT])
     shifts = found.rows[:, moments.CENTRE] - found.total[moments.MEAN_W]
-    total = np.empty(found.sums.shape[1:])
+    total = np.empty((SUMS + 1, found.sums.shape[-1]))
     result = np.empty((2, found.sums.shape[-1] if method == "optimal_baseline" else 0))
     with np.errstate(invalid="ignore"):
         cpu.score_merger()(counts, shifts, found.sums, total, result)

@@ -1,7 +1,7 @@
 """Integers of densities: Python's do not end at 64 bits and are not divided by zero, so neither happens in silence.
 
-Arithmetic of whole numbers, such as indices and counts, is a small part of a density; each operation here carries a look
-at one flag of the processor.
+Arithmetic of whole numbers, such as indices and counts, is a small part of a density; each operation here carries a
+look at one flag of the processor.
 """
 
 import operator

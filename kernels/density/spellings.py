@@ -54,7 +54,7 @@ def in_body(code, report):
             what = GENERATOR
         elif instruction.opname.startswith("IMPORT_NAME"):
             what = IMPORT
-        elif instruction.opname.startswith("FORMAT") and "f-string" in report:
+        elif instruction.opname.startswith("FORMAT") and ("f-string" in report or "FORMAT" in report):
             what = FORMAT
         elif instruction.opname.startswith("CHECK_EXC_MATCH") and "exception_match" in report:
             what = HANDLER

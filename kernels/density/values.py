@@ -51,8 +51,8 @@ def in_lanes(function, kinds):
     """A C function that computes 32 draws at a time."""
     if assigns_items(function):
         raise errors.NumbaTypeError(
-            "an assignment to an item, which a lazy expression of draws may still have to read; a list runs in lanes, as "
-            "in t = [z[0], 2.0 * z[1]]"
+            "an assignment to an item, which a lazy expression of draws may still have to read; a list runs in lanes, "
+            "as in t = [z[0], 2.0 * z[1]]"
         )
     lanes = Lanes(LANE_WIDTH)
     arguments = [LaneVector(lanes), *kinds]

@@ -7,7 +7,8 @@
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
 ``expression``   lazy element-wise expressions of sequences and arrays
-``reduction``    sums, dot products, matrix times z
+``reduction``    sums, extremes, means
+``products``     dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
 
 and for derivatives, by reverse mode:
@@ -24,7 +25,7 @@ and for derivatives, by reverse mode:
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import conversions, expression, operators, powers, recorded_arithmetic, reduction, sequence
+from . import conversions, expression, operators, powers, products, recorded_arithmetic, reduction, sequence
 from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
 
@@ -37,6 +38,7 @@ __all__ = [
     "expression",
     "operators",
     "powers",
+    "products",
     "recorded_arithmetic",
     "reduction",
     "sequence",

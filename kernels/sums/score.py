@@ -11,6 +11,7 @@ from ..jit import reduction, routine, widest_vectors
 
 SUMS = 5
 S, SS, FS, FSS, FFSS = range(SUMS)
+SQUARED = SUMS  # a row of all chunks together
 
 
 @routine
@@ -52,7 +53,7 @@ def shifted(chunk, k, shift):
 
 @routine
 def merge_chunks(counts, shifts, chunks, total):
-    """Add the chunks in their order, each shifted to the common centre."""
+    """Add the chunks in their order, each shifted to the common centre; and the squares of their sums of f^2 s^2."""
     total[:] = 0.0
     for which in range(len(chunks)):
         if counts[which] > 0.0:
@@ -60,6 +61,7 @@ def merge_chunks(counts, shifts, chunks, total):
                 parts = shifted(chunks[which], k, shifts[which])
                 for row in range(SUMS):
                     total[row, k] += parts[row]
+                total[SQUARED, k] += parts[FFSS] * parts[FFSS]
 
 
 @routine

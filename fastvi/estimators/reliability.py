@@ -1,0 +1,55 @@
+"""Whether an interval from a standard error can be trusted: not where a few draws hold the variance.
+
+The coverage of a normal interval falls short by about 0.25 g^2 / S for terms of skewness g (Hall 1988, equation 2.3,
+at 95 %), and g^2 is at most the kurtosis, so sum d^4 / (sum d^2)^2, the kurtosis over S, tells where it may.  Chunks
+keep sums of d^2 apart, and how much those differ tells the same at no cost.  Where draws have such tails that the worst
+of them are still to come, no sum over the draws shows it.
+"""
+
+import numpy as np
+
+LIMIT = 0.05  # of the kurtosis over the draws; made with benchmarks/intervals.py
+LEAST_CHUNKS = 4  # below, there is nothing to compare
+SOBOL_KURTOSIS, SOBOL_SKEWNESS = 25.0, 0.4  # of draws, whose tails Sobol points do not average out; of replicates
+
+
+def holds(squares, squared, counts) -> np.ndarray:
+    """Whether the variance rests on many draws, from sums over chunks.
+
+    ``squares`` is sum d^2 over all draws, ``squared`` the sum of the chunks' own, each squared; both of any shape.
+    ``counts`` are the draws of each chunk.
+    """
+    if np.count_nonzero(counts) < LEAST_CHUNKS:
+        return np.ones(np.shape(squares), dtype=bool)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = squared / squares**2 - np.sum(counts**2) / np.sum(counts) ** 2
+    return ~(share > LIMIT)  # of a constant it is nan
+
+
+class Powers:
+    """Sums of powers of values (n, ...) that come in blocks, to the fourth, about the mean of the first block."""
+
+    def __init__(self):
+        self.count, self.sums, self.centre = 0, 0.0, None
+
+    def add(self, values) -> None:
+        if self.centre is None:
+            self.centre = values.mean(axis=0)
+        d = values - self.centre
+        self.count += len(values)
+        self.sums = self.sums + np.stack([(d**k).sum(axis=0) for k in (1, 2, 3, 4)])
+
+    def share(self, power: int) -> np.ndarray:
+        """|sum d^3| / (sum d^2)^(3/2) or sum d^4 / (sum d^2)^2, about the mean; nan for a constant."""
+        one, two, three, four = self.sums / self.count
+        m2, m3 = two - one**2, three - 3 * one * two + 2 * one**3
+        m4 = four - 4 * one * three + 6 * one**2 * two - 3 * one**4
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.abs(m3) / m2**1.5 / self.count**0.5 if power == 3 else m4 / m2**2 / self.count
+
+
+def holds_for_replicates(draws: str, values: Powers, means: Powers) -> np.ndarray:
+    """The same for draws that depend on each other: ``values`` of draws, ``means`` of replicates."""
+    if draws == "antithetic":
+        return ~(means.share(4) > LIMIT)
+    return ~((values.share(4) * values.count > SOBOL_KURTOSIS) | (means.share(3) > SOBOL_SKEWNESS))
