@@ -20,8 +20,8 @@ OPTIONS = {
     draws : {"iid", "antithetic", "sobol"}
         how draws relate to each other.  ``"antithetic"``: pairs eps and -eps, with the error of pairs: half the work
         where log w is odd in eps, twice where it is even.  ``"sobol"``: scrambled Sobol points in at least eight
-        replicates (sixteen from 128 draws on) of a power of two each, with the error of replicates and Student's t in ``interval``; at most
-        ``num_samples`` are used.  Neither reports progress or a partial result""",
+        replicates (sixteen from 128 draws on) of a power of two each, with the error of replicates and Student's t in
+        ``interval``; at most ``num_samples`` are used.  Neither reports progress or a partial result""",
     "atol": """
     atol : float, optional
         the standard error to reach, in nats: a pilot of ``num_samples`` draws, more where plain draws would take many
