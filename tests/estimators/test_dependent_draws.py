@@ -52,12 +52,12 @@ def test_antithetic_removes_what_is_odd_and_doubles_what_is_even():
 
 def test_sobol_points_are_scipys_in_replicates():
     groups = dependent_draws.Replicates("sobol", 3, 1100, key_from(1), SAMPLE)
-    assert groups.size == 128 and groups.count == 8 and groups.num_samples == 1024
+    assert groups.size == 64 and groups.count == 17 and groups.num_samples == 1088
     eps = np.concatenate([block for _, block in groups.blocks(1)])
-    assert eps.shape == (8, 128, 3) and np.isfinite(eps).all()
+    assert eps.shape == (17, 64, 3) and np.isfinite(eps).all()
     assert not np.array_equal(eps[0], eps[1])
     # each half of the line holds half of each replicate's points
-    np.testing.assert_array_equal((eps > 0).sum(axis=1), 64)
+    np.testing.assert_array_equal((eps > 0).sum(axis=1), 32)
 
 
 @pytest.mark.parametrize("q", [WIDE, FULL])
@@ -66,10 +66,10 @@ def test_sobol_points_are_scipys_in_replicates():
 def test_the_elbo_is_right(q, estimator, draws):
     exact = -1.0 - vi.kl_divergence(q, EXACT).value
     found = vi.elbo(TARGET, q, 8192, draws=draws, estimator=estimator, rng=3)
-    assert abs(found.value - exact) < 6.5 * found.standard_error + 1e-10  # 5 errors of 7 degrees of freedom are 6.5 %
+    assert abs(found.value - exact) < 6.5 * found.standard_error + 1e-10  # as far as 5 errors with 15 degrees go
     if draws == "sobol":
         low, high = found.interval(0.99)
-        assert high - found.value > 3.4 * found.standard_error  # Student's t with 7 degrees of freedom
+        assert high - found.value > 2.9 * found.standard_error  # Student's t with 15 degrees of freedom: 2.947
         assert found.standard_error < 0.5 * vi.elbo(TARGET, q, 8192, estimator="plain", rng=3).standard_error + 1e-12
 
 

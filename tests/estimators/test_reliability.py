@@ -68,7 +68,7 @@ def test_chunks_tell_what_single_draws_would():
     share = np.sum(d**4) / np.sum(d**2) ** 2
     counts = np.full(16, 256.0)
     assert share > LIMIT and not holds(chunks.sum(), chunks @ chunks, counts)
-    assert chunks @ chunks / chunks.sum() ** 2 - 1 / 16 == pytest.approx(share, rel=0.05)
+    assert chunks @ chunks / chunks.sum() ** 2 - 1 / 16 == pytest.approx(share, rel=0.1)
     assert holds(chunks.sum(), chunks @ chunks, counts[:3])  # too few chunks to compare
 
 
