@@ -175,10 +175,3 @@ class Lines:
     def gradient(self, q) -> np.ndarray:
         """The lines' part of E_q[d log p / d parameters], without the entropy's."""
         return q.lines_gradient(self.offset, self.slope)
-
-
-def fit_lines(eps, gradients) -> Lines:
-    """Least squares of gradients (n, dim) on a constant and eps (n, dim)."""
-    design = np.column_stack([np.ones(len(eps)), eps])
-    x = np.linalg.lstsq(design, gradients, rcond=None)[0]
-    return Lines(x[0], x[1:].T)

@@ -94,10 +94,10 @@ def gradient(function, z, data=(), step=1e-3):
 # ---- surrogates
 def hermite_value(surrogate, eps):
     """(n,): the polynomial term by term"""
-    total = np.zeros(len(eps))
+    total = 0.0 * eps[:, 0]
     for i in range(eps.shape[1]):
         x = eps[:, i]
-        total += surrogate.linear[i] * x + surrogate.squares[i] * (x**2 - 1)
+        total = total + surrogate.linear[i] * x + surrogate.squares[i] * (x**2 - 1)
         for j in range(eps.shape[1]):
             if surrogate.pairs is not None and j < i:
                 total += surrogate.pairs[i, j] * x * eps[:, j]

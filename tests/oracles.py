@@ -1,5 +1,6 @@
 """Reference answers from data/*.json (each file names its source) as targets and approximations."""
 
+import functools
 import json
 import math
 import pathlib
@@ -93,3 +94,20 @@ def fitted_posterior(name):
     record = load("posteriors")["posteriors"][name]
     found = [q for _, q in approximations(record)]
     return posterior(name, record), record, {q.family: q for q in found}
+
+
+def logistic_log_density(beta, X, y):
+    eta = X @ beta
+    prior = -0.5 * np.dot(beta, beta) - 0.5 * len(beta) * math.log(2.0 * math.pi)
+    return prior + np.sum(y * eta - np.logaddexp(0.0, eta))
+
+
+@functools.cache
+def logistic():
+    """200 rows, 10 coefficients drawn from the prior: a target, and a mean-field q near its best ELBO."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 10)) / np.sqrt(10) * 2
+    beta = rng.normal(size=10)
+    y = (rng.random(200) < 1.0 / (1.0 + np.exp(-X @ beta))).astype(float)
+    target = vi.Target(logistic_log_density, 10, (X, y))
+    return target, vi.fit(target, "mean_field", rng=1).q

@@ -1,7 +1,10 @@
 """What a draw costs: committed counts of operations, so that a choice is a function of the arguments and no clock."""
 
+from typing import NamedTuple
+
 from ..control_variates import size
 from ..families.base import Family
+from ..slope_surrogates import CUBIC_DRAWS, DIAGONAL_DRAWS, LEAST_DRAWS, MOST_DRAWS
 
 # What a draw costs when log p comes with its gradient, against score sums: the median over benchmarks/run-1-cpu.json
 PATHWISE_COST = 2.0
@@ -9,6 +12,7 @@ PATHWISE_COST = 2.0
 CALL_OPERATIONS = 2**21
 PER_COEFFICIENT, LEAST, LEAST_PER_COEFFICIENT = 8, 384, 4
 SMOOTH_ITERATIONS = 30  # of LSMR, as a rule
+CHECK_SHARE = 3  # of the draws of a fit, those that judge it
 
 
 def operations(level: str, q: Family, gradient: bool = False) -> float:
@@ -33,6 +37,55 @@ def enough_to_fit(level: str, dim: int) -> int:
     """Draws to which a level is fitted: the error of its coefficients then adds an eighth to the variance, or more
     where what is left grows with the polynomials."""
     return max(LEAST, PER_COEFFICIENT * size(level, dim))
+
+
+class Slopes(NamedTuple):
+    """A pilot of gradients: the levels that it can fit, the draws that it fits and those that judge."""
+
+    levels: tuple[str, ...]
+    fitted: int
+    checked: int
+
+    @property
+    def draws(self) -> int:
+        return self.fitted + self.checked
+
+
+LEAST_CHECKED, SHARE_FITTED = 16, 5  # draws, at least; of all draws one in so many
+SHARE_TRIED = 8  # the same where it is not known that they pay
+PILOT_SHARE = 0.5  # of what the draws that count take, for a pilot that may bring nothing
+
+
+def slopes_pilot(levels, dim: int, num_samples: int, share: int = SHARE_FITTED) -> Slopes:
+    """What a pilot of gradients for ``num_samples`` draws looks like, of what was asked for."""
+    least, most = LEAST_DRAWS * dim + 8, MOST_DRAWS * dim + 32
+    fitted = min(most, max(least, num_samples // share))
+    if fitted + fitted // CHECK_SHARE > num_samples:
+        levels, fitted = [level for level in levels if level == "diagonal"], min(DIAGONAL_DRAWS, most)
+    if fitted < CUBIC_DRAWS * dim:
+        levels = [level for level in levels if level != "cubic"]
+    return Slopes(tuple(levels), fitted, max(LEAST_CHECKED, fitted // CHECK_SHARE))
+
+
+def worthwhile(levels, q: Family, num_samples: int, density: float) -> Slopes | None:
+    """The pilot of gradients that takes no more than a share of the operations of ``num_samples`` draws, each of
+    which takes ``density`` operations for log p itself; None where there is none."""
+    budget = PILOT_SHARE * num_samples * (operations("none", q) + density)
+    levels = [level for level in levels if level != "diagonal"]  # which has nothing to offer at an optimum
+    for end in range(len(levels), 0, -1):
+        pilot = slopes_pilot(levels[:end], q.dim, num_samples, SHARE_TRIED)
+        price = PATHWISE_COST * pilot.draws * (operations("none", q) + density) + slopes_operations(pilot, q.dim)
+        if pilot.levels and price <= budget:
+            return pilot
+    return None
+
+
+def slopes_operations(pilot: Slopes, dim: int) -> float:
+    """Of the fits of a pilot of gradients."""
+    columns = {"diagonal": 4, "quadratic": dim + 1, "cubic": 3 * dim}
+    rows = {"diagonal": 1, "quadratic": 1, "cubic": dim}
+    fits = (rows[level] * columns[level] ** 2 * (pilot.fitted + columns[level] / 3) for level in pilot.levels)
+    return CALL_OPERATIONS + sum(fits)
 
 
 def fit_operations(level: str, dim: int) -> float:

@@ -17,7 +17,7 @@ from ..targets.target import Target
 from . import pathwise, score
 from .dependent_draws import gradient_of_replicates
 from .options import Request, request
-from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, plan_gradient, sums_for
+from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, continuous, plan_gradient, sums_for
 
 ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic", *PATHWISE)
 BASELINE_LEAST = 64
@@ -132,6 +132,8 @@ def check_count(r: Request) -> None:
     method = r.estimator
     if method == "optimal_baseline" and r.draws != "iid":
         raise ValueError("estimator: 'optimal_baseline' needs draws='iid', whose chunks judge each other")
+    if method == "auto" and r.num_samples == 1 and continuous(r.target, r.q, r.key):
+        return
     if method == "auto":
         method = "optimal_baseline" if r.num_samples >= BASELINE_WORTHWHILE else "leave_one_out"
     least = {"optimal_baseline": BASELINE_LEAST}.get(method, 2 if method in (*POLYNOMIALS, "leave_one_out") else 1)

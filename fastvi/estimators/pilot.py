@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..control_variates import Lines, Surrogate, fit, fit_lines
+from ..control_variates import Lines, Surrogate, fit
 from ..execution.sweep import Place
 from ..families.base import LOG_2PI
 from ..families.mean_field import fill_standard_normals
 from ..rng import PILOT
-from .cost import LEAST, PATHWISE_COST, PER_COEFFICIENT, enough_to_fit, operations, possible
+from ..slope_surrogates import fit_slopes, lines_of
+from .cost import CHECK_SHARE, LEAST, PATHWISE_COST, PER_COEFFICIENT, Slopes, enough_to_fit, operations, possible
 
-CHECK_SHARE = 3  # of the draws of a fit, those that judge it
 # Draws' worth of steady terms that an error needs: below, a sample variance of heavy tails is mostly too small
-STEADY = 200
+STEADY, STEADY_SLOPES = 200, 60
 
 
 class Candidate(NamedTuple):
@@ -40,19 +40,96 @@ class Candidate(NamedTuple):
         return price if price == price else math.inf
 
 
+class Pilot:
+    """Draws for fitting and, ``check``, the last of them for judging; surrogates are fitted to values of log w."""
+
+    steady = STEADY
+
+    def __init__(self, target, q, key, levels, num_samples, on: Place, least=0):
+        self.q, self.levels, self.num_samples = q, possible(levels, q.dim, num_samples), num_samples
+        fitted = max([least, LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
+        n = max(2, min(num_samples, fitted + fitted // CHECK_SHARE))
+        first = min(fitted, n - max(1, n // (CHECK_SHARE + 1)))
+        self.check = slice(first, n)
+        self.eps, self.z, self.log_w = draw(target, q, key, n, on)
+
+    def slopes(self, target, on: Place) -> np.ndarray:
+        """The gradients of log p, (n, dim)."""
+        return on.evaluate(target, self.z, True)[1]
+
+    def surrogates(self) -> list[Surrogate]:
+        """Each fitted to as many of the draws before ``check`` as it needs, whatever the other levels are."""
+        if not np.isfinite(self.log_w).all():
+            return []
+        ends = [min(self.check.start, enough_to_fit(level, self.q.dim)) for level in self.levels]
+        pairs = zip(self.levels, ends, strict=True)
+        return [fit(self.eps[:end], self.log_w[:end], level) for level, end in pairs]
+
+    def candidate(self, method, surrogate, variance, gradient=False, terms=None) -> Candidate:
+        """``terms`` are the squares whose mean the reported error rests on: where a few hold most of it, that of
+        a surrogate is not to be trusted."""
+        level = "none" if surrogate is None else surrogate.level
+        steady = STEADY if gradient else self.steady  # products with scores have heavier tails
+        if terms is not None and np.sum(terms) ** 2 * self.num_samples < steady * len(terms) * np.sum(terms**2):
+            variance = math.nan
+        cost = operations(level, self.q, gradient)
+        return Candidate(method, surrogate, float(variance), cost, self.check.stop - self.check.start)
+
+
+class SlopePilot(Pilot):
+    """The same, with surrogates that are fitted to gradients of log w: some draws a dimension."""
+
+    steady = STEADY_SLOPES
+
+    def __init__(self, target, q, key, plan: Slopes, num_samples, on: Place):
+        self.q, self.levels, self.num_samples = q, plan.levels, num_samples
+        self.check = slice(plan.fitted, plan.draws)
+        self.eps, self.z = places(q, key, plan.draws)
+        log_p, self.gradients = on.evaluate(target, self.z, True)
+        self.log_w = log_weights(q, self.eps, log_p)
+
+    def slopes(self, target, on: Place) -> np.ndarray:
+        return self.gradients
+
+    def surrogates(self) -> list[Surrogate]:
+        end = self.check.start
+        with np.errstate(invalid="ignore"):
+            of_log_w = self.q.scaled_slopes(self.gradients[:end]) + self.eps[:end]
+        if not (np.isfinite(self.log_w).all() and np.isfinite(of_log_w).all()):
+            return []
+        return [fit_slopes(self.eps[:end], of_log_w, level) for level in self.levels]
+
+
 def draw(target, q, key, num_samples: int, on: Place, stream: int = PILOT, first_draw: int = 0):
     """(eps, z, log w) of the draws from ``first_draw`` on: (n, dim), (n, dim), (n,)"""
+    eps, z = places(q, key, num_samples, stream, first_draw)
+    return eps, z, log_weights(q, eps, on.evaluate(target, z))
+
+
+def places(q, key, num_samples: int, stream: int = PILOT, first_draw: int = 0):
+    """(eps, z), both (n, dim)"""
     eps, z = np.empty((num_samples, q.dim)), np.empty((num_samples, q.dim))
     fill_standard_normals(eps, key, stream, first_draw)
     q.fill(z, key, stream, first_draw)
-    log_w = on.evaluate(target, z)
-    return eps, z, log_w + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)
+    return eps, z
 
 
-def candidates(target, q, key, levels, num_samples, on: Place) -> list[Candidate]:
+def log_weights(q, eps, log_p):
+    """log w of draws, (n,)"""
+    return log_p + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)
+
+
+def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None, least=0) -> Pilot:
+    """By gradients where there is a plan for them, else by values."""
+    if slopes is None:
+        return Pilot(target, q, key, levels, num_samples, on, least)
+    return SlopePilot(target, q, key, slopes, num_samples, on)
+
+
+def candidates(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None = None) -> list[Candidate]:
     """ "plain", "entropy" and those ``levels`` that ``num_samples`` draws can fit, with the variance that they have on
     draws to which they were not fitted.  A log density that is not finite everywhere leaves the first two."""
-    pilot = Pilot(target, q, key, levels, num_samples, on)
+    pilot = pilot_of(target, q, key, levels, num_samples, on, slopes)
     log_w, log_p = (
         pilot.log_w[pilot.check],
         pilot.log_w[pilot.check] - 0.5 * np.sum(pilot.eps[pilot.check] ** 2, axis=1),
@@ -66,13 +143,13 @@ def candidates(target, q, key, levels, num_samples, on: Place) -> list[Candidate
     return found
 
 
-def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score=True, paths=()):
+def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score=True, paths=(), slopes=None):
     """The same for gradients: variances of standardised terms, added up over the parameters.
 
     "leave_one_out" and the ``levels`` if ``score``, and those of ``paths``.
     """
     least = PER_COEFFICIENT * (q.dim + 1) if "pathwise_quadratic" in paths else 0
-    pilot = Pilot(target, q, key, levels, num_samples, on, least)
+    pilot = pilot_of(target, q, key, levels, num_samples, on, slopes, least)
     eps, log_w, found = pilot.eps[pilot.check], pilot.log_w[pilot.check], []
     if score:
         found.append(pilot.candidate("leave_one_out", None, score_spread(q, eps, log_w), True))
@@ -80,54 +157,27 @@ def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score
             left = log_w - surrogate.value(eps)
             terms = (left - np.mean(left)) ** 2 * q.squared_scores(eps)
             found.append(pilot.candidate(surrogate.level, surrogate, score_spread(q, eps, left), True, terms))
-    if not paths:
-        return found
-    gradients = on.evaluate(target, pilot.z, True)[1]
-    for method in paths:
-        lines: Lines | None = None
-        cost = PATHWISE_COST * operations("none", q, True)
-        slopes = gradients[pilot.check]
-        if method == "sticking_the_landing":
-            slopes = slopes + q.entropy_slope(eps)
-        elif method == "pathwise_quadratic":
-            if not np.isfinite(gradients).all() or pilot.check.start < 2 * (q.dim + 1):
-                method = "pathwise"  # nothing to fit the lines to
-            else:
-                lines = fit_lines(pilot.eps[: pilot.check.start], gradients[: pilot.check.start])
-                slopes = slopes - lines.offset - eps @ lines.slope.T
-                cost += 2.0 * q.dim**2
-        spread = pathwise_spread(q, eps, slopes)
-        found.append(Candidate(method, lines, spread, cost, len(eps)))
+    if paths:
+        found += [pathwise_candidate(q, pilot, method, pilot.slopes(target, on)) for method in paths]
     return found
 
 
-class Pilot:
-    """Draws for fitting and, ``check``, the last of them for judging."""
-
-    def __init__(self, target, q, key, levels, num_samples, on: Place, least=0):
-        self.q, self.levels, self.num_samples = q, possible(levels, q.dim, num_samples), num_samples
-        fitted = max([least, LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
-        n = max(2, min(num_samples, fitted + fitted // CHECK_SHARE))
-        first = min(fitted, n - max(1, n // (CHECK_SHARE + 1)))
-        self.check = slice(first, n)
-        self.eps, self.z, self.log_w = draw(target, q, key, n, on)
-
-    def surrogates(self) -> list[Surrogate]:
-        """Each fitted to as many of the draws before ``check`` as it needs, whatever the other levels are."""
-        if not np.isfinite(self.log_w).all():
-            return []
-        ends = [min(self.check.start, enough_to_fit(level, self.q.dim)) for level in self.levels]
-        pairs = zip(self.levels, ends, strict=True)
-        return [fit(self.eps[:end], self.log_w[:end], level) for level, end in pairs]
-
-    def candidate(self, method, surrogate, variance, gradient=False, terms=None):
-        """``terms`` are the squares whose mean the reported error rests on: where a few hold most of it, that of
-        a surrogate is not to be trusted."""
-        level = "none" if surrogate is None else surrogate.level
-        if terms is not None and np.sum(terms) ** 2 * self.num_samples < STEADY * len(terms) * np.sum(terms**2):
-            variance = math.nan
-        cost = operations(level, self.q, gradient)
-        return Candidate(method, surrogate, float(variance), cost, self.check.stop - self.check.start)
+def pathwise_candidate(q, pilot: Pilot, method, gradients) -> Candidate:
+    """One of the pathwise estimators, with the variance of its standardised terms."""
+    eps, lines, start = pilot.eps[pilot.check], None, pilot.check.start
+    cost = PATHWISE_COST * operations("none", q, True)
+    slopes = gradients[pilot.check]
+    if method == "sticking_the_landing":
+        slopes = slopes + q.entropy_slope(eps)
+    elif method == "pathwise_quadratic":
+        if not np.isfinite(gradients).all() or start < 2 * (q.dim + 1):
+            method = "pathwise"  # nothing to fit the lines to
+        else:
+            of_log_w = q.scaled_slopes(gradients[:start]) + pilot.eps[:start]
+            lines = lines_of(fit_slopes(pilot.eps[:start], of_log_w, "quadratic"), q)
+            slopes = slopes - lines.offset - eps @ lines.slope.T
+            cost += 2.0 * q.dim**2
+    return Candidate(method, lines, pathwise_spread(q, eps, slopes), cost, len(eps))
 
 
 def second_moments(q, u, eps) -> float:

@@ -9,7 +9,7 @@ from ..execution.sweep import sweep
 from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
 from . import pilot
-from .cost import affordable
+from .cost import Slopes, affordable, slopes_pilot, worthwhile
 from .options import Request
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
@@ -18,6 +18,8 @@ from .precision import enough_samples
 POLYNOMIALS = {"diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3], "cubic": LEVELS[1:4], "auto": LEVELS[1:4]}
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
 PILOT_SAMPLES, PILOT_WORTHWHILE, BASELINE_WORTHWHILE = 256, 4096, 1024
+JUDGING_SAMPLES = 2048
+PILOT_A_DIMENSION = 8  # draws, from which on a pilot of gradients is made
 HEAVY_TAILS = 4  # products with scores have heavy tails: their variance is known as if from a quarter of the draws
 
 
@@ -30,7 +32,10 @@ class Plan(NamedTuple):
 
 
 def plan_elbo(request: Request) -> Plan:
-    """For an ELBO; of dependent draws ``"auto"`` is ``"plain"``, and ``num_samples`` is left as it is."""
+    """For an ELBO; of dependent draws ``"auto"`` is ``"plain"``, and ``num_samples`` is left as it is.
+
+    Polynomials are fitted to gradients of log w where the target has them, and else to its values.
+    """
     r, iid = request, request.draws == "iid"
     auto = r.estimator == "auto" and iid
     estimator = "plain" if r.estimator == "auto" and not iid else r.estimator
@@ -38,18 +43,33 @@ def plan_elbo(request: Request) -> Plan:
     if atol is not None and (auto or estimator not in POLYNOMIALS):
         best = moments_pilot(r, max(2, count), auto, estimator)
         count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
-    levels = list(POLYNOMIALS.get(estimator, ()))
-    if auto:
-        levels = affordable(levels, r.q, count)
+    # ``count`` is what plain draws would take: where that is more, the pilot of the polynomials may take more too
+    levels, slopes = levels_and_pilot(r, POLYNOMIALS.get(estimator, ()), auto, count)
     if levels:
-        # ``count`` is what plain draws would take: where that is more, the pilot of the polynomials may take more too
-        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here))
+        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here, slopes))
     elif auto and atol is None and r.num_samples >= PILOT_WORTHWHILE:
         best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
-    count = r.num_samples
-    if atol is not None:
-        count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
+    if atol is None:
+        return Plan(best.method, best.surrogate, r.num_samples)
+    if slopes is not None and best.surrogate is not None:  # few draws judged it; more tell its variance
+        job = r.job(max(r.num_samples, JUDGING_SAMPLES), CHECK, control_variate=best.surrogate)
+        found = sweep(r.target, job, r.here, pilot=True)
+        best = best._replace(variance=variance(found, best.method), checked=found.num_samples // HEAVY_TAILS)
+    count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
     return Plan(best.method, best.surrogate, count)
+
+
+def levels_and_pilot(r: Request, levels, auto: bool, count: int) -> tuple[list[str], Slopes | None]:
+    """The polynomials to be tried for ``count`` draws, and the pilot of gradients if they are fitted to those."""
+    if not levels:
+        return [], None
+    if auto:
+        slopes = worthwhile(levels, r.q, count, r.target.density.operations)
+    else:
+        slopes = slopes_pilot(levels, r.q.dim, count)
+    if slopes is not None and slopes.levels and slopes.draws <= count and continuous(r.target, r.q, r.key):
+        return list(slopes.levels), slopes
+    return affordable(levels, r.q, count) if auto else list(levels), None
 
 
 def moments_pilot(request: Request, num_samples: int, auto: bool, estimator: str) -> Candidate:
@@ -65,33 +85,44 @@ def variance(found, method: str) -> float:
 
 
 def plan_gradient(request: Request, read) -> Plan:
-    """For a gradient, which ``read(sweep, method, control_variate)`` reads off a sweep; of dependent draws ``"auto"``
-    is ``"leave_one_out"``, and ``num_samples`` is left as it is."""
-    r, iid = request, request.draws == "iid"
-    auto, method = r.estimator == "auto" and iid, r.estimator
-    if method == "auto":
+    """For a gradient, which ``read(sweep, method, control_variate)`` reads off a sweep; of dependent draws there is
+    no pilot for ``"auto"``, and ``num_samples`` is left as it is."""
+    r, iid, auto = request, request.draws == "iid", request.estimator == "auto"
+    method, least, problem = r.estimator, max(2, r.num_samples), (r.target, r.q, r.key)
+    smooth = auto and r.backend != "cuda" and continuous(*problem)
+    if auto:
         method = "optimal_baseline" if iid and r.num_samples >= BASELINE_WORTHWHILE else "leave_one_out"
-    best, least = Candidate(method, None), max(2, r.num_samples)
-    problem = r.target, r.q, r.key
-    if method in POLYNOMIALS or method == "pathwise_quadratic":
-        score = method in POLYNOMIALS
-        levels = list(POLYNOMIALS.get(method, ()))
-        pathwise: tuple[str, ...] = () if score else (method,)
-        best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here, score=score, paths=pathwise))
-    elif auto and r.num_samples >= PILOT_WORTHWHILE:
+        method = "sticking_the_landing" if smooth else method
+    best = Candidate(method, None)
+    levels: list[str] = []
+    if method in POLYNOMIALS:
+        levels, slopes = levels_and_pilot(r, POLYNOMIALS[method], False, least)
+        best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here, slopes=slopes))
+    elif method == "pathwise_quadratic" or smooth and iid and r.num_samples >= PILOT_A_DIMENSION * (r.q.dim + 6):
+        slopes = slopes_pilot((), r.q.dim, least)
+        if auto:
+            slopes = worthwhile(POLYNOMIALS["auto"], r.q, least, r.target.density.operations) or slopes
+        paths = PATHWISE if auto else (method,)
+        best = cheapest(
+            pilot.gradient_candidates(
+                *problem, (), least, r.here, score=bool(slopes.levels), paths=paths, slopes=slopes
+            )
+        )
+    elif auto and iid and not smooth and r.num_samples >= PILOT_WORTHWHILE:
         levels = affordable(POLYNOMIALS["auto"], r.q, r.num_samples)
-        pathwise = PATHWISE if r.backend != "cuda" and continuous(*problem) else ()
-        if levels or pathwise:
-            best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here, paths=pathwise))
-            if best.method == "leave_one_out":
-                best = Candidate(method, None)
+        if levels:
+            best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here))
+    if auto and best.method == "leave_one_out":
+        best = Candidate("optimal_baseline" if r.num_samples >= BASELINE_WORTHWHILE and iid else best.method, None)
     if r.atol is None or not iid:
         return Plan(best.method, best.surrogate, r.num_samples)
     job = r.job(least, CHECK, gradient=sums_for(best.method), control_variate=best.surrogate)
     found = sweep(r.target, job, r.here, pilot=True)
-    largest = float(np.max(read(found, best.method, best.surrogate).standard_error)) ** 2 * found.num_samples
-    checked = max(1, found.num_samples // HEAVY_TAILS)
-    num_samples = enough_samples(largest, checked, r.atol, least, r.max_samples)
+    seen = read(found, best.method, best.surrogate)
+    worst = int(np.argmax(seen.standard_error))
+    checked = found.num_samples // (HEAVY_TAILS if seen.interval_reliable[worst] else HEAVY_TAILS**2)
+    largest = float(seen.standard_error[worst]) ** 2 * found.num_samples
+    num_samples = enough_samples(largest, max(1, checked), r.atol, least, r.max_samples)
     if auto and best.method == "leave_one_out" and num_samples >= BASELINE_WORTHWHILE:
         best = Candidate("optimal_baseline", None)  # whose errors are seldom larger than the pilot's
     return Plan(best.method, best.surrogate, num_samples)

@@ -30,6 +30,8 @@ class Density(ABC):
         the Python function that can be compiled for a GPU too
     rates : dict
         measured seconds a draw, which decide where work runs and never what its result is
+    operations : float
+        that log p at a draw takes, roughly: a committed number, as estimators are chosen by it
     """
 
     what = "Python function"
@@ -37,6 +39,7 @@ class Density(ABC):
     opaque = False
     careful = False
     source: Callable | None = None
+    operations = 2.0**14  # of a function that is not ours to look into
 
     def __init__(self, dim: int, name: str) -> None:
         self.dim, self.name = dim, name

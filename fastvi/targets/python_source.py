@@ -16,6 +16,7 @@ from .density import Density, agree
 from .ieee import by_arithmetic, left_the_reals
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
+OPERATIONS_AN_ENTRY, OPERATIONS_A_DIMENSION = 4.0, 16.0  # of data, which a density reads once, and of z
 NOT_AS_PYTHON = "the vectorised version disagrees with Python (length-1 arrays do not broadcast)"
 
 
@@ -31,6 +32,7 @@ class PythonDensity(Density):
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in data)
         self._memory = abi.Memory(data)
         self._kinds = abi.data_types(data)
+        self.operations = OPERATIONS_AN_ENTRY * sum(np.size(v) for v in data) + OPERATIONS_A_DIMENSION * dim
         self._known: dict[bool, compilations.Known] = {}  # by whether it is the one with a gradient
 
     def values(self) -> abi.Compiled:

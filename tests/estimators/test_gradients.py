@@ -142,11 +142,19 @@ def test_same_bits_on_any_number_of_threads(q, estimator):
 
 
 def test_auto_and_atol():
-    assert vi.elbo_gradient(TARGET, WIDE, 100, rng=0).method == "leave_one_out"
-    assert vi.elbo_gradient(TARGET, WIDE, 4000, rng=0).method == "optimal_baseline"
+    """By gradients of log p where they are right; "leave_one_out" and "optimal_baseline" where log p has a step."""
+    alone = vi.elbo_gradient(TARGET, WIDE, 1, rng=0)
+    assert alone.method == "sticking_the_landing" and np.isnan(alone.standard_error).all()
+    assert vi.elbo_gradient(TARGET, WIDE, 32, rng=0).method == "sticking_the_landing"
+    assert vi.elbo_gradient(TARGET, WIDE, 1000, rng=0).method == "pathwise_quadratic"
+    step = vi.Target(lambda z: np.floor(z[0]) - 0.5 * np.dot(z, z), 5)
+    assert vi.elbo_gradient(step, WIDE, 100, rng=0).method == "leave_one_out"
+    assert vi.elbo_gradient(step, WIDE, 4000, rng=0).method in ("optimal_baseline", "quadratic", "cubic")
+    with pytest.raises(ValueError, match="num_samples: expected at least 2"):
+        vi.elbo_gradient(step, WIDE, 1, rng=0)
     found = vi.elbo_gradient(TARGET, WIDE, 1000, atol=0.01, rng=0)
     assert found.converged and found.standard_error.max() <= 0.01
-    short = vi.elbo_gradient(TARGET, WIDE, 1000, atol=1e-5, max_samples=2000, rng=0)
+    short = vi.elbo_gradient(TARGET, WIDE, 1000, estimator="score", atol=1e-5, max_samples=2000, rng=0)
     assert not short.converged and short.num_samples == 2000
 
 
