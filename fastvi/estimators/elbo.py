@@ -49,15 +49,15 @@ def elbo(
     estimator : {"auto", "plain", "entropy", "diagonal", "quadratic", "cubic"}
         ``"plain"`` averages log p - log q: its error vanishes as q approaches p.  ``"entropy"`` averages log p and adds
         q's entropy in closed form: better where q is much narrower than p.
-        ``"quadratic"`` subtracts from log p - log q a polynomial of degree 2 in eps of known mean, fitted by least
-        squares to a separate set of draws (a control variate, Miller et al. 2017, here without a gradient): the error
-        is that of the residuals, 0 for a Gaussian target.  ``"cubic"`` adds eps_i (eps_j^2 - 1), which is where a
-        variance parameter is skewed; ``"diagonal"`` omits the pairs.  Each falls back to a lower degree, or to
-        ``"plain"`` or ``"entropy"``, where the pilot sees no gain, where ``num_samples`` is below four draws a
-        coefficient, or where a few draws hold most of the residual variance, as its error could not be trusted.
-        ``"auto"`` takes the one with the least variance times operations over a pilot (``"plain"`` below 4096 draws and
-        for dependent ``draws``; polynomials only where fitting them costs less than half of the draws).  The result's
-        ``method`` names it
+        ``"quadratic"`` subtracts from log p - log q a polynomial of degree 2 in eps of known mean, fitted to a separate
+        set of draws (a control variate, Miller et al. 2017): the error is that of the residuals, 0 for a Gaussian
+        target.  ``"cubic"`` adds eps_i (eps_j^2 - 1), which is where a variance parameter is skewed; ``"diagonal"``
+        omits the pairs.  They are fitted to gradients of log p on 4 to 16 draws a dimension; where log p has a step or
+        no gradient to its values, on eight draws a coefficient.  Each falls back to a lower degree, or to ``"plain"``
+        or ``"entropy"``, where the pilot sees no gain, where there are too few draws to fit it, or where a few draws
+        hold most of the residual variance, as its error could not be trusted.
+        ``"auto"`` takes the one with the least variance times operations over a pilot, if the pilot costs less than
+        half of the draws (``"plain"`` otherwise, and for dependent ``draws``).  The result's ``method`` names it
     @draws
     @atol
     @max_samples

@@ -64,12 +64,13 @@ def elbo_gradient(
         Wu and Duvenaud 2017, equation 8): no variance at all where q is the target.
         ``"diagonal"``, ``"quadratic"``, ``"cubic"``: the polynomial of :func:`elbo` subtracted from f, its part of the
         gradient in closed form, and ``"leave_one_out"`` on the residuals.  They need no gradient of log p.
-        ``"pathwise_quadratic"``: straight lines in eps, fitted to the gradient of log p on a pilot, subtracted from it
-        (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed choices of such lines.
-        ``"auto"``: ``"optimal_baseline"`` from 1024 draws on, ``"leave_one_out"`` below.  From 4096 draws on a pilot
-        compares variance times operations of all of the above; the pathwise ones count twice, and only where the
-        target has a gradient and no step: a log p with comparisons, branches or ``floor`` on z stays with score
-        gradients.  The result's ``method`` says which it was.
+        ``"pathwise_quadratic"``: straight lines in eps, fitted to the gradient of log p on a pilot of 4 to 16 draws a
+        dimension, subtracted from it (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed
+        choices of such lines.
+        ``"auto"``: ``"sticking_the_landing"`` below 8 (dim + 6) draws, from there on what a pilot finds to have the
+        least variance times operations.  A log p without a gradient, or with a step (``floor``, comparisons of z that
+        do more than make it -inf), has ``"leave_one_out"``, from 1024 draws on ``"optimal_baseline"``, and from 4096 on
+        polynomials if they pay.  The result's ``method`` says which it was.
     @draws
     @atol
         Here it bounds the largest coordinate's error

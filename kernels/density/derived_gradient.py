@@ -110,10 +110,11 @@ def compile_gradient(function, kinds, in_place=True) -> Compiled:
         def build(function, kinds, width=width, with_tables_=with_tables_):
             return recorded(function, kinds, width, in_place, with_tables_)
 
-        before = recorded_arithmetic.steps
+        before = recorded_arithmetic.steps - recorded_arithmetic.guards
         try:
             compiled, back = quietly(build, function, kinds)
-            smooth = recorded_arithmetic.steps == before and not helper_may_step(function)
+            steps = recorded_arithmetic.steps - recorded_arithmetic.guards
+            smooth = steps == before and not helper_may_step(function)
             return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth)
         except Exception as error:
             details = error

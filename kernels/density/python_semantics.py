@@ -11,7 +11,8 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NopythonTypeInference
 
-from ..lanes import LaneMask
+from ..lanes import LaneMask, recorded_arithmetic
+from .guards import guards
 from .integers import check_integers
 
 ADDITIONS = {operator.add, operator.iadd}
@@ -80,6 +81,7 @@ class PythonSemantics(FunctionPass):
                 why = refusal(function, [state.typemap[v.name] for v in variables])
                 if why:
                     raise errors.TypingError(f"cannot compile {why}", loc=expression.loc)
+        recorded_arithmetic.count_guards(guards(state.func_ir, state.typemap))
         for expression, found in state.calltypes.items():
             if getattr(expression, "op", None) in ("binop", "inplace_binop"):
                 check_integers(expression, found, [state.typemap[v.name] for v in (expression.lhs, expression.rhs)])

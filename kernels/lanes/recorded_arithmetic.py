@@ -65,8 +65,6 @@ def register_record(function, count):
                 return None
             if not rules:
                 return plain_type(self.context, function, args)
-            if function in JUMPS:
-                count_step()
             return record_type(function, args)
 
     def lower(context, builder, sig, args):
@@ -74,6 +72,8 @@ def register_record(function, count):
             *(value_of(context, builder, k, v) for k, v in zip(sig.args, args, strict=True)), strict=True
         )
         value = call(context, builder, function, kinds, values)
+        if not rules or function in JUMPS:
+            count_step()
         if not rules:
             return value
         kept = {f"operand{i}": v for i, v in enumerate(args) if not isinstance(sig.args[i], types.Literal)}
@@ -84,7 +84,8 @@ def register_record(function, count):
             lower_builtin(function, *combination)(lower)
 
 
-steps = 0  # how many calls of such a function the compiler has seen; a density with one may be discontinuous
+steps = 0  # how many calls of such a function have been compiled; a density with one may be discontinuous
+guards = 0  # how many of them cut the support of a density and do nothing else
 
 
 def count_step():
@@ -92,9 +93,13 @@ def count_step():
     steps += 1
 
 
+def count_guards(number):
+    global guards
+    guards += number
+
+
 def plain_type(typingctx, function, args):
     """The signature of a function without a derivative: a comparison, a floor."""
-    count_step()
     kinds = [a if isinstance(a, Number) else types.float64 if isinstance(a, SCALARS) else a for a in args]
     values = tuple(k.lanes if isinstance(k, Number) else k for k in kinds)
     found = typingctx.resolve_value_type(function).get_call_type(typingctx, values, {})
@@ -145,12 +150,12 @@ class Truth(AbstractTemplate):
         if len(args) == 1 and isinstance(args[0], Number):
             if args[0].lanes.width > 1:
                 raise errors.NumbaTypeError(BRANCH)
-            count_step()
             return signature(types.boolean, *args)
 
 
 def truth(symbol):
     def lower(context, builder, sig, args):
+        count_step()
         _, value = value_of(context, builder, sig.args[0], args[0])
         one = builder.extract_element(value, ir.IntType(32)(0))
         return builder.fcmp_unordered(symbol, one, ir.Constant(DOUBLE, 0.0))
