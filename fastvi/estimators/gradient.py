@@ -69,8 +69,8 @@ def elbo_gradient(
         choices of such lines.
         ``"auto"``: ``"sticking_the_landing"`` below 8 (dim + 6) draws, from there on what a pilot finds to have the
         least variance times operations.  A log p without a gradient, or with a step (``floor``, comparisons of z that
-        do more than make it -inf), has ``"leave_one_out"``, from 1024 draws on ``"optimal_baseline"``, and from 4096 on
-        polynomials if they pay.  The result's ``method`` says which it was.
+        do more than make it -inf), has ``"leave_one_out"``, from 1024 draws on ``"optimal_baseline"``, and from 4096
+        on polynomials if they pay.  The result's ``method`` says which it was.
     @draws
     @atol
         Here it bounds the largest coordinate's error
