@@ -18,7 +18,9 @@ CHECK_SHARE = 3  # of the draws of a fit, those that judge it
 def operations(level: str, q: Family, gradient: bool = False) -> float:
     """Of a draw in the sweep."""
     dim = q.dim
-    more = {"none": 0.0, "diagonal": 4.0 * dim, "quadratic": 2.0 * dim * dim, "cubic": 6.0 * dim * dim}
+    if level == "none":
+        return q.operations(dim, gradient)
+    more = {"diagonal": 4.0 * dim, "quadratic": 2.0 * dim * dim, "cubic": 6.0 * dim * dim}
     return q.operations(dim, gradient) + more[level]
 
 
@@ -65,6 +67,11 @@ def slopes_pilot(levels, dim: int, num_samples: int, share: int = SHARE_FITTED) 
     if fitted < CUBIC_DRAWS * dim:
         levels = [level for level in levels if level != "cubic"]
     return Slopes(tuple(levels), fitted, max(LEAST_CHECKED, fitted // CHECK_SHARE))
+
+
+def too_few(num_samples: int, q: Family, density: float) -> bool:
+    """Whether even starting a pilot takes more than its share: a quick look before small calls."""
+    return PILOT_SHARE * num_samples * (operations("none", q) + density) < CALL_OPERATIONS
 
 
 def worthwhile(levels, q: Family, num_samples: int, density: float) -> Slopes | None:

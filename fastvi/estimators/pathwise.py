@@ -17,7 +17,7 @@ from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from ..running_moments import Running
 from .elbo import read as read_elbo
-from .reliability import holds
+from .reliability import LEAST_CHUNKS, holds
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> GradientEstimate:
@@ -28,7 +28,6 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
         gradient = error = np.full(len(places), math.nan)
         return GradientEstimate(value, gradient, error, method, np.ones(len(places), dtype=bool))
     mean, squares = merged(found)
-    reliable = holds(squares, squared(found), found.rows[:, moments.COUNT])
     n = found.num_samples
     gradient = mean[places] * units
     if method != "sticking_the_landing":
@@ -39,7 +38,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
     error = np.sqrt(spread / n) * units
     if lines is not None:
         error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + lines.size * units))
-    return GradientEstimate(value, gradient, error, method, reliable[places])
+    return GradientEstimate(value, gradient, error, method, reliable(found, squares, places))
 
 
 def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
@@ -58,6 +57,9 @@ def merged(found: Sweep):
     return total.mean, total.squares
 
 
-def squared(found: Sweep) -> np.ndarray:
-    """The chunks' sums of squared deviations, squared and added up."""
-    return np.einsum("ck,ck->k", *[found.sums[:, SQUARES]] * 2)
+def reliable(found: Sweep, squares: np.ndarray, places) -> np.ndarray:
+    """For each parameter whether its variance rests on many draws."""
+    if len(found.rows) < LEAST_CHUNKS:
+        return np.ones(len(places), dtype=bool)
+    squared = np.einsum("ck,ck->k", *[found.sums[:, SQUARES]] * 2)  # the chunks' own, squared and added up
+    return holds(squares, squared, found.rows[:, moments.COUNT])[places]

@@ -16,7 +16,7 @@ from ..kernels.sums.score import FFSS, FS, FSS, SQUARED, SS, SUMS, S
 from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from .elbo import read as read_elbo
-from .reliability import holds
+from .reliability import LEAST_CHUNKS, holds
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> GradientEstimate:
@@ -36,8 +36,10 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
     error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * units
     if surrogate is not None:  # what rounding leaves of an exact fit varies too little to show its own size
         error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + surrogate.size * units))
-    reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])
-    return GradientEstimate(value, gradient, error, method, reliable[places])
+    reliable = np.ones(len(places), dtype=bool)
+    if len(found.rows) >= LEAST_CHUNKS:
+        reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])[places]
+    return GradientEstimate(value, gradient, error, method, reliable)
 
 
 def centred(found: Sweep, method: str):

@@ -9,7 +9,7 @@ from ..execution.sweep import sweep
 from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
 from . import pilot
-from .cost import Slopes, affordable, slopes_pilot, worthwhile
+from .cost import Slopes, affordable, slopes_pilot, too_few, worthwhile
 from .options import Request
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
@@ -61,7 +61,7 @@ def plan_elbo(request: Request) -> Plan:
 
 def levels_and_pilot(r: Request, levels, auto: bool, count: int) -> tuple[list[str], Slopes | None]:
     """The polynomials to be tried for ``count`` draws, and the pilot of gradients if they are fitted to those."""
-    if not levels:
+    if not levels or auto and too_few(count, r.q, r.target.density.operations):
         return [], None
     if auto:
         slopes = worthwhile(levels, r.q, count, r.target.density.operations)
@@ -139,4 +139,4 @@ def continuous(target, q, key) -> bool:
         compiled = target.density.trusted(lambda: q.sample(2, rng=key), True)
     except (TypeError, MemoryError):
         return False
-    return compiled.smooth and compiled.vectorised >= target.density.values().vectorised
+    return compiled.smooth and (compiled.vectorised or not target.density.values().vectorised)
