@@ -135,8 +135,16 @@ def sums_for(method: str) -> str:
 
 def continuous(target, q, key) -> bool:
     """Whether a target has a gradient, and no step that would make a pathwise estimate wrong."""
+
+    def draws():
+        return q.sample(2, rng=key)
+
     try:
-        compiled = target.density.trusted(lambda: q.sample(2, rng=key), True)
+        compiled = target.density.trusted(draws, True)
     except (TypeError, MemoryError):
         return False
-    return compiled.smooth and (compiled.vectorised or not target.density.values().vectorised)
+    return (
+        compiled.smooth
+        and target.density.writes_gradient(draws)
+        and (compiled.vectorised or not target.density.values().vectorised)
+    )

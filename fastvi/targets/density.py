@@ -57,6 +57,10 @@ class Density(ABC):
     def trusted(self, draws: Callable[[], np.ndarray], gradient: bool = False) -> abi.Compiled:
         """One of the two, after it has once agreed with the reference at the first two of ``draws()``, (n, dim)."""
 
+    def writes_gradient(self, draws: Callable[[], np.ndarray]) -> bool:
+        """Whether the function of gradients gives any, which a foreign one may leave out."""
+        return True
+
     @abstractmethod
     def memory(self) -> abi.Memory:
         """The data as they are now, which whoever holds this keeps alive."""

@@ -23,7 +23,7 @@ class ExternalDensity(Density):
 
     def __init__(self, dim: int, name: str, data: tuple = ()) -> None:
         super().__init__(dim, name)
-        self._memory, self._checked = abi.Memory(data), False
+        self._memory, self._checked, self._writes = abi.Memory(data), False, False
 
     def gradients(self) -> abi.Compiled:
         return self.values()
@@ -35,6 +35,12 @@ class ExternalDensity(Density):
         if not self._checked:
             self._checked = self.check(draws()[:2])
         return self.gradients() if gradient else self.values()
+
+    def writes_gradient(self, draws) -> bool:
+        if not self._writes:
+            found = self.evaluate(draws()[:2], gradient=True)
+            self._writes = found is not None and bool(np.isfinite(found[1]).any())
+        return self._writes
 
     def check(self, points: np.ndarray) -> bool:
         """Validate before first use, at points (n, dim); True if it need not be repeated.  Raises what is wrong."""

@@ -56,6 +56,23 @@ def library(tmp_path_factory):
     return ctypes.CDLL(c_library(tmp_path_factory.mktemp("c"), SOURCE))
 
 
+@cfunc(c.SIGNATURE)
+def values_alone(z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
+    draws, values = carray(z, (dim, width)), carray(log_p, width)
+    for j in range(width):
+        values[j] = 0.0
+        for i in range(dim):
+            values[j] -= 0.5 * draws[i, j] ** 2
+    return 0
+
+
+def test_a_function_that_writes_no_gradient_has_score_gradients():
+    target, q = vi.Target.from_address(values_alone.address, 2), vi.MeanFieldGaussian([0.1, 0.0], [1.0, 0.9])
+    for num_samples, method in ((32, "leave_one_out"), (2000, "optimal_baseline")):
+        assert vi.elbo_gradient(target, q, num_samples, rng=0).method == method
+    assert vi.elbo(target, q, 2000, rng=0).num_samples == 2000
+
+
 def test_one_draw_functions_are_targets():
     target, plain = c_target(normal_in_c, 3, convention="one_draw"), vi.Target(normal, 3)
     z = np.random.default_rng(0).standard_normal((301, 3))
