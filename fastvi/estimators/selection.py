@@ -40,23 +40,32 @@ def plan_elbo(request: Request) -> Plan:
     auto = r.estimator == "auto" and iid
     estimator = "plain" if r.estimator == "auto" and not iid else r.estimator
     atol, count, best = r.atol if iid else None, r.num_samples, Candidate("plain" if auto else estimator, None)
-    if atol is not None and (auto or estimator not in POLYNOMIALS):
+    polynomials = POLYNOMIALS.get(estimator, ())
+    levels, slopes = levels_and_pilot(r, polynomials, auto, count)
+    if atol is not None and slopes is None and (auto or estimator not in POLYNOMIALS):
         best = moments_pilot(r, max(2, count), auto, estimator)
+        # what plain draws would take: where that is more, the pilot of the polynomials may take more too
         count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
-    # ``count`` is what plain draws would take: where that is more, the pilot of the polynomials may take more too
-    levels, slopes = levels_and_pilot(r, POLYNOMIALS.get(estimator, ()), auto, count)
+        levels, slopes = levels_and_pilot(r, polynomials, auto, count)
     if levels:
         best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here, slopes))
     elif auto and atol is None and r.num_samples >= PILOT_WORTHWHILE:
         best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
     if atol is None:
         return Plan(best.method, best.surrogate, r.num_samples)
-    if slopes is not None and best.surrogate is not None:  # few draws judged it; more tell its variance
-        job = r.job(max(r.num_samples, JUDGING_SAMPLES), CHECK, control_variate=best.surrogate)
-        found = sweep(r.target, job, r.here, pilot=True)
-        best = best._replace(variance=variance(found, best.method), checked=found.num_samples // HEAVY_TAILS)
+    if slopes is not None:  # few draws judged it; more tell its variance
+        best = judged(r, best)
     count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
     return Plan(best.method, best.surrogate, count)
+
+
+def judged(r: Request, best: Candidate) -> Candidate:
+    """A candidate with its variance from a sweep of some thousand draws."""
+    count = min(max(r.num_samples, JUDGING_SAMPLES), 2 * JUDGING_SAMPLES)
+    if best.surrogate is None:
+        return moments_pilot(r, count, False, best.method)
+    found = sweep(r.target, r.job(count, CHECK, control_variate=best.surrogate), r.here, pilot=True)
+    return best._replace(variance=variance(found, best.method), checked=found.num_samples // HEAVY_TAILS)
 
 
 def levels_and_pilot(r: Request, levels, auto: bool, count: int) -> tuple[list[str], Slopes | None]:
