@@ -9,7 +9,7 @@ from ..execution.sweep import sweep
 from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
 from . import pilot
-from .cost import Slopes, affordable, slopes_pilot, too_few, worthwhile
+from .cost import Slopes, affordable, possible, slopes_pilot, too_few, worthwhile
 from .options import Request
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
@@ -105,18 +105,13 @@ def plan_gradient(request: Request, read) -> Plan:
     best = Candidate(method, None)
     levels: list[str] = []
     if method in POLYNOMIALS:
-        levels, slopes = levels_and_pilot(r, POLYNOMIALS[method], False, least)
+        levels, slopes = list(POLYNOMIALS[method]), None
+        if possible(levels, r.q.dim, least) != levels:  # too few draws to fit values; products with scores want more
+            levels, slopes = levels_and_pilot(r, levels, False, least)
         best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here, slopes=slopes))
     elif method == "pathwise_quadratic" or smooth and iid and r.num_samples >= PILOT_A_DIMENSION * (r.q.dim + 6):
-        slopes = slopes_pilot((), r.q.dim, least)
-        if auto:
-            slopes = worthwhile(POLYNOMIALS["auto"], r.q, least, r.target.density.operations) or slopes
-        paths = PATHWISE if auto else (method,)
-        best = cheapest(
-            pilot.gradient_candidates(
-                *problem, (), least, r.here, score=bool(slopes.levels), paths=paths, slopes=slopes
-            )
-        )
+        slopes, paths = slopes_pilot((), r.q.dim, least), PATHWISE if auto else (method,)
+        best = cheapest(pilot.gradient_candidates(*problem, (), least, r.here, score=auto, paths=paths, slopes=slopes))
     elif auto and iid and not smooth and r.num_samples >= PILOT_WORTHWHILE:
         levels = affordable(POLYNOMIALS["auto"], r.q, r.num_samples)
         if levels:
