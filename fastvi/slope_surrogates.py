@@ -31,10 +31,10 @@ def least_squares(design, values):
     """Of one problem, or of several at once, (..., n, columns) and (..., n, results): by normal equations, which are
     close to the identity here, refined once more."""
     across = np.swapaxes(design, -1, -2)
-    gram, x, left = across @ design, 0.0, values
-    for _ in range(REFINEMENTS):
-        x = x + np.linalg.solve(gram, across @ left)
-        left = values - design @ x
+    gram = across @ design
+    x = np.linalg.solve(gram, across @ values)
+    for _ in range(REFINEMENTS - 1):
+        x = x + np.linalg.solve(gram, across @ (values - design @ x))
     return x
 
 

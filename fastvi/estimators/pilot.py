@@ -82,7 +82,7 @@ class SlopePilot(Pilot):
     steady = STEADY_SLOPES
 
     def __init__(self, target, q, key, plan: Slopes, num_samples, on: Place):
-        self.q, self.levels, self.num_samples = q, plan.levels, num_samples
+        self.q, self.levels, self.num_samples = q, list(plan.levels), num_samples
         self.check = slice(plan.fitted, plan.draws)
         self.eps, self.z = places(q, key, plan.draws)
         log_p, self.gradients = on.evaluate(target, self.z, True)

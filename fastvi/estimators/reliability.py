@@ -29,15 +29,17 @@ def holds(squares, squared, counts) -> np.ndarray:
 class Powers:
     """Sums of powers of values (n, ...) that come in blocks, to the fourth, about the mean of the first block."""
 
-    def __init__(self):
-        self.count, self.sums, self.centre = 0, 0.0, None
+    def __init__(self) -> None:
+        self.count, self.sums = 0, np.zeros(4)
+        self.centre: np.ndarray | None = None
 
     def add(self, values) -> None:
         if self.centre is None:
             self.centre = values.mean(axis=0)
         d = values - self.centre
         self.count += len(values)
-        self.sums = self.sums + np.stack([(d**k).sum(axis=0) for k in (1, 2, 3, 4)])
+        sums = np.stack([(d**k).sum(axis=0) for k in (1, 2, 3, 4)])
+        self.sums = sums if self.count == len(values) else self.sums + sums
 
     def share(self, power: int) -> np.ndarray:
         """|sum d^3| / (sum d^2)^(3/2) or sum d^4 / (sum d^2)^2, about the mean; nan for a constant."""
