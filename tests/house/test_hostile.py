@@ -104,7 +104,7 @@ def test_ctrl_c_is_answered_within_a_second(call, threads):
     """SIGINT one second into a job of minutes: out within a second, the draws so far kept, the next call works."""
     code = PREAMBLE + textwrap.dedent(f"""
         target = vi.Target(normal, 4)
-        vi.{call}(target, Q, 10_000, rng=0)  # compiles all that the next call needs: Ctrl-C waits for a compiler
+        vi.{call}(target, Q, 1_000_000, rng=0)  # compiles all that the next call needs: Ctrl-C waits for a compiler
         print("ready", flush=True)
         try:
             vi.{call}(target, Q, 20_000_000_000, rng=0, num_threads={threads})
