@@ -124,7 +124,8 @@ def test_a_c_function_enters_by_the_same_door():
     for estimator in ("pathwise", "sticking_the_landing", "leave_one_out"):
         ours, theirs = (vi.elbo_gradient(t, q, 5000, estimator=estimator, rng=2) for t in (plain, target))
         np.testing.assert_allclose(ours.gradient, theirs.gradient, rtol=1e-9, atol=1e-9)
-    assert vi.elbo(target, q, 1000, rng=0).value == pytest.approx(vi.elbo(plain, q, 1000, rng=0).value, rel=1e-12)
+    ours, theirs = (vi.elbo(t, q, 1000, estimator="plain", rng=0) for t in (plain, target))
+    assert ours.value == pytest.approx(theirs.value, rel=1e-12)
     assert target.laplace(np.ones(3)).log_evidence == pytest.approx(1.5 * math.log(8 * math.pi), rel=1e-9)
 
 
