@@ -15,7 +15,7 @@ from ..families.base import LOG_2PI
 from ..families.mean_field import fill_standard_normals
 from ..rng import PILOT
 from ..slope_surrogates import fit_slopes, lines_of
-from .cost import CHECK_SHARE, LEAST, PATHWISE_COST, PER_COEFFICIENT, Slopes, enough_to_fit, operations, possible
+from .cost import CHECK_SHARE, LEAST, PATHWISE_COST, Slopes, enough_to_fit, operations, possible
 
 # Draws' worth of steady terms that an error needs: below, a sample variance of heavy tails is mostly too small
 STEADY, STEADY_SLOPES = 200, 60
@@ -45,17 +45,13 @@ class Pilot:
 
     steady = STEADY
 
-    def __init__(self, target, q, key, levels, num_samples, on: Place, least=0):
+    def __init__(self, target, q, key, levels, num_samples, on: Place):
         self.q, self.levels, self.num_samples = q, possible(levels, q.dim, num_samples), num_samples
-        fitted = max([least, LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
+        fitted = max([LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
         n = max(2, min(num_samples, fitted + fitted // CHECK_SHARE))
         first = min(fitted, n - max(1, n // (CHECK_SHARE + 1)))
         self.check = slice(first, n)
         self.eps, self.z, self.log_w = draw(target, q, key, n, on)
-
-    def slopes(self, target, on: Place) -> np.ndarray:
-        """The gradients of log p, (n, dim)."""
-        return on.evaluate(target, self.z, True)[1]
 
     def surrogates(self) -> list[Surrogate]:
         """Each fitted to as many of the draws before ``check`` as it needs, whatever the other levels are."""
@@ -88,9 +84,6 @@ class SlopePilot(Pilot):
         log_p, self.gradients = on.evaluate(target, self.z, True)
         self.log_w = log_weights(q, self.eps, log_p)
 
-    def slopes(self, target, on: Place) -> np.ndarray:
-        return self.gradients
-
     def surrogates(self) -> list[Surrogate]:
         end = self.check.start
         with np.errstate(invalid="ignore"):
@@ -119,10 +112,10 @@ def log_weights(q, eps, log_p):
     return log_p + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)
 
 
-def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None, least=0) -> Pilot:
+def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None) -> Pilot:
     """By gradients where there is a plan for them, else by values."""
     if slopes is None:
-        return Pilot(target, q, key, levels, num_samples, on, least)
+        return Pilot(target, q, key, levels, num_samples, on)
     return SlopePilot(target, q, key, slopes, num_samples, on)
 
 
@@ -146,10 +139,9 @@ def candidates(target, q, key, levels, num_samples, on: Place, slopes: Slopes | 
 def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score=True, paths=(), slopes=None):
     """The same for gradients: variances of standardised terms, added up over the parameters.
 
-    "leave_one_out" and the ``levels`` if ``score``, and those of ``paths``.
+    "leave_one_out" and the ``levels`` if ``score``, and those of ``paths``, which need a pilot of ``slopes``.
     """
-    least = PER_COEFFICIENT * (q.dim + 1) if "pathwise_quadratic" in paths else 0
-    pilot = pilot_of(target, q, key, levels, num_samples, on, slopes, least)
+    pilot = pilot_of(target, q, key, levels, num_samples, on, slopes)
     eps, log_w, found = pilot.eps[pilot.check], pilot.log_w[pilot.check], []
     if score:
         found.append(pilot.candidate("leave_one_out", None, score_spread(q, eps, log_w), True))
@@ -157,15 +149,16 @@ def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score
             left = log_w - surrogate.value(eps)
             terms = (left - np.mean(left)) ** 2 * q.squared_scores(eps)
             found.append(pilot.candidate(surrogate.level, surrogate, score_spread(q, eps, left), True, terms))
-    if paths:
-        found += [pathwise_candidate(q, pilot, method, pilot.slopes(target, on)) for method in paths]
+    if isinstance(pilot, SlopePilot):
+        found += [pathwise_candidate(q, pilot, method) for method in paths]
     return found
 
 
-def pathwise_candidate(q, pilot: Pilot, method, gradients) -> Candidate:
+def pathwise_candidate(q, pilot: SlopePilot, method) -> Candidate:
     """One of the pathwise estimators, with the variance of its standardised terms."""
     eps, lines, start = pilot.eps[pilot.check], None, pilot.check.start
     cost = PATHWISE_COST * operations("none", q, True)
+    gradients = pilot.gradients
     slopes = gradients[pilot.check]
     if method == "sticking_the_landing":
         slopes = slopes + q.entropy_slope(eps)
