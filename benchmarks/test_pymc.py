@@ -50,7 +50,7 @@ def problem(name):
     with pm.Model() as model:
         MODELS[name]()
     target = from_model(model)
-    best = vi.fit(target, "mean_field", method="stochastic", rng=5)
+    best = vi.fit(target, "mean_field", rng=5)
     return model, target, best.q, vi.elbo(target, best.q, JUDGED, rng=6).value
 
 

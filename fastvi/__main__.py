@@ -32,7 +32,7 @@ def rows(num_samples, rng, num_threads):
                 with_error(value.value, value.standard_error),
                 with_error(kl.value, kl.standard_error),
                 with_error(*gradient.norm()),
-                shown_khat(found.diagnosis.khat),
+                shown_khat(found.khat),
                 f"{rate:,.0f}",
                 compiled,
             )
@@ -81,7 +81,7 @@ def main(arguments=None) -> int:
         f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; identical for any number of "
         "threads."
     )
-    print("q is the best of its family, fitted without a gradient. k-hat: below 0.5 good, to 0.7 usable.")
+    print("q is the best of its family. k-hat: below 0.5 good, to 0.7 usable.")
     return 0
 
 

@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
-import inspect
 import json
 import math
 
@@ -79,12 +78,11 @@ def approximations(dim):
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
 SCORES = ("score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic")
 KINDS = "kl_reverse kl_forward chi2 renyi alpha hellinger jeffreys jensen_shannon total_variation".split()
-FITS = {"natural": "max_rounds", "stochastic": "max_rounds", "deterministic": "max_rounds", "coordinate_ascent": None}
+FITS = ("newton", "lbfgs", "score", "coordinate_ascent")
 
 
 def calls():
     """(name, function without arguments) of every number in the table."""
-    fitted = "max_samples" if "max_samples" in inspect.signature(vi.fit).parameters else "max_samples"
     for name, target in targets():
         yield f"{name}/value", lambda t=target: t.value(np.linspace(-1, 1, 7 * t.dim).reshape(7, t.dim))
         if name != "branching":
@@ -130,7 +128,7 @@ def calls():
                     ),
                 )
             for method in FITS if name in ("smooth2", "smooth7", "gaussian", "logistic") else ():
-                options = {"method": method, "max_rounds": 2, fitted: 100_000, "rng": 9}
+                options = {"method": method, "max_rounds": 2, "max_samples": 100_000, "rng": 9}
                 yield f"{at}/fit/{method}", lambda t=target, q=q, o=options: vi.fit(t, q, **o)
     yield from pairs()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -49,6 +49,8 @@ class Diagnosis:
         the coordinates and pairs that account for most of the variance of log w
     known_log_evidence : float or None
         what was given; then log p(x) = ELBO + KL(q || p) is shown
+    family : str
+        of q
     """
 
     elbo: Estimate
@@ -60,6 +62,7 @@ class Diagnosis:
     deviation: float
     misfit: Attribution | None
     known_log_evidence: float | None = None
+    family: str = ""
 
     @property
     def num_samples(self) -> int:
@@ -81,15 +84,9 @@ class Diagnosis:
         if self.num_neginf:
             share = self.num_neginf / self.num_samples
             return f"q puts {share:.2%} of its draws where p is 0, so the ELBO is -inf: check the support of the target"
-        if not self.khat > RELIABLE:  # nan where all weights are equal
-            return "good where q has mass: importance weights have a finite variance and correct what is left"
         if self.false_alarm:
             return "good where q has mass: k-hat is a false alarm, the weights hardly differ"
-        if self.khat <= USABLE:
-            return (
-                "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
-            )
-        return "poor: q misses part of p, and importance weights cannot correct for it; try a richer family"
+        return verdict_of(self.khat, self.family == "mean_field")
 
     def __repr__(self):
         n = self.num_samples
@@ -117,6 +114,16 @@ class Diagnosis:
             kl = with_error(self.known_log_evidence - self.elbo.value, self.elbo.standard_error)
             lines.append(f"  decomposition log p(x) = {self.known_log_evidence:.6g} = ELBO + KL(q || p), KL = {kl}")
         return "\n".join(lines)
+
+
+def verdict_of(khat: float, is_diagonal: bool) -> str:
+    """What a Pareto shape says about q, and what to do about it."""
+    if not khat > RELIABLE:  # nan where all weights are equal
+        return "good where q has mass: importance weights have a finite variance and correct what is left"
+    if khat <= USABLE:
+        return "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
+    remedy = "fit a full-rank q, or several starts" if is_diagonal else "fit several starts before a richer family"
+    return f"poor: q misses part of p, and importance weights cannot correct for it; {remedy} (num_restarts=4)"
 
 
 @documented
@@ -196,4 +203,4 @@ def diagnose(
     deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf else math.inf
     misfit = attribution(target, q, key, num_samples, on)
     ends = found.lower(), found.upper()
-    return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence)
+    return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence, q.family)

@@ -13,6 +13,7 @@ from ..kernels.families import registry
 from ..rng import SAMPLE, Key, RandomSource, key_from
 
 LOG_2PI = math.log(2.0 * math.pi)
+NARROWEST = 1e12  # a precision in units of another member
 FAR = 700.0  # exp of what is nearer to 0 is an ordinary number
 DRAW_OPERATIONS, SCORE_OPERATIONS = 60, 40  # a dimension and draw: a normal and a cheap log density; a score's sums
 
@@ -177,10 +178,29 @@ class Family(ABC):
     def restrict(self, matrix: np.ndarray) -> np.ndarray:
         """What of a symmetric matrix (dim, dim) in eps the family's scale can follow"""
 
+    # ---- for fits
+
+    def pathwise_gradient(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """The mean of :meth:`pathwise_terms`"""
+        return self.lines_gradient(slopes.mean(axis=0), slopes.T @ eps / len(eps))
+
+    @property
+    def entropy_gradient(self) -> np.ndarray:
+        """d entropy / d parameters"""
+        return self.polynomial_gradient(np.zeros(self.dim), np.eye(self.dim))
+
+    def resized(self, factor: float) -> Self:
+        """The member with all widths multiplied by ``factor``"""
+        return type(self)(self.loc, factor * self.scale)  # type: ignore[call-arg]
+
     @abstractmethod
-    def stretched(self, loc: np.ndarray, curvature: np.ndarray, widest: float) -> tuple[Self, bool]:
-        """(the member at loc with the precision I - curvature in units of this one, whether that was out of bounds):
-        each precision is kept within a factor of ``widest``."""
+    def composed(self, member: Self) -> Self:
+        """The member whose draws are ``transform(member.transform(eps))``"""
+
+    @abstractmethod
+    def stretched(self, loc: np.ndarray, precision: np.ndarray, widest: float) -> Self:
+        """The member at ``loc`` with ``precision`` (dim, dim) in units of this one, so far as the family can follow it,
+        no variance larger than this one's by more than a factor of ``widest``"""
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

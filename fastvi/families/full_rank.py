@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..targets.target import Target
-from .base import DRAW_OPERATIONS, LOG_2PI, SCORE_OPERATIONS, Family, exp_of, flat_parameters, frozen
+from .base import DRAW_OPERATIONS, LOG_2PI, NARROWEST, SCORE_OPERATIONS, Family, exp_of, flat_parameters, frozen
 
 
 class FullRankGaussian(Family):
@@ -160,14 +160,16 @@ class FullRankGaussian(Family):
     def restrict(self, matrix: np.ndarray) -> np.ndarray:
         return matrix
 
-    def stretched(self, loc: np.ndarray, curvature: np.ndarray, widest: float) -> tuple[Self, bool]:
-        values, vectors = np.linalg.eigh(curvature)
-        bends = 1.0 - values
-        widths = np.clip(bends, 1.0 / widest, widest)
+    def composed(self, member: Self) -> Self:
+        tril = np.tril(self.scale_tril @ member.scale_tril)
+        return self._of_checked(loc=self.loc + self.scale_tril @ member.loc, scale_tril=tril)
+
+    def stretched(self, loc: np.ndarray, precision: np.ndarray, widest: float) -> Self:
+        values, vectors = np.linalg.eigh(precision)
+        widths = np.clip(values, 1.0 / widest, NARROWEST)
         # a triangular root of the covariance vectors diag(1 / widths) vectors^T, by QR of another root
         root = np.asarray(np.linalg.qr((vectors / np.sqrt(widths)).T, mode="r")).T
-        tril = np.tril(self.scale_tril @ (root * np.sign(np.diag(root))))
-        return type(self)(loc, tril), bool(np.any(widths != bends))
+        return type(self)(loc, np.tril(self.scale_tril @ (root * np.sign(np.diag(root)))))
 
 
 def _solve(scale_tril, right, trans="N"):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..targets.target import Target
-from .base import DRAW_OPERATIONS, LOG_2PI, SCORE_OPERATIONS, Family, exp_of, flat_parameters, frozen, near
+from .base import DRAW_OPERATIONS, LOG_2PI, NARROWEST, SCORE_OPERATIONS, Family, exp_of, flat_parameters, frozen, near
 
 
 class MeanFieldGaussian(Family):
@@ -133,10 +133,18 @@ class MeanFieldGaussian(Family):
     def restrict(self, matrix: np.ndarray) -> np.ndarray:
         return np.diag(np.diag(matrix))
 
-    def stretched(self, loc: np.ndarray, curvature: np.ndarray, widest: float) -> tuple[Self, bool]:
-        bends = 1.0 - np.diag(curvature)
-        widths = np.clip(bends, 1.0 / widest, widest)
-        return type(self)(loc, self.scale / np.sqrt(widths)), bool(np.any(widths != bends))
+    def pathwise_gradient(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        return np.concatenate([slopes.mean(axis=0), np.mean(slopes * eps, axis=0) * self.scale])
+
+    @property
+    def entropy_gradient(self) -> np.ndarray:
+        return np.repeat([0.0, 1.0], self.dim)
+
+    def composed(self, member: Self) -> Self:
+        return self._of_checked(loc=self.loc + self.scale * member.loc, scale=self.scale * member.scale)
+
+    def stretched(self, loc: np.ndarray, precision: np.ndarray, widest: float) -> Self:
+        return type(self)(loc, self.scale / np.sqrt(np.clip(np.diag(precision), 1.0 / widest, NARROWEST)))
 
 
 def _log_prob(z, loc, scale, log_det):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..rng import Key
 
-VERSION = 2
+VERSION = 3
 
 
 def fingerprint(target, q, method, options) -> str:

@@ -43,7 +43,7 @@ class CoordinateAscent:
         if left > EXACT * float(np.std(log_w)) + 2.0**-48 * float(np.max(np.abs(log_w))):
             raise ValueError(
                 f"method: 'coordinate_ascent' needs an update in closed form, and {target.name} is not Gaussian: its "
-                f"log density is up to {left:.2g} away from a quadratic; use 'natural'"
+                f"log density is up to {left:.2g} away from a quadratic; use 'newton'"
             )
         inner = np.eye(q.dim) - found.curvature
         least = float(np.min(np.linalg.eigvalsh(inner)))
@@ -56,12 +56,16 @@ class CoordinateAscent:
         self.mean = q.loc + q.scale * np.linalg.solve(inner, found.linear)
         # log p(x) from the surrogate: E_q log w + KL(q || p)
         self.log_evidence = found.constant + kl_to(q, self.mean, self.precision)
-        self.state = dict(loc=q.loc, scale=q.scale, draws=2 * count)
+        self.state = dict(loc=q.loc, scale=q.scale, draws=2 * count, gain=math.nan, blur=math.nan)
 
     @property
     def q(self):
         """The factors after the last sweep."""
         return MeanFieldGaussian(self.state["loc"], self.state["scale"])
+
+    def control_variate(self):
+        """None: the ELBO on the way is exact."""
+        return None
 
     def step(self) -> tuple[Estimate, str]:
         """One sweep: (the exact ELBO before it, "converged" once nothing moves)."""

@@ -1,36 +1,31 @@
-"""Fitting: an approximation with the ELBO it has on draws that it was not fitted to."""
+"""Fitting: the best approximation in a family, how far it is from that, and its ELBO on draws of its own."""
 
-import dataclasses
 import math
 import os
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import checks
-from ..diagnostics.diagnosis import diagnose
 from ..documentation import documented
-from ..errors import NonFiniteError
-from ..estimators.elbo import ESTIMATORS, estimated
-from ..estimators.options import check_pair, request
+from ..estimators.options import check_pair
 from ..execution.executors import SubmitsTasks
-from ..execution.progress import reporter
-from ..execution.sweep import Place, place
+from ..execution.sweep import place
 from ..families import BY_NAME, Family
-from ..results import Estimate, counted
-from ..rng import CHECK, FINAL, RESTART, START, Key, RandomSource, key_from
+from ..results import KHAT_LIMITS, Estimate, counted
+from ..rng import CHECK, FINAL, RandomSource, key_from
 from ..targets.target import Target
 from . import checkpoint as checkpoints
-from .coordinate_ascent import CoordinateAscent
-from .deterministic import OPTIMIZERS, Deterministic
-from .natural import Natural
+from .ending import DRAWS, LEAST_DRAWS, QUICK_DRAWS, Ending, judged
+from .methods import checked_name, chosen
+from .restarts import AUTOMATIC, CHEAP, MOST_DIM, basins
 from .result import FitResult, Round
-from .stochastic import Stochastic
+from .rounds import CONVERGED, INTERRUPTED, Run, teller
 
-METHODS = {each.name: each for each in (Natural, Stochastic, Deterministic, CoordinateAscent)}
-MAX_ROUNDS, MAX_SWEEPS, MAX_SAMPLES, FINAL_DRAWS, QUICK_DRAWS = 200, 100_000, 2_000_000, 100_000, 2000
-NATURAL_DIM = 32  # beyond it a round of the natural method takes more draws than are worth it
-SCATTER = 3.0  # standard deviations of the start between restarts
+MAX_ROUNDS, MAX_SWEEPS, MAX_SAMPLES = 500, 100_000, 4_000_000
+LEAST_TOLERANCE, TOLERANCE_A_DIMENSION = 0.002, 2e-4  # nats
+LEAST_SHORT = 1e-6  # nats that a message tells
 
 
 @documented
@@ -38,12 +33,12 @@ def fit(
     target: Target,
     family_or_q: str | Family = "mean_field",
     *,
+    start: ArrayLike | Family | str | None = None,
+    tolerance: float | None = None,
     method: str = "auto",
-    num_restarts: int = 1,
-    tolerance: float = 0.005,
+    num_restarts: int | str = "auto",
     max_rounds: int | None = None,
-    max_samples: int = MAX_SAMPLES,
-    optimizer: str = "L-BFGS-B",
+    max_samples: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     rng: RandomSource = None,
     num_threads: int | None = None,
@@ -56,22 +51,26 @@ def fit(
     ----------
     @target
     family_or_q : {"mean_field", "full_rank"} or MeanFieldGaussian or FullRankGaussian
-        a family, to start from location 0 and scale 1, or where to start
-    method : {"auto", "natural", "stochastic", "deterministic", "coordinate_ascent"}
-        ``"natural"``: fits a quadratic to log w and jumps to its Gaussian; no gradient, few rounds, to some 30
-        dimensions.  ``"stochastic"``: Adam on fresh draws, on pathwise gradients where the target has them, on
-        leave-one-out scores otherwise.  ``"deterministic"``: fixed draws and a quasi-Newton method, doubled until the
-        optimum stays; mean-field only, with linear response covariances.  ``"coordinate_ascent"``: for Gaussian
-        targets.  ``"auto"``: natural, and beyond 32 dimensions stochastic
-    num_restarts : int
-        starts, all but the first scattered about it by three of its deviations; the best final ELBO wins
-    tolerance : float
-        nats: converged once the remaining improvement is below this, given the Monte Carlo error
-    max_rounds, max_samples : int
-        limits for each start, by default 200 rounds (100,000 sweeps of coordinate ascent) and two million draws; where
-        one ends a fit, ``converged`` is False
-    optimizer : {"L-BFGS-B", "trust-ncg"}
-        SciPy's, for ``"deterministic"``
+        a family, or a member of it to start from
+    start : array_like (dim,), Gaussian or "laplace", optional
+        where to start: a point, a Gaussian of any family, or the Laplace approximation at the mode above 0.  By
+        default location 0 and scale 1, which is tried along with the Laplace approximations on a climb of log p from
+        there, so that a start need not be near
+    tolerance : float, optional
+        nats, by default max(0.002, 2e-4 dim): converged once q is known to be no further from the best of its family
+        near there, in ELBO
+    method : {"auto", "newton", "lbfgs", "score", "coordinate_ascent"}
+        ``"newton"``: natural-gradient steps on matched draws, the default for a full-rank q and up to 32 dimensions;
+        without a gradient of log p by central differences, to 30 dimensions.  ``"lbfgs"``: L-BFGS over few and then
+        more matched draws, for a mean-field q in any number of dimensions.  ``"score"``: Adam on score-function
+        gradients, the default for what has steps or no gradient.  ``"coordinate_ascent"``: for Gaussian targets
+    num_restarts : int or "auto"
+        starts, all but the first scattered about it by three of its deviations; the best ELBO wins, and the message
+        tells how many optima were met.  ``"auto"``: one, and three more where a full-rank q with a first fit of few
+        draws has a k-hat above 0.7
+    max_rounds, max_samples : int, optional
+        limits for each start, by default 500 rounds (100,000 sweeps of coordinate ascent) and four million evaluations
+        of log p; where one ends a fit, ``converged`` is False
     checkpoint : path, optional
         a file that is rewritten after every round; where it exists the fit goes on from it, to the same bits.  Leave
         ``rng`` out then, or give the same
@@ -110,167 +109,142 @@ def fit(
     """
     if not isinstance(target, Target):
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
-    start = starting_point(target, family_or_q)
-    checks.choice("method", method, ("auto", *METHODS))
-    checks.choice("optimizer", optimizer, OPTIMIZERS)
-    restarts = checks.count("num_restarts", num_restarts)
-    max_samples = checks.count("max_samples", max_samples)
+    method = checked_name(method)
+    first = starting_point(target, family_or_q, start)
+    automatic = isinstance(num_restarts, str) and checks.choice("num_restarts", num_restarts, ("auto",)) == "auto"
+    restarts = 1 if automatic else checks.count("num_restarts", num_restarts)
+    most = MAX_SAMPLES if max_samples is None else checks.count("max_samples", max_samples)
+    if tolerance is None:
+        tolerance = max(LEAST_TOLERANCE, TOLERANCE_A_DIMENSION * target.dim)
     tolerance = checks.positive("tolerance", tolerance)
-    if method == "auto":
-        method = "natural" if target.dim <= NATURAL_DIM else "stochastic"
     if max_rounds is None:
         max_rounds = MAX_SWEEPS if method == "coordinate_ascent" else MAX_ROUNDS
     max_rounds = checks.count("max_rounds", max_rounds)
-    options = {"optimizer": optimizer} if method == "deterministic" else {}
     on = place(num_threads, executor)
-    key, states, history = (None if rng is None else key_from(rng)), [], []
+    key, states, history, save = (None if rng is None else key_from(rng)), [], [], nowhere
     if checkpoint is not None:
-        checkpoint = checkpoints.place(checkpoint)
-        mark = checkpoints.fingerprint(target, start, method, {"tolerance": tolerance, "restarts": restarts, **options})
-        loaded = checkpoints.load(checkpoint, mark, key)
+        path = checkpoints.place(checkpoint)
+        mark = checkpoints.fingerprint(target, first, method, dict(tolerance=tolerance, restarts=num_restarts))
+        loaded = checkpoints.load(path, mark, key)
         if loaded is not None:
             key, states, history = loaded
-            history = [Round(int(r), int(n), e, se, int(d)) for r, n, e, se, d in history]
+            history = [Round(int(r), int(n), e, se, int(d), g, b) for r, n, e, se, d, g, b in history]
+        key = key_from(None) if key is None else key
+
+        def save(states, history):
+            checkpoints.save(path, mark, key, states, history)
+
     key = key_from(None) if key is None else key
-
-    def keep(fitters):
-        if checkpoint is not None:
-            later = states[len(fitters) :]
-            checkpoints.save(checkpoint, mark, key, [f.state for f in fitters] + later, history)
-
     tell, close = teller(progress, max_rounds)
-    fitters, ends = [], []
+    how, limits = chosen(method, target, first, key), (tolerance, most, max_rounds)
+    run = Run(target, first, how, method, key, limits, on, states, history, save, tell)
+    endings: list[Ending] = []
     try:
-        for restart in range(restarts):
-            q = start if restart == 0 else scattered(start, key, restart)
-            each = restart_key(key, restart)
-            fitter = METHODS[method](target, q, each, tolerance, max_samples, on, **options)
-            if restart < len(states):
-                fitter.state.update(states[restart])
-            fitters.append(fitter)
-            ends.append(ascend(fitter, restart, max_rounds, history, lambda: keep(fitters), tell))
-            if ends[-1] == INTERRUPTED:
+        while len(endings) < restarts:
+            interrupted = run.start(len(endings)) == INTERRUPTED
+            endings.append(ending(run, len(endings), CHECK if restarts > 1 else FINAL, interrupted))
+            if interrupted:
                 break
+            if automatic and len(endings) == 1 and is_poor(run, endings[0]):
+                restarts = AUTOMATIC
     except Exception as error:
-        if fitters:
-            error.partial = fitters[-1].q  # type: ignore[attr-defined]
+        if run.fitters:
+            error.partial = run.fitters[-1].q  # type: ignore[attr-defined]
         raise
     finally:
         close()
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return finished(target, fitters, ends, key, history, method, on)
+    return finished(run, endings)
 
 
-INTERRUPTED, OUT_OF_DRAWS = "interrupted", "out of draws"
+def nowhere(states, history) -> None:
+    """Where no checkpoint is wanted."""
 
 
-def starting_point(target, family_or_q) -> Family:
-    """A q of the family at 0 with scale 1, or the given one, checked."""
+def starting_point(target, family_or_q, start) -> Family:
+    """The member of the family to start from, checked."""
     if isinstance(family_or_q, str):
-        return BY_NAME[checks.choice("family_or_q", family_or_q, tuple(BY_NAME))].standard(target.dim)
-    if not isinstance(family_or_q, Family):
-        given = checks.describe(family_or_q)
-        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank' or a Gaussian to start from, got {given}")
-    check_pair(target, family_or_q)
-    return family_or_q
+        given = BY_NAME[checks.choice("family_or_q", family_or_q, tuple(BY_NAME))].standard(target.dim)
+    elif isinstance(family_or_q, Family):
+        given = family_or_q
+    else:
+        described = checks.describe(family_or_q)
+        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank' or a Gaussian to start from, got {described}")
+    check_pair(target, given)
+    if start is None:
+        return given
+    if not isinstance(family_or_q, str):
+        raise ValueError("start: family_or_q is a Gaussian to start from already; give one of the two")
+    if isinstance(start, str):
+        checks.choice("start", start, ("laplace",))
+        start = target.laplace(np.zeros(target.dim)).q
+    if isinstance(start, Family):
+        if start.dim != target.dim:
+            raise ValueError(f"start: expected {target.dim} dimensions, as the target has, got {start.dim}")
+        if type(start) is type(given):
+            return start
+        return given.stretched(start.loc, np.linalg.inv(given.restrict(start.covariance)), math.inf)
+    loc = checks.real_array("start", start, 1)
+    if loc.shape != (target.dim,):
+        raise ValueError(f"start: expected shape ({target.dim},), got {loc.shape}")
+    return type(given)(loc, given.scale)  # type: ignore[call-arg]
 
 
-def scattered(q, key, restart) -> Family:
-    """The start of another restart."""
-    rng = np.random.default_rng(key.child(START, restart).word)
-    return type(q)(q.loc + SCATTER * q.stddev * rng.normal(size=q.dim), q.scale)
+def ending(run: Run, restart: int, stream: int, quick: bool) -> Ending:
+    """How good q is where a start ended, from no more draws than that took."""
+    fitter = run.fitters[restart]
+    count = QUICK_DRAWS if quick else min(DRAWS, max(LEAST_DRAWS, fitter.state["draws"]))
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return judged(run.target, fitter.q, count, run.key, run.on, fitter.control_variate(), stream)
 
 
-def restart_key(key, restart) -> Key:
-    """The key of a restart; the first has the fit's own."""
-    return key if restart == 0 else key.child(RESTART, restart)
+def is_poor(run: Run, end: Ending) -> bool:
+    """Whether a first start calls for others: a rich family that misses part of p, and a cheap fit."""
+    fitter = run.fitters[0]
+    cheap = fitter.state["draws"] <= CHEAP and run.target.dim <= MOST_DIM
+    return run.ends[0] == CONVERGED and cheap and not fitter.q.is_diagonal and end.khat > KHAT_LIMITS[1]
 
 
-def ascend(fitter, restart, max_rounds, history, keep, tell) -> str:
-    """Round after round until the fitter has a reason to stop, which is returned."""
-    number = sum(1 for line in history if line.restart == restart)
-    end = fitter.state.get("end", "")
-    try:
-        while not end:
-            if number >= max_rounds:
-                return f"stopped after {counted(max_rounds, 'round')}"
-            before = dict(fitter.state)
-            try:
-                with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # of a q that runs away
-                    value, end = fitter.step()
-            except KeyboardInterrupt:
-                seen = fitter.state
-                fitter.state = before
-                if fitter.name == Deterministic.name and not before["rounds"]:
-                    fitter.state["best_parameters"] = seen["parameters"]  # the best point of the first optimisation
-                raise
-            if value.num_samples or end == "converged" or value.method == "exact":
-                number += 1
-                history.append(Round(restart, number, value.value, value.standard_error, fitter.state["draws"]))
-                tell(history[-1])
-            if end and end != OUT_OF_DRAWS:
-                fitter.state["end"] = end
-            keep()
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except NonFiniteError as error:
-        return str(error)
-    except OverflowError:
-        return "q runs away: the target may be improper"
-    return end
+def finished(run: Run, endings: list[Ending]) -> FitResult:
+    """The best of the starts, with an ELBO on draws that did not choose it."""
+    values = [end.elbo.value if end.elbo.value == end.elbo.value else -math.inf for end in endings]
+    best = int(np.argmax(values))
+    fitter, end, found = run.fitters[best], run.ends[best], endings[best]
+    if len(endings) > 1:
+        found = ending(run, best, FINAL, run.ends[-1] == INTERRUPTED)
+    run.history.sort(key=lambda line: line[:2])
+    converged = end == CONVERGED and math.isfinite(found.elbo.value + found.elbo.standard_error)
+    gain, blur = (float(fitter.state.get(name, math.nan)) for name in ("gain", "blur"))
+    return FitResult(
+        fitter.q,
+        found.elbo,
+        run.history,
+        converged,
+        message(run, best, converged, found.elbo),
+        fitter.name,
+        sum(each.state["draws"] for each in run.fitters),
+        run.key,
+        gain,
+        blur,
+        found.khat,
+        run.target,
+        run.on.options,
+    )
 
 
-def teller(progress, max_rounds):
-    """(tell, close) for ``progress``."""
-    if progress is False or progress is None:
-        return (lambda line: None), (lambda: None)
-    if callable(progress):
-        return progress, (lambda: None)
-    if progress is not True:
-        raise TypeError(f"progress: expected a bool or a function of a Round, got {checks.describe(progress)}")
-    bar_report, close = reporter(True, max_rounds, "round")
-    return (lambda line: bar_report(line.number)), close
-
-
-def finished(target, fitters, ends, key, history, method, on) -> FitResult:
-    """Judge the results on fresh draws, and keep the best."""
-    quick = INTERRUPTED in ends
-    count, best = QUICK_DRAWS if quick else FINAL_DRAWS, 0
-    if len(fitters) > 1:  # chosen by other draws than those that are reported
-        judged = [judge(target, fitter.q, count, key, CHECK, on).value for fitter in fitters]
-        best = max(range(len(judged)), key=lambda k: judged[k] if judged[k] == judged[k] else -math.inf)
-    fitter, end = fitters[best], ends[best]
-    value = judge(target, fitter.q, count, key, FINAL, on)
-    diagnosis, response = None, None
-    if not quick and math.isfinite(value.value):
-        try:
-            diagnosis = diagnose(target, fitter.q, count, rng=key, **on.options)
-            if isinstance(fitter, Deterministic):
-                response = fitter.linear_response()
-        except (NonFiniteError, KeyboardInterrupt, OverflowError) as error:
-            value = dataclasses.replace(value, note=f"{type(error).__name__} in the diagnosis")
-            end = INTERRUPTED if isinstance(error, KeyboardInterrupt) else end
-    history.sort(key=lambda line: line[:2])
-    rounds = sum(1 for line in history if line.restart == best)
-    converged = end == "converged" and math.isfinite(value.value + value.standard_error)
-    message = f"{end}: the best so far"
+def message(run: Run, best: int, converged: bool, value: Estimate) -> str:
+    """Why the fit stopped, what is known of its distance from the best q, and what other starts found."""
+    end, state = run.ends[best], run.fitters[best].state
+    rounds = counted(sum(1 for line in run.history if line.restart == best), "round")
+    said = f"{end}: the best so far"
     if converged:
-        message = f"converged after {counted(rounds, 'round')}"
+        said, short = f"converged after {rounds}", state.get("gain", math.nan) + state.get("blur", math.nan)
+        if math.isfinite(short):
+            said += f": some {max(short, LEAST_SHORT):.1g} nat short of the best {run.fitters[best].q.family} q near here"
     elif end == INTERRUPTED:
-        message = f"interrupted after {counted(len(history), 'round')}: the best so far"
-    elif end == "converged":
-        message = f"settled after {counted(rounds, 'round')}, but the ELBO of q is {value.value:g} on fresh draws"
-    if len(fitters) > 1:
-        message += f"; the best of {len(fitters)} starts"
-    draws = sum(f.state["draws"] for f in fitters)
-    return FitResult(fitter.q, value, diagnosis, history, converged, message, method, draws, key, response, target)
-
-
-def judge(target, q, count, key, stream, on: Place) -> Estimate:
-    """The ELBO of q on draws that no fit has seen; nan where log p is not finite at some."""
-    try:
-        return estimated(
-            request(target, q, count, estimator="auto", estimators=ESTIMATORS, rng=key, stream=stream, **on.options)
-        )
-    except (NonFiniteError, KeyboardInterrupt, OverflowError) as error:
-        return Estimate(math.nan, math.nan, 0, method="none", key=key, note=type(error).__name__)
+        said = f"interrupted after {counted(len(run.history), 'round')}: the best so far"
+    elif end == CONVERGED:
+        said = f"settled after {rounds}, but the ELBO of q is {value.value:g} on fresh draws; {value.note}".rstrip("; ")
+    if len(run.fitters) > 1:
+        optima = len(set(basins([fitter.q for fitter in run.fitters])))
+        said += f"; the best of {len(run.fitters)} starts, which ended in {counted(optima, 'place')}"
+    return said

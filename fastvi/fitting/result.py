@@ -1,22 +1,30 @@
 """What a fit brought."""
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from ..diagnostics.diagnosis import Diagnosis
+from ..diagnostics.diagnosis import Diagnosis, diagnose, verdict_of
+from ..errors import NonFiniteError
 from ..families.base import Family
 from ..results import Estimate, counted
 from ..rng import Key, RandomSource
 from ..targets.target import Target
 
+# Of a diagnosis: draws, and the operations that they may take
+LEAST_DRAWS, MOST_DRAWS, OPERATIONS = 10_000, 100_000, 2**32
+
 
 class Round(NamedTuple):
-    """A line of a fit's history: the restart, the round, the ELBO, its error, and all draws so far.
+    """A line of a fit's history: the restart, the round, the ELBO, its error, and all evaluations of log p so far.
 
-    The ELBO is that of q before the step ("natural", "coordinate_ascent"), its mean over the steps ("stochastic"), or
-    that over the very draws that were optimised over, so too high ("deterministic", without an error).
+    The ELBO is that over the fixed draws which the round worked on, so without an error and somewhat too high
+    ("newton", "lbfgs"), its mean over the steps ("score"), or that of q before the sweep ("coordinate_ascent").
+    ``gain`` is what is left to gain over the fixed draws, ``blur`` what their scarcity costs, both in nats and to
+    second order; nan where a method does not know.
     """
 
     restart: int
@@ -24,6 +32,8 @@ class Round(NamedTuple):
     elbo: float
     standard_error: float
     num_samples: int
+    gain: float = math.nan
+    blur: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +46,9 @@ class FitResult:
         the best approximation found
     elbo : Estimate
         of q, from draws that the fit has not seen
-    diagnosis : Diagnosis or None
-        of q, from yet other draws; None where log p is not finite at some, or after an interrupt
     history : list of Round
     converged : bool
-        True only if the remaining improvement is below the tolerance, given the Monte Carlo error
+        True only if ``gain + blur`` is below the tolerance, twice over, and the ELBO of q is finite
     message : str
         why it stopped
     method : str
@@ -48,26 +56,52 @@ class FitResult:
         evaluations of log p that the fit took, its final estimates apart
     key : Key
         ``rng=result.key`` repeats it
-    linear_response : ndarray (dim, dim) or None
-        covariance of z with the correlations that a mean-field q lacks (method "deterministic")
+    gain, blur : float
+        nats that q is short of the best of its family near it, to second order: what is left to gain over the fit's
+        last draws, and what those draws' scarcity costs
+    khat : float
+        Pareto shape of q's importance weights: good below 0.5, usable to 0.7
     target : Target or None
         what was fitted; None in a result that was pickled
     """
 
     q: Family
     elbo: Estimate
-    diagnosis: Diagnosis | None
     history: list = field(repr=False)
     converged: bool
     message: str
     method: str
     num_samples: int
     key: Key
-    linear_response: np.ndarray | None = field(default=None, repr=False)
+    gain: float = math.nan
+    blur: float = math.nan
+    khat: float = math.nan
     target: Target | None = field(default=None, repr=False)
+    options: dict = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | None:
+        """How good q is, from yet other draws, computed when first asked for and before pickling; None where log p is
+        not finite at some."""
+        if self.target is None:
+            return None
+        operations = self.target.density.operations + self.q.operations(self.q.dim, False)
+        count = int(min(MOST_DRAWS, max(LEAST_DRAWS, OPERATIONS // operations)))
+        try:
+            return diagnose(self.target, self.q, count, rng=self.key, **self.options)
+        except (NonFiniteError, OverflowError):
+            return None
+
+    def linear_response(self) -> np.ndarray:
+        """Covariance of z (dim, dim) with the correlations that a mean-field q lacks: see
+        :func:`fastvi.fitting.linear_response.linear_response`."""
+        from .linear_response import linear_response
+
+        return linear_response(self._of(None), self.q, self.key, **self.options)
 
     def __getstate__(self):
-        return vars(self) | dict(target=None)  # which may not travel where its results can
+        # the target may not travel where its results can, nor an executor
+        return vars(self) | dict(diagnosis=self.diagnosis, target=None, options={})
 
     def to_arviz(self, num_samples: int = 1000, *, target: Target | None = None, rng: RandomSource = None):
         """Draws of q for ArviZ, see :func:`fastvi.bridges.arviz.to_arviz` (extra ``arviz``).
@@ -93,5 +127,4 @@ class FitResult:
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"
-        verdict = "" if self.diagnosis is None else f",\n  {self.diagnosis.verdict}"
-        return f"{head},\n  elbo = {self.elbo}{verdict})"
+        return f"{head},\n  elbo = {self.elbo},\n  {verdict_of(self.khat, self.q.is_diagonal)})"

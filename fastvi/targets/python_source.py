@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import numbers
 import time
 from collections.abc import Callable
@@ -17,6 +18,10 @@ from .ieee import by_arithmetic, left_the_reals
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
 OPERATIONS_AN_ENTRY, OPERATIONS_A_DIMENSION = 4.0, 16.0  # of data, which a density reads once, and of z
+ROUNDING_DECIDES = (
+    ", as rounding decides whether it is nan (a square root or logarithm of what cancels to 0, a Cholesky factor of a "
+    "singular matrix: add a jitter to its diagonal)"
+)
 NOT_AS_PYTHON = "the vectorised version disagrees with Python (length-1 arrays do not broadcast)"
 
 
@@ -90,7 +95,8 @@ class PythonDensity(Density):
         for z, value, other in zip(points, expected, found[0], strict=False):
             if not agree(value, other):
                 raise ValueError(
-                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled, at z = {z}"
+                    f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled"
+                    f"{ROUNDING_DECIDES if math.isnan(value) != math.isnan(other) else ''}, at z = {z}"
                 )
         return known._replace(compiled=compiled)
 

@@ -1,4 +1,4 @@
-"""Adam's whole inner loop: draw -> transform -> log p and its gradient -> step, without returning to Python.
+"""Adam's whole inner loop: draw -> transform -> log p and score gradient -> step, without returning to Python.
 
 Kingma and Ba (2015), algorithm 1, uphill, in units of the width of q.  Every step has draws of its own, so none
 depends on how the loop is cut.
@@ -10,13 +10,12 @@ import math
 import numpy as np
 from numba import types
 
-from ..density.abi import SCRATCH_SMALL
 from ..jit import call_density, kernel, routine, source_stamp
 from ..random import normal
-from ..sums import pathwise, score
+from ..sums import score
 from ..sums.score import FS, centre_of
 from ..sums.score import S as SCORE
-from .sweep import CARE, FAMILIES, FINISHED, NEEDS_SCRATCH, RAISED, STOPPED, aligned, columns
+from .sweep import FAMILIES, FINISHED, RAISED, STOPPED, aligned, columns
 
 NOT_FINITE = 5
 FIRST_DECAY, SECOND_DECAY, TINY = 0.9, 0.999, 1e-8
@@ -43,13 +42,12 @@ def all_finite(values):
 
 
 @functools.cache
-def climb(family_name: str, paths: bool):
-    """The compiled loop of one family: by pathwise gradients, "sticking the landing", or by leave-one-out scores.
+def climb(family_name: str):
+    """The compiled loop of one family, by leave-one-out scores.
 
     It does the steps from ``done`` on and returns (status, steps done); a step that is not finite is not taken.
     """
     family, stamp = FAMILIES[family_name], source_stamp()
-    each = pathwise.SUMS if paths else score.SUMS
 
     def steps(
         parameters,
@@ -72,15 +70,14 @@ def climb(family_name: str, paths: bool):
         loc,
         scale,
         trace,
-        scratch,
     ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         height = family.rows(dim)
-        eps, z, slope = aligned(height, tile), aligned(height, tile), aligned(height, tile)
-        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        eps, z = aligned(height, tile), aligned(height, tile)
+        half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
         words = np.empty((2, tile), np.uint64)
         gradient, lengths = np.empty(len(parameters)), np.empty(len(parameters))
-        sums = np.empty((each, family.coordinates(dim)))
+        sums = np.empty((score.SUMS, family.coordinates(dim)))
         for step in range(done, len(rates)):
             if stop[0] != 0:
                 return STOPPED, step
@@ -92,18 +89,10 @@ def climb(family_name: str, paths: bool):
             for first in range(0, num_samples, tile):
                 count = min(tile, num_samples - first)
                 width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
-                e, x, g = columns(eps, height, width), columns(z, height, width), columns(slope, height, width)[:dim]
+                e, x = columns(eps, height, width), columns(z, height, width)
                 normal.fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
-                if paths:
-                    g[:] = np.nan
-                    where, room = g.ctypes.data, 8 * scratch.size
-                else:
-                    where, room = 0, 0
-                status = call_density(density, x, dim, width, data, log_p, where, scratch.ctypes.data, room)
-                if status == SCRATCH_SMALL or status == CARE:
-                    return status - SCRATCH_SMALL + NEEDS_SCRATCH, step
-                if status != 0:
+                if call_density(density, x, dim, width, data, log_p, 0, 0, 0) != 0:
                     return RAISED, step
                 for j in range(width):
                     log_w[j] = log_p[j] + (half_square[j] + normaliser)
@@ -112,17 +101,11 @@ def climb(family_name: str, paths: bool):
                 for j in range(count):
                     log_w[j] -= centre
                     total += log_w[j]
-                if paths:
-                    family.add_paths(loc, scale, e, g, True, work, row, float(first), count, sums)
-                else:
-                    family.add_scores(loc, scale, e, log_w, count, work, sums)
+                family.add_scores(loc, scale, e, log_w, count, work, sums)
             total /= num_samples
-            if paths:
-                family.collect(sums[pathwise.MEAN], scale, dim, 0.0, gradient)
-            else:
-                for k in range(sums.shape[1]):
-                    sums[FS, k] = (sums[FS, k] - total * sums[SCORE, k]) / (num_samples - 1.0)
-                family.collect_scores(sums[FS], scale, dim, 0.0, gradient)
+            for k in range(sums.shape[1]):
+                sums[FS, k] = (sums[FS, k] - total * sums[SCORE, k]) / (num_samples - 1.0)
+            family.collect_scores(sums[FS], scale, dim, 0.0, gradient)
             if not (math.isfinite(total) and all_finite(gradient)):
                 return NOT_FINITE, step
             trace[step] = centre + total
@@ -135,5 +118,5 @@ def climb(family_name: str, paths: bool):
 
     F1, I8, U8 = types.float64[::1], types.int64, types.uint64
     scale = types.Array(types.float64, family.SCALE_NDIM, "C")
-    arguments = [F1] * 4 + [I8, U8, U8] + [I8] * 6 + [F1, I8, I8, types.int64[::1], F1, scale, F1, F1]
+    arguments = [F1] * 4 + [I8, U8, U8] + [I8] * 6 + [F1, I8, I8, types.int64[::1], F1, scale, F1]
     return kernel(types.UniTuple(I8, 2)(*arguments), steps)

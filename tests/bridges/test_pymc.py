@@ -73,7 +73,7 @@ def target_of_schools(pm):
 
 @pytest.fixture(scope="module")
 def fitted(target_of_schools):
-    return vi.fit(target_of_schools, "mean_field", method="stochastic", rng=1)
+    return vi.fit(target_of_schools, "mean_field", rng=1)
 
 
 @pytest.mark.parametrize("build", [schools, logistic, correlations, shares, counts])

@@ -106,5 +106,5 @@ def test_a_real_model_has_stans_own_numbers():
         first, second = (vi.elbo_gradient(target, q, 20_000, **options).gradient for _ in range(2))
         assert np.array_equal(first, second)
     # PyMC's half-Cauchy has twice the density that Stan gives the whole one
-    found = vi.fit(target, "mean_field", method="stochastic", rng=1).elbo
+    found = vi.fit(target, "mean_field", rng=1).elbo
     assert found.value + np.log(2.0) == pytest.approx(-31.597, abs=0.02)

@@ -38,46 +38,84 @@ def is_optimal(found, best, record, reference):
     assert found.elbo.value < record["log_z"] + 3 * found.elbo.standard_error
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", ["origin", "offset"])
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("name", NAMES)
-def test_natural_reaches_the_stored_optimum(name, family, start):
-    """From location 0 and scale 1, or from five deviations off, in at most 30 rounds and two million draws."""
+def test_it_reaches_the_stored_optimum(name, family, start):
+    """From location 0 and scale 1, or from five deviations off; ``converged`` is a claim about the distance, so the
+    difference of ELBOs over common draws may be twice the tolerance and five of its errors."""
     target, record, best = fitted_posterior(name)
     q = family
     if start == "offset":
         q = type(best[family])(best[family].loc + 5 * best["full_rank"].stddev, best[family].scale)
-    found = vi.fit(target, q, method="natural", rng=2, max_rounds=30)
+    found = vi.fit(target, q, rng=2)
     is_optimal(found, best[family], record, best["full_rank"])
-    assert found.num_samples <= 2_000_000 and len(found.history) <= 30
-    assert found.converged and found.message.startswith("converged after")
-    assert found.diagnosis.elbo.key == found.key
+    assert found.converged and found.message.startswith("converged after") and found.method == "newton"
+    assert found.gain + found.blur < 0.002 * 1.2 and found.num_samples < 400_000
+    short = vi.compare(target, best[family], found.q, 20_000, rng=3)
+    assert short.value < 0.004 + 5 * short.standard_error
+    assert found.elbo.key == found.key and found.diagnosis.elbo.key == found.key
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["eight_schools", "sblri-blr"])
-@pytest.mark.parametrize("method", ["stochastic", "deterministic"])
+@pytest.mark.parametrize("method", ["lbfgs", "score"])
 def test_the_other_methods_reach_it_too(name, method):
     target, record, best = fitted_posterior(name)
-    found = vi.fit(target, "mean_field", method=method, rng=1, max_samples=5_000_000)
+    found = vi.fit(target, "mean_field", method=method, rng=1, max_samples=20_000_000, tolerance=0.005)
     assert found.converged, found
     is_optimal(found, best["mean_field"], record, best["full_rank"])
-    if method == "deterministic":  # linear response has the widths that the factors lack
-        sd = np.sqrt(np.diag(found.linear_response))
-        np.testing.assert_allclose(sd[:5], best["full_rank"].stddev[:5], rtol=0.06)
+
+
+def test_linear_response_has_the_widths_that_the_factors_lack():
+    target, _, best = fitted_posterior("sblrc-blr")
+    found = vi.fit(target, "mean_field", rng=1)
+    sd = np.sqrt(np.diag(found.linear_response()))
+    assert (
+        np.max(found.q.stddev / best["full_rank"].stddev) > 0.9
+        and np.min(found.q.stddev / best["full_rank"].stddev) < 0.6
+    )
+    np.testing.assert_allclose(sd[:5], best["full_rank"].stddev[:5], rtol=0.06)
+    response, correlations = found.linear_response(), best["full_rank"].covariance
+    np.testing.assert_allclose(response[:5, :5], correlations[:5, :5], atol=0.08 * np.max(correlations[:5, :5]))
+    with pytest.raises(ValueError, match="linear response is for a mean-field q"):
+        vi.fit(target, "full_rank", rng=1).linear_response()
 
 
 @pytest.mark.slow
-def test_stochastic_full_rank():
-    target, record, best = fitted_posterior("eight_schools")
-    found = vi.fit(target, "full_rank", method="stochastic", rng=1)
-    is_optimal(found, best["full_rank"], record, best["full_rank"])
+def test_steps_are_seen_by_scores():
+    """A sum over floors has a gradient that is 0 where it exists: the pathwise answer is any q, so scores go on.  A
+    branch whose sides meet has no step, and Newton's answer stands."""
 
+    def stairs(z):
+        return -0.5 * np.sum(np.floor(z + 0.5) ** 2) - 0.01 * np.sum(z * z)
 
-@pytest.mark.slow
-def test_stochastic_without_a_gradient():
-    """A log density with a branch on z gets leave-one-out scores."""
+    found = vi.fit(vi.Target(stairs, 2), "mean_field", rng=1, tolerance=0.02, max_samples=20_000_000)
+    assert found.method == "score" and found.converged
+    x = np.linspace(-8.0, 8.0, 160_001)  # the best N(0, s^2) by quadrature over s
+    best = max(
+        (
+            float(
+                np.trapezoid(
+                    np.exp(-0.5 * (x / s) ** 2)
+                    / s
+                    / math.sqrt(2 * math.pi)
+                    * (-0.5 * np.floor(x + 0.5) ** 2 - 0.01 * x * x),
+                    x,
+                )
+            )
+            + 0.5 * math.log(2 * math.pi * math.e)
+            + math.log(s),
+            s,
+        )
+        for s in np.linspace(0.7, 1.5, 161)
+    )
+    assert (
+        found.elbo.value == pytest.approx(2 * best[0], abs=0.03)
+        and np.max(np.abs(np.log(found.q.scale / best[1]))) < 0.08
+    )
+    with pytest.raises(ValueError, match="needs a gradient beyond 30 dimensions"):
+        vi.fit(vi.Target.from_batched(lambda z: -0.5 * np.sum(z * z, axis=1), 31), "mean_field", method="newton")
 
     def laplacian(z):
         total = 0.0
@@ -85,8 +123,9 @@ def test_stochastic_without_a_gradient():
             total -= z[i] if z[i] > 0.0 else -z[i]
         return total - len(z) * math.log(2.0)
 
-    found = vi.fit(vi.Target(laplacian, 2), "mean_field", method="stochastic", rng=1, max_samples=20_000_000)
+    found = vi.fit(vi.Target(laplacian, 2), "mean_field", rng=1)
     # the best N(0, s^2) for a Laplace density has E|z| = s sqrt(2/pi): s = sqrt(pi/2)
+    assert found.method == "newton" and found.converged
     assert np.max(np.abs(np.log(found.q.scale / math.sqrt(math.pi / 2)))) < 0.05 and np.max(np.abs(found.q.loc)) < 0.1
 
 
@@ -127,9 +166,10 @@ def test_coordinate_ascent_contracts_by_rho_squared():
 def test_the_bimodal_target_needs_restarts():
     """Two equal modes, far apart: each is worth log 2 less than all, and the restarts agree on that."""
     mixture = vi.GaussianMixture([0.5, 0.5], [[-4, -4], [4, 4]], [[0.5, 0.5], [0.5, 0.5]])
-    found = vi.fit(mixture.target, vi.MeanFieldGaussian([1, 1], [1, 1]), num_restarts=4, rng=3)
+    found = vi.fit(mixture.target, vi.MeanFieldGaussian([1, 1], [1, 1]), num_restarts=4, rng=0)
     assert found.elbo.value == pytest.approx(-math.log(2.0), abs=0.01)
-    assert np.allclose(np.abs(found.q.loc), 4.0, atol=0.05) and "the best of 4 starts" in found.message
+    assert np.allclose(np.abs(found.q.loc), 4.0, atol=0.05)
+    assert "the best of 4 starts, which ended in 2 places" in found.message
     assert {line.restart for line in found.history} == {0, 1, 2, 3}
 
 
@@ -147,14 +187,14 @@ def test_no_optimism():
 
 def test_limits_are_not_convergence():
     target, _, _ = fitted_posterior("arK-arK")
-    short = vi.fit(target, "full_rank", rng=0, max_rounds=3)
-    assert not short.converged and short.message == "stopped after 3 rounds: the best so far"
-    poor = vi.fit(target, "full_rank", method="stochastic", rng=0, max_samples=100_000)
+    short = vi.fit(target, "full_rank", rng=0, max_rounds=2)
+    assert not short.converged and short.message == "stopped after 2 rounds: the best so far"
+    poor = vi.fit(target, "full_rank", method="score", rng=0, max_samples=100_000)
     assert not poor.converged and poor.message.startswith("out of draws")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+@pytest.mark.parametrize("method", ["newton", "lbfgs", "score"])
 def test_the_same_bits_again_and_on_any_threads(method):
     target, _, _ = fitted_posterior("sblri-blr")
     options = dict(method=method, rng=5, max_rounds=6)
@@ -165,7 +205,7 @@ def test_the_same_bits_again_and_on_any_threads(method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic", "coordinate_ascent"])
+@pytest.mark.parametrize("method", ["newton", "lbfgs", "score", "coordinate_ascent"])
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_a_checkpoint_resumes_to_the_same_bits(tmp_path, method, restarts):
     target = GAUSSIAN if method == "coordinate_ascent" else fitted_posterior("sblri-blr")[0]
@@ -231,7 +271,7 @@ vi.fit(target, "mean_field", method={method!r}, max_rounds=1, rng=0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+@pytest.mark.parametrize("method", ["newton", "lbfgs", "score"])
 def test_ctrl_c_keeps_the_best(method):
     code = PREAMBLE.format(method=method) + textwrap.dedent(f"""
         print("ready", flush=True)
@@ -256,13 +296,13 @@ def test_kill_after_a_checkpoint_loses_nothing(tmp_path):
     """kill -9 in the middle of a fit: the file is whole, and the fit that goes on from it ends like one that was left
     alone."""
     path = tmp_path / "fit.npz"
-    target, _, _ = fitted_posterior("arK-arK")
+    target, _, _ = fitted_posterior("eight_schools")
     code = textwrap.dedent(f"""
         import os, sys
         sys.path.insert(0, {str(pathlib.Path(__file__).parents[1])!r})
         import fastvi as vi
         from oracles import fitted_posterior
-        target, _, _ = fitted_posterior("arK-arK")
+        target, _, _ = fitted_posterior("eight_schools")
         vi.fit(target, "full_rank", rng=4, checkpoint={str(path)!r},
                progress=lambda line: os.kill(os.getpid(), 9) if line.number == 6 else None)
     """)
@@ -272,18 +312,17 @@ def test_kill_after_a_checkpoint_loses_nothing(tmp_path):
     assert np.array_equal(resumed.q.parameters, whole.q.parameters) and resumed.converged
 
 
-@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+@pytest.mark.parametrize("method", ["newton", "lbfgs", "score"])
 def test_nan_midway_keeps_the_last_good_state(method):
-    """log p climbs to the right until it is NaN."""
+    """log p climbs to the right until it is NaN: there is no best q, and none is claimed."""
 
     def cliff(z):
         return np.sqrt(40.0 - z[0]) * 0.0 - 0.5 * (z[0] - 60.0) ** 2 / 9.0
 
     found = vi.fit(vi.Target(cliff, 1), vi.MeanFieldGaussian([0.0], [0.5]), method=method, rng=0, max_rounds=400)
-    assert not found.converged and np.isfinite(found.q.parameters).all()
-    if method != "deterministic":  # which backs off from what is not finite, and stays below the cliff
+    assert not found.converged and np.isfinite(found.q.parameters).all() and found.q.loc[0] < 40.0
+    if method == "score":
         assert "not finite" in found.message and len(found.history) >= 1
-    assert found.q.loc[0] > 0.0 or method == "stochastic"  # whose first phase ends where none of it can be judged
 
 
 def test_an_exception_surfaces_with_the_best_so_far():
@@ -293,24 +332,27 @@ def test_an_exception_surfaces_with_the_best_so_far():
         return -0.5 * (z[0] - 60.0) ** 2 / 9.0
 
     with pytest.raises(ValueError, match="too far") as caught:
-        vi.fit(vi.Target(raises, 1), vi.MeanFieldGaussian([0.0], [0.5]), method="natural", rng=0)
+        vi.fit(vi.Target(raises, 1), vi.MeanFieldGaussian([0.0], [0.5]), rng=0)
     assert isinstance(caught.value.partial, vi.MeanFieldGaussian)
 
 
 def test_progress_and_repr():
     seen = []
     found = vi.fit(GAUSSIAN, "mean_field", rng=0, progress=seen.append)
-    assert seen == found.history and "natural, converged after" in repr(found)
+    assert seen == found.history and "newton, converged after" in repr(found) and "good where q has mass" in repr(found)
 
 
 def test_bad_input():
     for arguments, options, message in (
         (("diagonal",), {}, "family_or_q: expected one of 'mean_field', 'full_rank'"),
-        (("mean_field",), {"method": "sgd"}, "method: expected one of 'auto', 'natural'"),
-        (("full_rank",), {"method": "deterministic"}, "with a fixed set of draws a full-rank optimum runs away"),
+        (("mean_field",), {"method": "sgd"}, "method: expected one of 'auto', 'newton'"),
+        (("full_rank",), {"method": "natural"}, "'natural' is gone; its successor is 'newton'"),
+        (("full_rank",), {"method": "lbfgs"}, "'lbfgs' fits mean-field approximations, got a full_rank q"),
         (("full_rank",), {"method": "coordinate_ascent"}, "mean-field approximations only"),
         (("mean_field",), {"tolerance": 0.0}, "tolerance: expected a finite number > 0"),
         (("mean_field",), {"num_restarts": 0}, "num_restarts: expected an int >= 1"),
+        (("mean_field",), {"start": "mode"}, "start: expected one of 'laplace'"),
+        (("mean_field",), {"start": np.zeros(3)}, r"start: expected shape \(4,\), got \(3,\)"),
         ((vi.MeanFieldGaussian([0.0], [1.0]),), {}, "q: expected 4 dimensions"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -320,18 +362,19 @@ def test_bad_input():
 
 
 # ---- what a hostile user found
-def test_deterministic_is_not_fooled_by_its_own_draws():
+@pytest.mark.parametrize("method", ["newton", "lbfgs"])
+def test_fixed_draws_do_not_fool_it(method):
     """exp(-z^4): the best Gaussian's ELBO is .5463 (quadrature); over few fixed draws the optimum costs up to .05."""
     target = vi.Target(lambda z: -(z[0] ** 4), 1)
     for seed in range(6):
-        found = vi.fit(target, "mean_field", method="deterministic", rng=seed)
+        found = vi.fit(target, "mean_field", method=method, rng=seed)
         assert found.converged and found.elbo.value > 0.5463 - 0.005 - 5 * found.elbo.standard_error
 
 
 def test_a_far_or_narrow_gaussian_takes_one_jump():
     for loc, scale in ((1e6, 1.0), (3.0, 1e-6)):
         target = vi.Target(lambda z, m, s: -0.5 * ((z[0] - m) / s) ** 2, 1, (loc, scale))
-        found = vi.fit(target, "mean_field", method="natural", rng=0)
+        found = vi.fit(target, "mean_field", rng=0)
         exact = 0.5 * math.log(2 * math.pi) + math.log(scale)
         assert found.converged and len(found.history) <= 6 and found.elbo.value == pytest.approx(exact, abs=1e-3)
 
@@ -347,7 +390,7 @@ def test_no_convergence_where_the_elbo_is_not_finite():
         assert found.converged == math.isfinite(found.elbo.value)
 
 
-@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+@pytest.mark.parametrize("method", ["newton", "lbfgs", "score"])
 def test_an_improper_target_is_no_convergence(method):
     for density in (lambda z: 0.0 * z[0], lambda z: z[0], lambda z: 0.5 * z[0] ** 2):
         found = vi.fit(vi.Target(density, 1), "mean_field", method=method, rng=0, max_samples=200_000)
@@ -365,17 +408,12 @@ def test_coordinate_ascent_refuses_what_is_not_gaussian():
             vi.fit(target, "mean_field", method="coordinate_ascent", rng=0)
 
 
-def test_steps_are_refused_by_fixed_draws():
-    with pytest.raises(ValueError, match="has comparisons, branches or floor on z"):
-        vi.fit(vi.Target(lambda z: -0.5 * np.sum(np.floor(z) ** 2), 3), "mean_field", method="deterministic")
-
-
-@pytest.mark.parametrize("method", ["natural", "stochastic", "deterministic"])
+@pytest.mark.parametrize("method", ["newton", "lbfgs", "score"])
 def test_max_samples_is_a_limit(method):
     target, _, _ = fitted_posterior("sblri-blr")
     for most in (10, 3000, 30_000):
         found = vi.fit(target, "mean_field", method=method, rng=0, max_samples=most)
-        assert found.num_samples <= max(most, 0) + (8000 if method == "stochastic" else 0), found
+        assert found.num_samples <= most, found
 
 
 @pytest.mark.parametrize("name", list(load("bishop")["factorised_gaussian"]))

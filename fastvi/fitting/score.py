@@ -1,4 +1,5 @@
-"""Stochastic fitting: Adam on gradients of a few fresh draws a step, the whole loop compiled.
+"""Fits by score-function gradients, for log densities with steps or without a gradient: Adam on leave-one-out scores
+of a few fresh draws a step, the whole loop compiled.
 
 Phases of steps at one rate; the mean of a phase's second half is its result.  Two phases are compared by common draws,
 and the rate falls where the difference is not told from 0: convergence is claimed only when the comparison is fine
@@ -13,10 +14,9 @@ import numpy as np
 from ..diagnostics.comparison import compare
 from ..errors import NonFiniteError
 from ..estimators.gradient import elbo_gradient
-from ..estimators.selection import continuous
 from ..kernels.cpu import adam, pool
 from ..kernels.cpu import sweep as cpu
-from ..kernels.density import abi, tape_memory
+from ..kernels.density import abi
 from ..kernels.plan import WIDE_DIM, WIDE_TILE
 from ..results import Estimate
 from ..rng import COMPARISON, FIT, SLOPE
@@ -27,10 +27,10 @@ LEAST_SLOWDOWNS, STEEP = 3, 4.0
 NUM_SAMPLES = 32
 
 
-class Stochastic:
+class Score:
     """One fit, phase by phase; ``state`` is all that the next phase depends on."""
 
-    name = "stochastic"
+    name = "score"
 
     def __init__(self, target, q, key, tolerance, max_samples, on):
         self.target, self.key, self.tolerance = target, key, tolerance
@@ -46,12 +46,18 @@ class Stochastic:
             rate=FIRST_RATE,
             slowdowns=0,
             compared=COMPARED,
+            gain=math.nan,
+            blur=math.nan,
         )
 
     @property
     def q(self):
         """The best phase's mean."""
         return self.start.with_parameters(self.state["best_parameters"])
+
+    def control_variate(self):
+        """None: there is no gradient to fit one to."""
+        return None
 
     def step(self) -> tuple[Estimate, str]:
         """One phase: (its mean ELBO over the steps, why to stop or "")."""
@@ -72,33 +78,24 @@ class Stochastic:
     def climb(self, rates, trace, average) -> str:
         """Do the steps; why they stopped early, or ""."""
         s, q, target = self.state, self.start, self.target
-        paths = continuous(target, q, self.key)
-        compiled = target.density.trusted(lambda: q.sample(2, rng=self.key), paths)
+        compiled = target.density.trusted(lambda: q.sample(2, rng=self.key))
         loc, scale = (np.array(a) for a in q.arrays)
-        kernel, done = adam.climb(q.family, paths), 0
+        kernel, memory = adam.climb(q.family), target.density.memory()
         lane_width = abi.LANE_WIDTH if compiled.vectorised else 1
         tile = q.kernels.TILE if q.dim <= WIDE_DIM else WIDE_TILE
         tile = min(tile, -(-NUM_SAMPLES // abi.LANE_WIDTH) * abi.LANE_WIDTH)
         parameters, mean, square = (s[k].copy() for k in ("parameters", "mean", "square"))
-        stop = np.zeros(1, np.int64)
-        status, memory = 0, target.density.memory()
-
-        def steps_from(done, room):
-            return kernel(
-                *(parameters, mean, square, average),
-                *(q.dim, np.uint64(self.key.word), FIT, s["draws"], NUM_SAMPLES, tile, lane_width),
-                *(s["steps"], done, rates, compiled.address, memory.address, stop, loc, scale, trace, room),
-            )
+        stop, found = np.zeros(1, np.int64), [0, 0]
 
         def call(first, last):
-            nonlocal status, done
-            status, done = tape_memory.with_room(steps_from, done, cpu.NEEDS_SCRATCH)
+            found[:] = kernel(
+                *(parameters, mean, square, average),
+                *(q.dim, np.uint64(self.key.word), FIT, s["draws"], NUM_SAMPLES, tile, lane_width),
+                *(s["steps"], 0, rates, compiled.address, memory.address, stop, loc, scale, trace),
+            )
 
-        while True:
-            pool.run(1, call, stop, 1, None, None)  # on a thread of the pool, so that Ctrl-C reaches this one
-            if status != cpu.NEEDS_CARE:
-                break
-            compiled = target.density.recompile()
+        pool.run(1, call, stop, 1, None, None)  # on a thread of the pool, so that Ctrl-C reaches this one
+        status, done = found
         s.update(parameters=parameters, mean=mean, square=square)
         if status not in (adam.NOT_FINITE, cpu.RAISED):
             return ""
@@ -112,7 +109,7 @@ class Stochastic:
             target.density.reference(draw, s["draws"] + done * NUM_SAMPLES + k)
         with contextlib.suppress(NonFiniteError):
             self.compare(parameters)
-        return f"the log density or its gradient is not finite at step {s['steps'] + done}"
+        return f"the log density is not finite at step {s['steps'] + done}"
 
     def compare(self, parameters) -> Estimate:
         """How much better q is with these parameters than the best so far, which it replaces if it is better."""
@@ -135,8 +132,10 @@ class Stochastic:
         if 2.0 * gain.standard_error > 0.5 * self.tolerance:
             s["compared"] = min(GROWTH * s["compared"], MOST_COMPARED)
         if gain.value + 2.0 * gain.standard_error < self.tolerance and s["slowdowns"] >= LEAST_SLOWDOWNS:
-            left, error = self.slope()
+            s["draws"] += s["compared"]
+            left, error = slope(self.target, self.q, s["compared"], self.key.child(SLOPE, s["steps"]), self.on)
             if left + 2.0 * error < STEEP * self.tolerance:
+                s.update(gain=max(0.0, left), blur=2.0 * error)
                 return "converged"
             if left > 2.0 * error:  # a slope, and steps too small for it
                 s.update(rate=min(FIRST_RATE, s["rate"] / SLOWER), slowdowns=0)
@@ -145,17 +144,13 @@ class Stochastic:
         s.update(rate=max(LEAST_RATE, SLOWER * s["rate"]), slowdowns=s["slowdowns"] + 1)
         return ""
 
-    def slope(self) -> tuple[float, float]:
-        """Half the square of the gradient at the best q, in units of its width, and its error: nats that a slope
-        promises."""
-        s, q = self.state, self.q
-        estimator = "sticking_the_landing" if continuous(self.target, q, self.key) else "leave_one_out"
-        key = self.key.child(SLOPE, s["steps"])
-        options = dict(estimator=estimator, rng=key, **self.on.options)
-        found = elbo_gradient(self.target, q, s["compared"], **options)
-        s["draws"] += s["compared"]
-        lengths = np.empty(len(found.gradient))
-        q.kernels.steps(q.scale, q.dim, lengths)
-        g, v = found.gradient * lengths, (found.standard_error * lengths) ** 2
-        g[: q.dim] = q.scaled_slopes(found.gradient[: q.dim])  # the location in units of q's own axes
-        return 0.5 * float(np.sum(g**2 - v)), 0.5 * math.sqrt(float(np.sum(4.0 * g**2 * v + 2.0 * v**2)))
+
+def slope(target, q, num_samples, key, on) -> tuple[float, float]:
+    """Half the square of the score-function gradient at q, in units of its width, and its error: nats that a slope
+    promises."""
+    found = elbo_gradient(target, q, num_samples, estimator="leave_one_out", rng=key, **on.options)
+    lengths = np.empty(len(found.gradient))
+    q.kernels.steps(q.scale, q.dim, lengths)
+    g, v = found.gradient * lengths, (found.standard_error * lengths) ** 2
+    g[: q.dim] = q.scaled_slopes(found.gradient[: q.dim])  # the location in units of q's own axes
+    return 0.5 * float(np.sum(g**2 - v)), 0.5 * math.sqrt(float(np.sum(4.0 * g**2 * v + 2.0 * v**2)))

@@ -1,0 +1,127 @@
+"""The ELBO over fixed draws, and what one pass over their gradients tells about its optimum.
+
+With eps fixed, G = L' grad log p(loc + L eps) and m = mean G, the target's precision in units of q is
+A = -sym mean G eps' (Bonnet 1964 and Price 1958; Opper and Archambeau 2009, equations A.1 and A.3).  To second order
+1/2 m' A^-1 m + 1/4 |I - A|^2 nats are left to gain over these draws, and what their scarcity costs follows from the
+residuals G - m + A eps, for which pairs of mirrored draws are the independent units.
+"""
+
+import math
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ..families.base import Family
+from .slopes import Slopes
+
+FLATTEST, NOISE = 1e-9, 2.0  # least precision; what of a precision counts as noise, in its standard errors
+REJECTED = 0.02  # of the pairs, at most
+
+
+class Spectrum(NamedTuple):
+    """Of A: eigenvalues, eigenvectors in columns, and precisions, which are floored by their own noise."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+    precisions: np.ndarray
+
+
+class Evaluation:
+    """q at fixed draws eps (n, dim), of which the second half mirrors the first, with log p and its gradients there.
+
+    ``elbo`` is -inf where log p is not finite; up to 2 % of the pairs are left out instead, and counted in
+    ``rejected``.
+    """
+
+    def __init__(self, q: Family, eps: np.ndarray, log_p: np.ndarray, slopes: np.ndarray) -> None:
+        self.q, self.rejected = q, 0
+        finite = np.isfinite(log_p) & np.isfinite(slopes).all(axis=1)
+        if not finite.all():
+            half = len(eps) // 2
+            pairs = finite[:half] & finite[half:]
+            self.rejected = half - int(np.count_nonzero(pairs))
+            if self.rejected <= REJECTED * half:
+                eps, log_p, slopes = (a[np.concatenate([pairs, pairs])] for a in (eps, log_p, slopes))
+        usable = self.rejected <= REJECTED * (len(finite) // 2)
+        self.elbo = float(np.mean(log_p)) + q.entropy() if usable else -math.inf
+        self.eps, self.log_p = eps, log_p
+        self.slopes = q.scaled_slopes(slopes) if usable else slopes
+
+    @property
+    def pairs(self) -> int:
+        """Of mirrored draws."""
+        return len(self.eps) // 2
+
+    @cached_property
+    def linear(self) -> np.ndarray:
+        """m, (dim,): the gradient of the ELBO with respect to the location, in units of q."""
+        return self.slopes.mean(axis=0)
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """A, (dim, dim)"""
+        products = self.slopes.T @ self.eps / len(self.eps)
+        return -0.5 * (products + products.T)
+
+    @cached_property
+    def even_and_odd(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the residuals G - m + A eps, (pairs, dim) each."""
+        residuals = self.slopes + self.eps @ self.precision
+        up, down = residuals[: self.pairs], residuals[self.pairs :]
+        return 0.5 * (up + down) - self.linear, 0.5 * (up - down)
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        values, vectors = np.linalg.eigh(self.precision)
+        products = (self.even_and_odd[1] @ vectors) * (self.eps[: self.pairs] @ vectors)
+        errors = np.sqrt(np.mean(products**2, axis=0) / self.pairs)
+        return Spectrum(values, vectors, np.maximum(np.abs(values), np.maximum(NOISE * errors, FLATTEST)))
+
+    @cached_property
+    def pulls(self) -> np.ndarray:
+        """m along the eigenvectors of A, (dim,)"""
+        return self.spectrum.vectors.T @ self.linear
+
+    @cached_property
+    def gain(self) -> float:
+        """Nats that are left over these draws, to second order."""
+        values = np.diag(self.q.restrict(self.precision)) if self.q.is_diagonal else self.spectrum.values
+        widths = np.sum((1.0 - values) ** 2 / np.maximum(1.0, np.abs(values)))
+        return 0.5 * float(np.sum(self.pulls**2 / self.spectrum.precisions)) + 0.25 * float(widths)
+
+    @cached_property
+    def blur(self) -> float:
+        """Nats that the optimum over these draws is expected to be short of the best q."""
+        even, odd = self.even_and_odd
+        eps, pairs = self.eps[: self.pairs], self.pairs
+        along = (self.spectrum.vectors**2).T @ np.mean(even**2, axis=0) / pairs
+        if self.q.is_diagonal:
+            widths = np.sum(np.mean((odd * eps) ** 2, axis=0)) / pairs
+        else:  # the variances of all entries of the symmetric A added up
+            lengths = np.mean(np.sum(odd**2, axis=1) * np.sum(eps**2, axis=1))
+            widths = 0.5 * (lengths + np.mean(np.sum(odd * eps, axis=1) ** 2)) / pairs
+        return 0.5 * float(np.sum(along / self.spectrum.precisions)) + 0.25 * float(widths)
+
+
+class FixedDraws:
+    """Draws eps (n, dim) that stay the same from q to q."""
+
+    def __init__(self, slopes: Slopes, eps: np.ndarray) -> None:
+        self.slopes, self.eps = slopes, eps
+
+    def at(self, q: Family) -> Evaluation:
+        """Evaluate them at q."""
+        return Evaluation(q, self.eps, *self.slopes(q.transform(self.eps), q.stddev))
+
+    def relative(self, base: Family, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """The ELBO and its gradient in the parameters of a member that is composed with ``base``; in these ``base``
+        itself is standard.  (-inf, nan) where log p is not finite, or beyond the range of float64."""
+        try:
+            member = base.with_parameters(parameters)
+        except ValueError:
+            return -math.inf, np.full(len(parameters), math.nan)
+        q = base.composed(member)
+        log_p, slopes = self.slopes(q.transform(self.eps), q.stddev)
+        gradient = member.pathwise_gradient(self.eps, base.scaled_slopes(slopes)) + member.entropy_gradient
+        return float(np.mean(log_p)) + q.entropy(), gradient

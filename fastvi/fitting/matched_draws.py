@@ -1,0 +1,41 @@
+"""Matched draws: standard normals whose sample mean is 0 and whose sample covariance is I, exactly.
+
+Over independent draws the best full-rank q runs into directions that no draw shows, unless there are hundreds for each
+dimension (Giordano, Ingram and Broderick 2024, section 4).  Mirrored draws, linearly mapped so that their second
+moments are those of the normal distribution, make the ELBO, its gradient and the mean Hessian of a Gaussian target
+exact from 2 dim + 2 draws on.
+"""
+
+import numpy as np
+
+from ..families.mean_field import fill_standard_normals
+from ..rng import FIT, Key
+
+LEAST = 64
+
+
+def least_draws(dim: int) -> int:
+    """With which a fit begins: twice what matching the covariance needs."""
+    return max(LEAST, 2 * (2 * dim + 2))
+
+
+def matched_draws(key: Key, first: int, count: int, dim: int, *, covariance: bool) -> np.ndarray:
+    """eps (count, dim), the second half the first one mirrored, from the draws ``first`` on of a fit's stream.
+
+    Parameters
+    ----------
+    count : int
+        even; with ``covariance`` at least 2 dim + 2
+    covariance : bool
+        whether all second moments are matched, in O(count dim^2), or the variances alone
+    """
+    half = np.empty((count // 2, dim))
+    fill_standard_normals(half, key, FIT, first)
+    if covariance:
+        from scipy.linalg import solve_triangular
+
+        factor = np.linalg.cholesky(half.T @ half / len(half))
+        half = np.ascontiguousarray(solve_triangular(factor, half.T, lower=True).T)
+    else:
+        half /= np.sqrt(np.mean(half * half, axis=0))
+    return np.concatenate([half, -half])

@@ -1,0 +1,263 @@
+"""Newton steps on matched draws: from m and A, what a pass over fixed draws tells, to the Gaussian that they promise.
+
+The step to precision (1 - rho) I + rho A and location L (.)^-1 rho m in units of q is a natural-gradient step of length
+rho on the ELBO over these draws (Khan and Rue 2023, equation 25); near the optimum it is Newton's.  Where steps swing,
+as in funnels, L-BFGS over the same draws takes over.  Draws are added only when the optimum over the present ones is
+reached and its known distance from the best q, ``blur``, exceeds the tolerance.
+"""
+
+import math
+
+import numpy as np
+
+from ..control_variates import Surrogate
+from ..families.base import Family
+from ..results import Estimate
+from ..slope_surrogates import symmetric
+from .ascent import climb
+from .fixed_draws import Evaluation, FixedDraws
+from .matched_draws import least_draws, matched_draws
+from .slopes import OutOfDraws, Slopes
+from .start import best_start, laplace_member
+
+SOLVED = 0.2  # of the tolerance, below which no gain is left over the present draws
+HIDDEN = 0.1  # of the blur, likewise
+FAR, NEAR = 0.5, 1.0  # nats of gain from which on a step is searched for; below which draws may be added
+LEAST_GROWTH, MOST_GROWTH, SPARE = 2.0, 16.0, 1.3
+MOST_DRAWS, MOST_FLOATS = 2**17, 2**24  # that are kept at once
+TRUST = 64.0  # standard deviations that a location moves at most
+WIDER, LEAST_STEP, SHORTER = 4.0, 1e-6, 0.25
+SLOW, QUICK, POOR = 6, 0.3, 0.7  # rounds until a polish; ratios of gains that lengthen or shorten a step
+SWINGS = 0.4  # ratio of gains from which on steps are no good
+LOST = 20  # searched steps until other draws are tried
+MOST_POLISHES, RUNAWAY = 8, 1e15
+STUCK = "no step raises the ELBO"
+PATIENCE = 2  # Laplace approximations in a row that are worse than the best
+PAYS = 2.0  # ratio of variances from which on the quadratic is a control variate
+
+
+class Newton:
+    """One fit, round by round; ``state`` is all that the next round depends on."""
+
+    name = "newton"
+
+    def __init__(self, target, q: Family, key, tolerance, max_samples, on, derived: bool = True) -> None:
+        self.key, self.tolerance, self.start = key, tolerance, q
+        self.slopes = Slopes(target, on, max_samples, derived)
+        self.most = max(least_draws(q.dim), min(MOST_DRAWS, MOST_FLOATS // q.dim))
+        self.kept: Evaluation | None = None  # of the present q at the present draws
+        self.elbo = math.nan  # of the last round
+        self.draws: FixedDraws | None = None
+        self.state = dict(
+            loc=q.loc,
+            scale=q.scale,
+            count=least_draws(q.dim),
+            first=0,
+            begun=0,
+            step=1.0,
+            last=math.inf,
+            slow=0,
+            searched=0,
+            polishes=0,
+            draws=0,
+            gain=math.nan,
+            blur=math.nan,
+        )
+
+    @property
+    def q(self) -> Family:
+        """The present approximation, which is the best so far."""
+        return type(self.start)(self.state["loc"], self.state["scale"])
+
+    def step(self) -> tuple[Estimate, str]:
+        """One round: (the ELBO over the fixed draws, why to stop or "")."""
+        self.slopes.evaluations = self.state["draws"]
+        try:
+            end = self.round() if self.state["begun"] else self.begin()
+        except OutOfDraws:
+            end = "out of draws"
+        except np.linalg.LinAlgError:
+            end = "q leaves the range of float64"
+        self.state["draws"] = self.slopes.evaluations
+        return Estimate(self.elbo, math.nan, self.state["count"], method="fixed_draws", key=self.key), end
+
+    # ---- rounds
+
+    def begin(self) -> str:
+        """Find a start."""
+        self.take(best_start(self.fixed(), self.start, self.key, laplace_member, PATIENCE))
+        self.state["begun"] = 1
+        assert self.kept is not None
+        self.elbo = self.kept.elbo
+        return "" if math.isfinite(self.kept.elbo) else "log p is not finite at draws of any q that was tried"
+
+    def round(self) -> str:
+        """One step, polish, or change of the draws; why to stop or ""."""
+        s, e = self.state, self.evaluation()
+        self.elbo = e.elbo
+        s.update(gain=e.gain, blur=e.blur)
+        if abs(e.elbo) * 2.0**-50 > self.tolerance or e.gain > RUNAWAY:
+            return "q runs away: the target may be improper"
+        solved = e.gain < SOLVED * self.tolerance
+        if solved and e.blur < self.tolerance and not e.rejected:
+            self.keep(self.moved(e, min(s["step"], 1.0)))
+            return "converged"
+        if e.gain < NEAR and (solved or e.gain < HIDDEN * e.blur) and (e.blur > self.tolerance or e.rejected):
+            return self.refine(e)
+        if e.gain > FAR:
+            return self.search(e)
+        if (e.gain > SWINGS * s["last"] or s["slow"] >= SLOW) and s["polishes"] < MOST_POLISHES:
+            return self.polish(e)
+        return self.follow(e)
+
+    def refine(self, e: Evaluation) -> str:
+        """More draws: as many as the blur wants."""
+        s = self.state
+        if s["count"] >= self.most:
+            return f"draws of {s['count']:,} at a time are too few for the tolerance"
+        growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * e.blur / self.tolerance))
+        q = self.moved(e, s["step"])
+        self.fresh(s["count"] * growth)
+        s.update(last=math.inf, slow=0)
+        return self.enter(q)
+
+    def enter(self, q: Family) -> str:
+        """Take q at new draws; a narrower one where log p is not finite at some of them."""
+        for _ in range(6):
+            found = self.fixed().at(q)
+            if math.isfinite(found.elbo):
+                self.take(found)
+                return ""
+            q = q.resized(0.7)
+        return "log p is not finite at draws that the fit had not seen"
+
+    def search(self, e: Evaluation) -> str:
+        """Far from the optimum: shorter and shorter steps until the ELBO over the draws rises."""
+        s, step = self.state, 1.0
+        s["searched"] += 1
+        if s["searched"] % LOST == 0 and e.gain < 1e6 and s["count"] < self.most:
+            self.fresh(2 * s["count"])
+            end = self.enter(e.q)
+            return end or self.polish(self.evaluation())
+        while step > LEAST_STEP:
+            found = self.tried(self.moved(e, step))
+            if found is not None and found.elbo > e.elbo + 1e-4 * step * min(e.gain, 1.0) - 1e-12 * abs(e.elbo):
+                self.take(found)
+                s.update(step=min(1.0, 2.0 * step), last=math.inf)
+                return ""
+            step *= SHORTER
+        if s["count"] >= self.most:
+            return STUCK
+        self.fresh(4 * s["count"])
+        return self.enter(e.q)
+
+    def follow(self, e: Evaluation) -> str:
+        """Near the optimum: a step whose length follows from how the last ones did."""
+        s = self.state
+        s["slow"] += 1
+        if e.gain > POOR * s["last"]:
+            s["step"] = max(1 / 16, 0.6 * s["step"])
+        elif e.gain < QUICK * s["last"]:
+            s["step"] = min(1.0, 1.3 * s["step"])
+        s["last"] = e.gain
+        found = self.tried(self.moved(e, s["step"]))
+        if found is not None and found.elbo > e.elbo - FAR:
+            self.take(found)
+            return ""
+        return self.polish(e) if s["polishes"] < MOST_POLISHES else STUCK
+
+    def polish(self, e: Evaluation) -> str:
+        """L-BFGS over the same draws, in coordinates in which q is standard and the location's axes are those of A."""
+        s, dim, base = self.state, e.q.dim, e.q
+        s.update(polishes=s["polishes"] + 1, last=math.inf, slow=0)
+        precisions = np.maximum(e.spectrum.precisions, 1e-6 * np.max(e.spectrum.precisions))
+        axes = e.spectrum.vectors / np.sqrt(precisions)
+        standard = type(base).standard(dim)
+        weights = standard.entropy_gradient[dim:]  # 1 for the log of a scale, whose curvature is twice that
+        units = 1.0 / np.sqrt(np.where(weights > 0.0, 2.0 * weights, 1.0))
+        origin = standard.parameters[dim:]
+        draws = FixedDraws(self.slopes, e.eps)
+
+        def member(x):
+            return np.concatenate([axes @ x[:dim], origin + units * x[dim:]])
+
+        def function(x):
+            if np.max(np.abs(x)) > 50.0:
+                return -math.inf, x
+            value, gradient = draws.relative(base, member(x))
+            return value, np.concatenate([axes.T @ gradient[:dim], units * gradient[dim:]])
+
+        rise, start = 0.03 * self.tolerance, np.zeros(dim + len(units))
+        path = climb(function, start, rise=rise, over=3, most=100, memory=20)
+        if path.points:
+            q = base.composed(standard.with_parameters(member(path.points[-1])))
+            found = self.tried(q)
+            if found is not None and found.elbo >= e.elbo:
+                self.take(found)
+        e = self.evaluation()
+        s.update(gain=e.gain, blur=e.blur)
+        # the optimum over the draws solves tril B = -I, the step sym B = -I: its gain is not 0, but up to the blur
+        if e.gain < max(e.blur, SOLVED * self.tolerance) and not e.rejected:
+            return "converged" if e.blur <= self.tolerance else self.refine(e)
+        return ""
+
+    # ---- steps
+
+    def moved(self, e: Evaluation, step: float) -> Family:
+        """A natural-gradient step of this length."""
+        precisions, vectors = e.spectrum.precisions, e.spectrum.vectors
+        along = step * e.pulls / ((1.0 - step) + step * precisions)
+        reach = TRUST / np.sqrt(np.minimum(1.0, precisions))
+        loc = e.q.transform(vectors @ np.clip(along, -reach, reach))
+        precision = (1.0 - step) * np.eye(e.q.dim) + step * e.precision
+        return e.q.stretched(loc, precision, WIDER ** min(1.0, 2.0 * step))
+
+    def tried(self, q: Family) -> Evaluation | None:
+        """q at the present draws, unless log p is not finite there, or at more of them than now."""
+        found, kept = self.fixed().at(q), self.kept
+        worse = kept is not None and found.rejected > kept.rejected
+        return found if math.isfinite(found.elbo) and not worse else None
+
+    def control_variate(self) -> Surrogate | None:
+        """The quadratic of log w that m and A are, if the last draws say that it pays."""
+        if not (self.state["begun"] and math.isfinite(self.elbo)):
+            return None
+        e = self.evaluation()
+        found = symmetric("quadratic", e.linear, np.eye(e.q.dim) - e.precision)
+        log_w = e.log_p + 0.5 * np.sum(e.eps**2, axis=1)
+        return found if PAYS * np.var(log_w - found.value(e.eps)) < np.var(log_w) else None
+
+    # ---- what is kept between rounds
+
+    def fixed(self) -> FixedDraws:
+        """The present draws."""
+        if self.draws is None:
+            s = self.state
+            eps = matched_draws(self.key, s["first"], s["count"], self.start.dim, covariance=True)
+            self.draws = FixedDraws(self.slopes, eps)
+        return self.draws
+
+    def fresh(self, count: float) -> None:
+        """Other draws, none of which has been seen."""
+        s = self.state
+        s["first"] += s["count"] // 2
+        s["count"] = int(min(self.most, count)) // 2 * 2
+        self.draws = self.kept = None
+
+    def evaluation(self) -> Evaluation:
+        """Of the present q; again after a checkpoint, and then at no charge."""
+        if self.kept is None:
+            before = self.slopes.evaluations
+            self.kept = self.fixed().at(self.q)
+            self.slopes.evaluations = before
+        return self.kept
+
+    def take(self, found: Evaluation) -> None:
+        """Go on from this."""
+        self.keep(found.q)
+        self.kept = found
+
+    def keep(self, q: Family) -> None:
+        """Go on from this, which is not evaluated yet."""
+        self.state.update(loc=q.loc, scale=q.scale)
+        self.kept = None
