@@ -189,9 +189,13 @@ class Family(ABC):
         """d entropy / d parameters"""
         return self.polynomial_gradient(np.zeros(self.dim), np.eye(self.dim))
 
+    def member(self, loc: np.ndarray, scale: np.ndarray) -> Self:
+        """The member with this location and scale"""
+        return type(self)(loc, scale)  # type: ignore[call-arg]
+
     def resized(self, factor: float) -> Self:
         """The member with all widths multiplied by ``factor``"""
-        return type(self)(self.loc, factor * self.scale)  # type: ignore[call-arg]
+        return self.member(self.loc, factor * self.scale)
 
     @abstractmethod
     def composed(self, member: Self) -> Self:

@@ -186,7 +186,7 @@ def starting_point(target, family_or_q, start) -> Family:
     loc = checks.real_array("start", start, 1)
     if loc.shape != (target.dim,):
         raise ValueError(f"start: expected shape ({target.dim},), got {loc.shape}")
-    return type(given)(loc, given.scale)  # type: ignore[call-arg]
+    return given.member(loc, given.scale)
 
 
 def ending(run: Run, restart: int, stream: int, quick: bool) -> Ending:
@@ -239,7 +239,9 @@ def message(run: Run, best: int, converged: bool, value: Estimate) -> str:
     if converged:
         said, short = f"converged after {rounds}", state.get("gain", math.nan) + state.get("blur", math.nan)
         if math.isfinite(short):
-            said += f": some {max(short, LEAST_SHORT):.1g} nat short of the best {run.fitters[best].q.family} q near here"
+            said += (
+                f": some {max(short, LEAST_SHORT):.1g} nat short of the best {run.fitters[best].q.family} q near here"
+            )
     elif end == INTERRUPTED:
         said = f"interrupted after {counted(len(run.history), 'round')}: the best so far"
     elif end == CONVERGED:

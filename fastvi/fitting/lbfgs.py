@@ -6,7 +6,7 @@ blur' = blur n/n' being what the new draws still cost.
 """
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class LBFGS:
         self.key, self.tolerance, self.start = key, tolerance, q
         self.slopes = Slopes(target, on, max_samples, derived)
         self.most = max(FIRST, min(MOST_DRAWS, MOST_FLOATS // q.dim))
-        self.state = dict(
+        self.state: dict[str, Any] = dict(
             loc=q.loc,
             scale=q.scale,
             count=FIRST,
@@ -55,7 +55,7 @@ class LBFGS:
     @property
     def q(self) -> Family:
         """The last stage's optimum."""
-        return type(self.start)(self.state["loc"], self.state["scale"])
+        return self.start.member(self.state["loc"], self.state["scale"])
 
     def control_variate(self):
         """None: what a quadratic of these draws would follow, the fit has removed."""

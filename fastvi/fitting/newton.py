@@ -7,6 +7,7 @@ reached and its known distance from the best q, ``blur``, exceeds the tolerance.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Newton:
         self.kept: Evaluation | None = None  # of the present q at the present draws
         self.elbo = math.nan  # of the last round
         self.draws: FixedDraws | None = None
-        self.state = dict(
+        self.state: dict[str, Any] = dict(
             loc=q.loc,
             scale=q.scale,
             count=least_draws(q.dim),
@@ -67,7 +68,7 @@ class Newton:
     @property
     def q(self) -> Family:
         """The present approximation, which is the best so far."""
-        return type(self.start)(self.state["loc"], self.state["scale"])
+        return self.start.member(self.state["loc"], self.state["scale"])
 
     def step(self) -> tuple[Estimate, str]:
         """One round: (the ELBO over the fixed draws, why to stop or "")."""

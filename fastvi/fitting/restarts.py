@@ -13,7 +13,7 @@ APART = 1.0  # standard deviations between means of different basins
 def scattered(q: Family, key: Key, restart: int) -> Family:
     """The start of another restart."""
     rng = np.random.default_rng(key.child(START, restart).word)
-    return type(q)(q.loc + SCATTER * q.stddev * rng.normal(size=q.dim), q.scale)
+    return q.member(q.loc + SCATTER * q.stddev * rng.normal(size=q.dim), q.scale)
 
 
 def restart_key(key: Key, restart: int) -> Key:

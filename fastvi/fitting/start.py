@@ -82,7 +82,7 @@ def stein_member(slopes: Slopes, q: Family, z: np.ndarray, eps: np.ndarray) -> F
         return None
     curvature = -np.mean(gradients * eps, axis=0) / STEIN_STEP
     least = max(TYPICAL * float(np.median(np.abs(curvature))), FLAT)
-    return type(q)(z, q.scale / np.sqrt(np.maximum(curvature, least)))  # type: ignore[call-arg]
+    return q.member(z, q.scale / np.sqrt(np.maximum(curvature, least)))
 
 
 def best_start(
@@ -115,5 +115,5 @@ def best_start(
     for width in NARROW:
         if math.isfinite(best.elbo) or not path:
             break
-        best = draws.at(type(q)(path[-1], width * q.scale))  # type: ignore[call-arg]
+        best = draws.at(q.member(path[-1], width * q.scale))
     return best
