@@ -86,7 +86,10 @@ class Evaluation:
     @cached_property
     def gain(self) -> float:
         """Nats that are left over these draws, to second order."""
-        values = np.diag(self.q.restrict(self.precision)) if self.q.is_diagonal else self.spectrum.values
+        restricted = self.q.restrict(self.precision)  # what of A the widths of q can follow
+        values = np.diag(restricted)
+        if not self.q.is_diagonal:
+            values = self.spectrum.values if restricted is self.precision else np.linalg.eigvalsh(restricted)
         widths = np.sum((1.0 - values) ** 2 / np.maximum(1.0, np.abs(values)))
         return 0.5 * float(np.sum(self.pulls**2 / self.spectrum.precisions)) + 0.25 * float(widths)
 

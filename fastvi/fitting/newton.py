@@ -37,6 +37,11 @@ PATIENCE = 2  # Laplace approximations in a row that are worse than the best
 PAYS = 2.0  # ratio of variances from which on the quadratic is a control variate
 
 
+def left(e: Evaluation) -> float:
+    """Nats that are left to gain, draws or no draws."""
+    return e.gain + e.blur
+
+
 class Newton:
     """One fit, round by round; ``state`` is all that the next round depends on."""
 
@@ -86,7 +91,7 @@ class Newton:
 
     def begin(self) -> str:
         """Find a start."""
-        self.take(best_start(self.fixed(), self.start, self.key, laplace_member, PATIENCE))
+        self.take(best_start(self.fixed(), self.start, self.key, laplace_member, PATIENCE, left))
         self.state["begun"] = 1
         assert self.kept is not None
         self.elbo = self.kept.elbo

@@ -16,10 +16,11 @@ from .fixed_draws import Evaluation, FixedDraws
 from .slopes import Slopes
 
 SHARES = (1.0, 0.95, 0.75, 0.5, 0.35, 0.25, 0.17, 0.125, 0.06, 0.03)  # of the path, where approximations are tried
-NEAR, OVER, MOST, MEMORY = 0.02, 5, 150, 20  # nats gained over so many iterations; iterations; L-BFGS's memory
+NEAR, OVER, MOST, MEMORY = 0.02, 3, 150, 20  # nats gained over so many iterations; iterations; L-BFGS's memory
 FLAT = 1e-6  # a curvature below it, in units of the start, says nothing about a width
 STEP = 1e-5  # of differences of gradients, in standard deviations of the start
 ASIDE = 0.1  # standard deviations from the start at which a climb begins: a symmetric model may have a saddle there
+THERE = 1.0  # nats that are left at the end of the path, where no other start is wanted
 WIDTHS, TRIED = (1.0, 0.1, 0.01, 3.0, 10.0), 64  # in standard deviations, of points to try where log p is not finite
 NARROW = (0.1, 0.01, 1e-3, 1e-4)  # widths to try, where log p is not finite at draws of any other q
 TYPICAL, STEIN_STEP = 0.2, 1e-3  # of the median curvature, the least; a width of draws in standard deviations
@@ -91,9 +92,11 @@ def best_start(
     key: Key,
     member: Callable[[Slopes, Family, np.ndarray], Family | None],
     patience: int,
+    known: Callable[[Evaluation], float] = lambda found: math.inf,
 ) -> Evaluation:
     """q or the best ``member`` at points of the path from its end to its beginning, evaluated at ``draws``; after
-    ``patience`` members in a row that are worse than the best no more are tried."""
+    ``patience`` members in a row that are worse than the best no more are tried, nor where ``known`` tells that little
+    is left to gain at its end."""
     slopes = draws.slopes
     path = path_of(slopes, q, key)
     best, worse = draws.at(q), 0
@@ -108,6 +111,8 @@ def best_start(
         found = draws.at(tried)
         if found.elbo > best.elbo:
             best, worse = found, 0
+            if k == len(path) - 1 and known(found) < THERE:
+                break
         elif math.isfinite(best.elbo):
             worse += 1
             if worse == patience:
