@@ -18,7 +18,7 @@ from ..rng import CHECK, SAMPLE
 from ..running_moments import Running
 from .options import Request
 from .precision import REPLICATES, enough_dependent
-from .reliability import Powers, holds_for_replicates
+from .reliability import SOBOL_DEGREES, Powers, holds_for_replicates
 from .selection import PATHWISE, Plan
 
 LEAST_POINTS = 4  # of a replicate
@@ -95,6 +95,8 @@ def mean_of(values, replicates: Replicates, key, method, rounding=0.0) -> Estima
         return Estimate(-math.inf, math.nan, replicates.num_samples, neginf, method, key=key)
     means = values.mean(axis=1)
     degrees = replicates.count - 1.0
+    if replicates.draws == "sobol":
+        degrees = min(degrees, SOBOL_DEGREES)
     error = float(np.std(means, ddof=1)) / math.sqrt(replicates.count)
     value = float(means.mean())
     error = max(error, rounding * abs(value))
