@@ -14,7 +14,7 @@ from ..families.base import Family
 from ..results import GradientEstimate
 from ..rng import RandomSource
 from ..targets.target import Target
-from . import pathwise, score
+from . import cross_fitting, pathwise, score
 from .dependent_draws import gradient_of_replicates
 from .options import Request, request
 from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, continuous, plan_gradient, sums_for
@@ -66,9 +66,11 @@ def elbo_gradient(
         gradient in closed form, and ``"leave_one_out"`` on the residuals.  They need no gradient of log p.
         ``"pathwise_quadratic"``: straight lines in eps, fitted to the gradient of log p on a pilot of 4 to 16 draws a
         dimension, subtracted from it (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed
-        choices of such lines.
-        ``"auto"``: ``"sticking_the_landing"`` below 8 (dim + 6) draws, from there on what a pilot finds to have the
-        least variance times operations.  A log p without a gradient, or with a step (``floor``, comparisons of z that
+        choices of such lines.  Below 40 draws a dimension there is no pilot: the draws are cut into two to five folds,
+        whose lines are fitted to the other folds.
+        ``"auto"``: ``"sticking_the_landing"`` for 32 draws, or for fewer than 4 (dim + 1); then cross-fitted
+        ``"pathwise_quadratic"``, and from 40 draws a dimension on what a pilot finds to have the least variance times
+        operations.  A log p without a gradient, or with a step (``floor``, comparisons of z that
         do more than make it -inf), has ``"leave_one_out"``, from 1024 draws on ``"optimal_baseline"``, and from 4096
         on polynomials if they pay.  The result's ``method`` says which it was.
     @draws
@@ -155,6 +157,9 @@ def estimated(r: Request) -> GradientEstimate:
         return gradient_of_replicates(r, plan_gradient(r, read))
     plan = None
     try:
+        cross_fitted = cross_fitting.gradient(r)
+        if cross_fitted is not None:
+            return cross_fitted
         plan = plan_gradient(r, read)
         method, variate, num_samples = plan
         what = dict(gradient=sums_for(method), control_variate=variate, dtype=r.dtype)

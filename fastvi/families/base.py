@@ -14,6 +14,7 @@ from ..rng import SAMPLE, Key, RandomSource, key_from
 
 LOG_2PI = math.log(2.0 * math.pi)
 NARROWEST = 1e12  # a precision in units of another member
+BLOCK = 2**20  # float64s of terms at a time
 FAR = 700.0  # exp of what is nearer to 0 is an ordinary number
 DRAW_OPERATIONS, SCORE_OPERATIONS = 60, 40  # a dimension and draw: a normal and a cheap log density; a score's sums
 
@@ -160,6 +161,16 @@ class Family(ABC):
     @abstractmethod
     def pathwise_terms(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         """slopes (n, dim) in z by the chain rule in the order of the parameters, without the entropy's"""
+
+    def pathwise_powers(self, eps: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The squares of the ``pathwise_terms`` and their fourth powers, each added up over the draws"""
+        sums = np.zeros((2, len(self.parameters)))
+        at_once = max(1, BLOCK // sums.shape[1])
+        for first in range(0, len(eps), at_once):
+            squares = self.pathwise_terms(eps[first : first + at_once], slopes[first : first + at_once]) ** 2
+            sums[0] += squares.sum(axis=0)
+            sums[1] += np.einsum("ij,ij->j", squares, squares)
+        return sums[0], sums[1]
 
     @abstractmethod
     def polynomial_gradient(self, linear: np.ndarray, curvature: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ class FullRankGaussian(Family):
         """(dim, dim), scale_tril"""
         return self.scale_tril
 
-    @property
+    @cached_property
     def triangle(self):
         """(i, j, units): places of the lower triangle by rows, and what a derivative in an element is multiplied by for
         the parameter, whose diagonal is kept as logs."""
@@ -142,6 +142,14 @@ class FullRankGaussian(Family):
     def pathwise_terms(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         i, j, units = self.triangle
         return np.concatenate([slopes, slopes[:, i] * eps[:, j] * units], axis=1)
+
+    def pathwise_powers(self, eps: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        i, j, units = self.triangle
+        found, e, u = [], eps, slopes
+        for power in (2, 4):
+            e, u = e * e, u * u
+            found.append(np.concatenate([u.sum(axis=0), (u.T @ e)[i, j] * units**power]))
+        return found[0], found[1]
 
     def polynomial_gradient(self, linear: np.ndarray, curvature: np.ndarray) -> np.ndarray:
         """L^-T m, and the triangle of L^-T M"""
