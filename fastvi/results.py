@@ -35,6 +35,8 @@ class Estimate:
     interval_reliable : bool
         False where a few draws hold the variance, so that an interval of 95 % covers less; see
         fastvi/estimators/README.md.  True also where too few draws tell
+    expected_error : float
+        the standard error that a pilot predicted for these draws, nan where there was no pilot
     """
 
     value: float
@@ -49,6 +51,7 @@ class Estimate:
     ess: float = math.nan
     note: str = ""
     interval_reliable: bool = field(default=True, repr=False)
+    expected_error: float = field(default=math.nan, repr=False)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """A confidence interval from Student's t distribution; (nan, nan) where there is no standard error."""
@@ -142,6 +145,8 @@ class GradientEstimate:
         the estimator that was used
     interval_reliable : ndarray (len(q.parameters),) of bool
         False where a few draws hold a coordinate's variance, as for ``Estimate``
+    expected_error : ndarray (len(q.parameters),) or None
+        the standard errors that a pilot predicted, from a few dozen draws on; None where there was no pilot
     """
 
     elbo: Estimate
@@ -149,6 +154,7 @@ class GradientEstimate:
     standard_error: np.ndarray
     method: str
     interval_reliable: np.ndarray
+    expected_error: np.ndarray | None = None
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """(lower, upper) ends of a confidence interval for each coordinate, from Student's t distribution."""

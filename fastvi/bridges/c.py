@@ -18,6 +18,7 @@ def target(
     *,
     convention: str = "tile",
     user_data: int | None = None,
+    cost: float | None = None,
     normalized: bool = False,
     name: str = "C callback",
 ) -> Target:
@@ -35,6 +36,8 @@ def target(
         for ``"tile"``
     user_data : int, optional
         for ``"one_draw"``: the last argument
+    cost : float, optional
+        operations of a draw, as for :meth:`Target.from_address`
 
     Raises
     ------
@@ -46,19 +49,19 @@ def target(
     Stan models have a bridge of their own, :mod:`fastvi.bridges.stan`.
     """
     checks.choice("convention", convention, CONVENTIONS)
-    address = address_of(function)
+    address, options = address_of(function), dict(cost=cost, normalized=normalized, name=name)
     keep: tuple
     if convention == "tile":
         if user_data is not None:
             raise ValueError("user_data: goes with convention='one_draw'; a tile function gets data")
-        result, keep = Target.from_address(address, dim, data, normalized=normalized, name=name), (function,)
+        result, keep = Target.from_address(address, dim, data, **options), (function,)
     else:
         from ..kernels.density.one_draw import of_nutpie
 
         if data != ():
             raise ValueError("data: goes with convention='tile'; a function of one draw gets user_data")
         compiled = of_nutpie(address, checks.count("user_data", user_data or 0, 0))
-        result = Target.from_address(compiled.address, dim, normalized=normalized, name=name)
+        result = Target.from_address(compiled.address, dim, **options)
         keep = function, compiled
     keep_alive(result, *keep)
     return result

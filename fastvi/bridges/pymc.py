@@ -44,9 +44,9 @@ class ModelDensity(ExternalDensity):
 
     what = "PyMC model"
 
-    def __init__(self, model, name: str) -> None:
+    def __init__(self, model, name: str, cost: float | None = None) -> None:
         self.model, self.layout = model, Layout(model)
-        super().__init__(self.layout.dim, name)
+        super().__init__(self.layout.dim, name, cost=cost)
         x = self.x = pytensor.tensor.vector("x", shape=(self.layout.dim,), dtype="float64")
         parts = zip(self.layout.variables, self.layout.places, self.layout.shapes, strict=True)
         self.in_x = {v: x[place].reshape(shape).astype(v.dtype) for v, place, shape in parts}
@@ -84,7 +84,7 @@ class ModelDensity(ExternalDensity):
         return None
 
     def remake(self, target) -> tuple:
-        return functools.partial(from_model, name=target.name), (self.model,)
+        return functools.partial(from_model, cost=self.operations, name=target.name), (self.model,)
 
     def compiled(self, gradient) -> abi.Compiled:
         """The C function of values, or of values and gradients."""
@@ -162,7 +162,7 @@ def inputs_of(variable):
     return list(dict.fromkeys(find([variable])))
 
 
-def from_model(model=None, *, name: str | None = None) -> Target:
+def from_model(model=None, *, cost: float | None = None, name: str | None = None) -> Target:
     """The log density of a PyMC model on the unconstrained space, its Jacobians included, as a :class:`Target`.
 
     z holds the value variables of ``model.free_RVs`` in their order, raveled.  Values and gradients are PyTensor's,
@@ -174,6 +174,8 @@ def from_model(model=None, *, name: str | None = None) -> Target:
     ----------
     model : pm.Model, optional
         the one on the context stack by default
+    cost : float, optional
+        operations of a draw, as for :meth:`Target.from_address`
 
     Raises
     ------
@@ -196,7 +198,7 @@ def from_model(model=None, *, name: str | None = None) -> Target:
             )
         if value.dtype != "float64":
             raise TypeError(f"model: the free variable {rv.name} is {value.dtype}; expected float64 (floatX)")
-    return Target.of(ModelDensity(model, name or model.name or "PyMC model"))
+    return Target.of(ModelDensity(model, name or model.name or "PyMC model", cost))
 
 
 def model_of(target) -> ModelDensity:

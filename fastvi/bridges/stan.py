@@ -9,7 +9,7 @@ from .c import address_of, keep_alive
 THREADS = "STAN_THREADS=true"
 
 
-def from_model(model, *, name: str | None = None) -> Target:
+def from_model(model, *, cost: float | None = None, name: str | None = None) -> Target:
     """The log density of a Stan model on the unconstrained space, with all constants and Jacobians.
 
     Parameters
@@ -17,6 +17,8 @@ def from_model(model, *, name: str | None = None) -> Target:
     model : bridgestan.StanModel
         compiled with ``STAN_THREADS=true``, so that threads may evaluate it at once; it is kept alive.  What is called
         are its ``bs_log_density`` and, where a gradient is wanted, ``bs_log_density_gradient``, a draw a call
+    cost : float, optional
+        operations of a draw, as for :meth:`Target.from_address`
 
     Raises
     ------
@@ -38,6 +40,6 @@ def from_model(model, *, name: str | None = None) -> Target:
     address = ctypes.cast(handle, ctypes.c_void_p).value or 0
     functions = (address_of(getattr(library, f)) for f in ("bs_log_density", "bs_log_density_gradient"))
     compiled = of_stan(address, *functions)
-    target = Target.from_address(compiled.address, model.param_unc_num(), name=name or model.name())
+    target = Target.from_address(compiled.address, model.param_unc_num(), cost=cost, name=name or model.name())
     keep_alive(target, model, compiled)
     return target

@@ -1,6 +1,7 @@
 """The evidence lower bound L(q) = E_q[log p(z) - log q(z)], with its standard error."""
 
 import math
+from dataclasses import replace
 
 from ..documentation import documented
 from ..errors import STOPPED
@@ -139,7 +140,8 @@ def estimated(r: Request) -> Estimate:
     except STOPPED as stopped:
         stopped.partial = read(partial(stopped), r.q, method, r.key, r.atol)  # type: ignore[union-attr]
         raise
-    return read(found, r.q, method, r.key, r.atol)
+    result = read(found, r.q, method, r.key, r.atol)
+    return result if plan.expected_error is None else replace(result, expected_error=plan.expected_error)
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = None) -> Estimate:

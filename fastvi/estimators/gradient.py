@@ -161,7 +161,7 @@ def estimated(r: Request) -> GradientEstimate:
         if cross_fitted is not None:
             return cross_fitted
         plan = plan_gradient(r, read)
-        method, variate, num_samples = plan
+        method, variate, num_samples = plan[:3]
         what = dict(gradient=sums_for(method), control_variate=variate, dtype=r.dtype)
         job, on = r.job(num_samples, r.stream, **what), r.where(num_samples, method, PATHWISE)
         found = sweep(r.target, job, on, progress=r.progress)
@@ -170,7 +170,10 @@ def estimated(r: Request) -> GradientEstimate:
         method, variate = ("leave_one_out", None) if plan is None else plan[:2]
         stopped.partial = with_converged(read(done, method, variate), r.atol)  # type: ignore[union-attr]
         raise
-    return with_converged(read(found, method, variate), r.atol)
+    result = read(found, method, variate)
+    if plan.expected_error is not None:
+        result = dataclasses.replace(result, expected_error=plan.expected_error)
+    return with_converged(result, r.atol)
 
 
 def with_converged(found: GradientEstimate, atol: float | None) -> GradientEstimate:

@@ -11,9 +11,10 @@ import numpy as np
 
 from ..control_variates import Lines, Surrogate, fit
 from ..execution.sweep import Place
-from ..families.base import LOG_2PI
+from ..families.base import BLOCK, LOG_2PI
 from ..families.mean_field import fill_standard_normals
 from ..rng import PILOT
+from ..running_moments import Running
 from ..slope_surrogates import fit_slopes, lines_of
 from .cost import CHECK_SHARE, LEAST, PATHWISE_COST, Slopes, enough_to_fit, operations, possible
 
@@ -24,7 +25,8 @@ STEADY, STEADY_SLOPES = 200, 60
 class Candidate(NamedTuple):
     """A way to estimate: its surrogate, if any, the predicted variance of one draw, and operations a draw.
 
-    ``checked`` draws, to which the surrogate was not fitted, tell the variance.
+    ``checked`` draws, to which the surrogate was not fitted, tell the variance.  That of a gradient is of standardised
+    terms, added up; ``each`` is that of every parameter, in its own units.
     """
 
     method: str
@@ -32,6 +34,7 @@ class Candidate(NamedTuple):
     variance: float = math.nan
     operations: float = 1.0
     checked: int = 0
+    each: np.ndarray | None = None
 
     @property
     def price(self) -> float:
@@ -136,13 +139,24 @@ def candidates(target, q, key, levels, num_samples, on: Place, slopes: Slopes | 
     return found
 
 
-def gradient_candidates(target, q, key, levels, num_samples, on: Place, *, score=True, paths=(), slopes=None):
-    """The same for gradients: variances of standardised terms, added up over the parameters.
-
-    "leave_one_out" and the ``levels`` if ``score``, and those of ``paths``, which need a pilot of ``slopes``.
-    """
+def gradient_candidate(target, q, key, levels, num_samples, on: Place, *, score=True, paths=(), slopes=None):
+    """The cheapest of :func:`gradient_candidates` on a pilot, with the variance of each parameter."""
     pilot = pilot_of(target, q, key, levels, num_samples, on, slopes)
-    eps, log_w, found = pilot.eps[pilot.check], pilot.log_w[pilot.check], []
+    best = cheapest(gradient_candidates(pilot, score, paths))
+    if best.each is not None:
+        return best
+    eps, left = pilot.eps[pilot.check], pilot.log_w[pilot.check]
+    if best.surrogate is not None:
+        left = left - best.surrogate.value(eps)
+    return best._replace(each=score_variances(q, eps, left))
+
+
+def gradient_candidates(pilot: Pilot, score=True, paths=()) -> list[Candidate]:
+    """The same for gradients, by variances of standardised terms, added up over the parameters.
+
+    "leave_one_out" and the levels if ``score``, and those of ``paths``, which need a pilot of slopes.
+    """
+    q, eps, log_w, found = pilot.q, pilot.eps[pilot.check], pilot.log_w[pilot.check], []
     if score:
         found.append(pilot.candidate("leave_one_out", None, score_spread(q, eps, log_w), True))
         for surrogate in pilot.surrogates():
@@ -170,7 +184,26 @@ def pathwise_candidate(q, pilot: SlopePilot, method) -> Candidate:
             lines = lines_of(fit_slopes(pilot.eps[:start], of_log_w, "quadratic"), q)
             slopes = slopes - lines.offset - eps @ lines.slope.T
             cost += 2.0 * q.dim**2
-    return Candidate(method, lines, pathwise_spread(q, eps, slopes), cost, len(eps))
+    return Candidate(method, lines, pathwise_spread(q, eps, slopes), cost, len(eps), pathwise_variances(q, eps, slopes))
+
+
+def pathwise_variances(q, eps, slopes) -> np.ndarray:
+    """Of the pathwise terms of slopes (n, dim) in z, for each parameter."""
+    n = len(eps)
+    with np.errstate(invalid="ignore", over="ignore"):
+        means = q.lines_gradient(np.mean(slopes, axis=0), slopes.T @ eps / n)
+        return np.maximum(q.pathwise_powers(eps, slopes)[0] / n - means**2, 0.0)
+
+
+def score_variances(q, eps, f) -> np.ndarray:
+    """Of f less its mean times the scores, for each parameter."""
+    total, each = Running(), max(1, BLOCK // len(q.parameters))
+    with np.errstate(invalid="ignore"):
+        f = f - np.mean(f)
+        for first in range(0, len(f), each):
+            some = slice(first, first + each)
+            total.add(f[some, None] * q.scores(eps[some]))
+    return np.asarray(total.squares) / total.count
 
 
 def second_moments(q, u, eps) -> float:

@@ -1,6 +1,7 @@
 """Which estimator a request stands for, with which control variate, and how many draws: decided before those draws."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,11 +25,12 @@ HEAVY_TAILS = 4  # products with scores have heavy tails: their variance is know
 
 
 class Plan(NamedTuple):
-    """An estimator, what it subtracts, and the draws that count."""
+    """An estimator, what it subtracts, the draws that count, and the standard errors that a pilot predicts for them."""
 
     method: str
     control_variate: Surrogate | Lines | None
     num_samples: int
+    expected_error: Any = None
 
 
 def plan_elbo(request: Request) -> Plan:
@@ -52,11 +54,11 @@ def plan_elbo(request: Request) -> Plan:
     elif auto and atol is None and r.num_samples >= PILOT_WORTHWHILE:
         best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
     if atol is None:
-        return Plan(best.method, best.surrogate, r.num_samples)
+        return Plan(best.method, best.surrogate, r.num_samples, math.sqrt(best.variance / r.num_samples))
     if slopes is not None:  # few draws judged it; more tell its variance
         best = judged(r, best)
     count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
-    return Plan(best.method, best.surrogate, count)
+    return Plan(best.method, best.surrogate, count, math.sqrt(best.variance / count))
 
 
 def judged(r: Request, best: Candidate) -> Candidate:
@@ -108,18 +110,19 @@ def plan_gradient(request: Request, read) -> Plan:
         levels, slopes = list(POLYNOMIALS[method]), None
         if possible(levels, r.q.dim, least) != levels:  # too few draws to fit values; products with scores want more
             levels, slopes = levels_and_pilot(r, levels, False, least)
-        best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here, slopes=slopes))
+        best = pilot.gradient_candidate(*problem, levels, least, r.here, slopes=slopes)
     elif method == "pathwise_quadratic" or smooth and iid and r.num_samples >= PILOT_A_DIMENSION * (r.q.dim + 6):
         slopes, paths = slopes_pilot((), r.q.dim, least), PATHWISE if auto else (method,)
-        best = cheapest(pilot.gradient_candidates(*problem, (), least, r.here, score=auto, paths=paths, slopes=slopes))
+        best = pilot.gradient_candidate(*problem, (), least, r.here, score=auto, paths=paths, slopes=slopes)
     elif auto and iid and not smooth and r.num_samples >= PILOT_WORTHWHILE:
         levels = affordable(POLYNOMIALS["auto"], r.q, r.num_samples)
         if levels:
-            best = cheapest(pilot.gradient_candidates(*problem, levels, least, r.here))
+            best = pilot.gradient_candidate(*problem, levels, least, r.here)
     if auto and best.method == "leave_one_out":
-        best = Candidate("optimal_baseline" if r.num_samples >= BASELINE_WORTHWHILE and iid else best.method, None)
+        best = best._replace(method="optimal_baseline" if r.num_samples >= BASELINE_WORTHWHILE and iid else best.method)
     if r.atol is None or not iid:
-        return Plan(best.method, best.surrogate, r.num_samples)
+        expected = None if best.each is None else np.sqrt(best.each / r.num_samples)
+        return Plan(best.method, best.surrogate, r.num_samples, expected)
     job = r.job(least, CHECK, gradient=sums_for(best.method), control_variate=best.surrogate)
     found = sweep(r.target, job, r.here, pilot=True)
     seen = read(found, best.method, best.surrogate)
@@ -129,7 +132,8 @@ def plan_gradient(request: Request, read) -> Plan:
     num_samples = enough_samples(largest, max(1, checked), r.atol, least, r.max_samples)
     if auto and best.method == "leave_one_out" and num_samples >= BASELINE_WORTHWHILE:
         best = Candidate("optimal_baseline", None)  # whose errors are seldom larger than the pilot's
-    return Plan(best.method, best.surrogate, num_samples)
+    expected = seen.standard_error * math.sqrt(found.num_samples / num_samples)
+    return Plan(best.method, best.surrogate, num_samples, expected)
 
 
 def sums_for(method: str) -> str:

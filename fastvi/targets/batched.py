@@ -25,8 +25,16 @@ class BatchedDensity(ExternalDensity):
     what, opaque = "Python function of batches", True
     batch_size: int
 
-    def __init__(self, f: Callable, value_and_grad: Callable | None, dim: int, batch_size: int, name: str) -> None:
-        super().__init__(dim, name)
+    def __init__(
+        self,
+        f: Callable,
+        value_and_grad: Callable | None,
+        dim: int,
+        batch_size: int,
+        name: str,
+        cost: float | None = None,
+    ) -> None:
+        super().__init__(dim, name, cost=cost)
         for name, function in (("f", f), ("value_and_grad", value_and_grad)):
             if function is not None and not callable(function):
                 raise TypeError(f"{name}: expected a function of draws (n, {dim}), got {checks.describe(function)}")
@@ -58,7 +66,7 @@ class BatchedDensity(ExternalDensity):
         return error
 
     def remake(self, target) -> tuple:
-        options = dict(value_and_grad=self.value_and_grad, batch_size=self.batch_size)
+        options = dict(value_and_grad=self.value_and_grad, batch_size=self.batch_size, cost=self.operations)
         make = functools.partial(type(target).from_batched, **options, normalized=target.normalized, name=target.name)
         return make, (self.f, self.dim)
 

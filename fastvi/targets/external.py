@@ -5,12 +5,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import checks
 from ..kernels.density import abi, compilations
 from .density import Density
 
 
 class ExternalDensity(Density):
     """The base of such densities.
+
+    Parameters
+    ----------
+    cost : float, optional
+        operations of log p at a draw, :attr:`operations`
 
     Attributes
     ----------
@@ -21,8 +27,10 @@ class ExternalDensity(Density):
     what = "C function"
     keep: tuple = ()
 
-    def __init__(self, dim: int, name: str, data: tuple = ()) -> None:
+    def __init__(self, dim: int, name: str, data: tuple = (), cost: float | None = None) -> None:
         super().__init__(dim, name)
+        if cost is not None:
+            self.operations = checks.positive("cost", cost)
         self._memory, self._checked, self._writes = abi.Memory(data), False, False
 
     def gradients(self) -> abi.Compiled:
@@ -73,8 +81,8 @@ class ExternalDensity(Density):
 class Address(ExternalDensity):
     """A C function that somebody else keeps alive, or :attr:`keep`."""
 
-    def __init__(self, address: int, dim: int, name: str, data: tuple = ()) -> None:
-        super().__init__(dim, name, data)
+    def __init__(self, address: int, dim: int, name: str, data: tuple = (), cost: float | None = None) -> None:
+        super().__init__(dim, name, data, cost)
         self.compiled = abi.Compiled(address, False, "it is a C function", (), smooth=True)
 
     def values(self) -> abi.Compiled:

@@ -92,7 +92,14 @@ class Target:
 
     @classmethod
     def from_address(
-        cls, address: int, dim: int, data: tuple = (), *, normalized: bool = False, name: str = "C callback"
+        cls,
+        address: int,
+        dim: int,
+        data: tuple = (),
+        *,
+        cost: float | None = None,
+        normalized: bool = False,
+        name: str = "C callback",
     ) -> "Target":
         """A target from the address of a C function; for its values and, if asked, its gradient.
 
@@ -106,6 +113,9 @@ class Target:
             there is none).  It must be safe to call from several threads at once.
         data : tuple
             passed packed, as 64-bit words: for an array its address and its shape, for a number its bits
+        cost : float, optional
+            floating-point operations of log p at one draw, roughly; 2**14 where it is not given.  "auto" weighs it
+            against the operations of a pilot and its fits, so it decides which estimator is used and never by a clock
 
         The caller keeps the function alive.  ``numba.cfunc(fastvi.bridges.c.SIGNATURE)`` makes such functions, in which
         ``fastvi.bridges.c.is_null(gradient)`` tells what is asked.
@@ -113,7 +123,7 @@ class Target:
         if isinstance(address, bool) or not isinstance(address, int) or address <= 0:
             raise TypeError(f"address: expected the address of a C function, got {checks.describe(address)}")
         taken = converted(data)
-        return cls.of(Address(address, checks.count("dim", dim), name, taken), taken, normalized=normalized)
+        return cls.of(Address(address, checks.count("dim", dim), name, taken, cost), taken, normalized=normalized)
 
     @classmethod
     def from_batched(
@@ -123,6 +133,7 @@ class Target:
         *,
         value_and_grad: Callable | None = None,
         batch_size: int = 1024,
+        cost: float | None = None,
         normalized: bool = False,
         name: str | None = None,
     ) -> "Target":
@@ -138,6 +149,8 @@ class Target:
         batch_size : int
             draws in a call at most.  Calls are made one at a time, of powers of two of draws from 32 on, the last draw
             repeated to fill them, so that JAX compiles few shapes
+        cost : float, optional
+            operations of a draw, as for :meth:`from_address`
 
         Raises
         ------
@@ -145,9 +158,8 @@ class Target:
             naming the argument; and, when it is called, for another shape or another precision than float64
         """
         name = str(name or getattr(f, "__name__", "batched"))
-        return cls.of(
-            BatchedDensity(f, value_and_grad, checks.count("dim", dim), batch_size, name), normalized=normalized
-        )
+        density = BatchedDensity(f, value_and_grad, checks.count("dim", dim), batch_size, name, cost)
+        return cls.of(density, normalized=normalized)
 
     @classmethod
     def of(cls, density: Density, data: tuple = (), *, normalized: bool = False) -> "Target":

@@ -7,7 +7,7 @@ import pytest
 
 import fastvi as vi
 from fastvi.estimators.cost import slopes_pilot
-from fastvi.estimators.pilot import gradient_candidates
+from fastvi.estimators.pilot import gradient_candidates, pilot_of
 from fastvi.estimators.selection import PATHWISE
 from fastvi.execution.threads import Threads
 from fastvi.kernels.density import tape_memory
@@ -113,9 +113,8 @@ def test_auto_takes_the_smallest_variance_for_its_cost():
     assert vi.elbo_gradient(vi.Target(normal, 100), far, 4096, rng=0).method == "pathwise_quadratic"
     quartic = vi.Target(lambda z: -np.sum(z**4), 10)
     near = vi.MeanFieldGaussian(np.zeros(10), np.full(10, 0.4))
-    found = gradient_candidates(
-        quartic, near, key_from(0), (), 4096, Threads(), paths=PATHWISE, slopes=slopes_pilot((), 10, 4096)
-    )
+    pilot = pilot_of(quartic, near, key_from(0), (), 4096, Threads(), slopes_pilot((), 10, 4096))
+    found = gradient_candidates(pilot, paths=PATHWISE)
     prices = {candidate.method: candidate.variance * candidate.operations for candidate in found}
     assert vi.elbo_gradient(quartic, near, 4096, rng=0).method == min(prices, key=prices.get)
     rough = vi.Target(lambda z: 0.05 * math.cos(50.0 * z[0]) - 0.5 * z[0] ** 2, 1)  # small waves with steep sides

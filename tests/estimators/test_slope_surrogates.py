@@ -4,6 +4,7 @@ Statistical checks have fixed seeds and allow 5 standard errors for each of at m
 """
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -100,3 +101,30 @@ def test_pilots_are_a_function_of_the_arguments():
     assert dear is not None and dear.fitted == 125 and dear.checked == 41
     assert slopes_pilot(levels, 10, 30).levels == ("diagonal",)
     assert "cubic" not in slopes_pilot(levels, 100, 1000).levels
+
+
+@pytest.mark.parametrize("family", ["mean_field", "full_rank"])
+@pytest.mark.parametrize(
+    "options", [dict(num_samples=4000), dict(num_samples=4000, estimator="quadratic"), dict(atol=0.01)], ids=repr
+)
+def test_results_say_the_error_that_a_pilot_predicted(family, options):
+    """As a whole within a factor of 2; single entries of a gradient rest on a few dozen draws."""
+    target, q = logistic()
+    if family == "full_rank":
+        q = target.laplace(q.loc).q
+    if options.get("estimator") == "quadratic" or "atol" in options:  # too few draws are cheap for "auto" to need one
+        value = vi.elbo(target, q, rng=0, **options)
+        assert 0.5 < value.expected_error / value.standard_error < 2.0
+    slope = vi.elbo_gradient(target, q, rng=0, **options)
+    assert slope.expected_error.shape == slope.standard_error.shape
+    assert 0.5 < np.linalg.norm(slope.expected_error) / np.linalg.norm(slope.standard_error) < 2.0
+
+
+def test_without_a_pilot_nothing_was_predicted():
+    target, q = logistic()
+    assert np.isnan(vi.elbo(target, q, 100, rng=0).expected_error)
+    assert vi.elbo_gradient(target, q, 30, rng=0).expected_error is None
+    assert np.isnan(vi.elbo(target, q, 4000, estimator="plain", rng=0).expected_error)
+    steps = vi.Target(lambda z: -0.5 * z[0] ** 2 + math.floor(z[0]), 1)
+    found = vi.elbo_gradient(steps, vi.MeanFieldGaussian([0.0], [1.0]), 100_000, rng=0)
+    assert 0.5 < found.expected_error[0] / found.standard_error[0] < 2.0

@@ -1,5 +1,6 @@
 """Targets from functions of many draws at once: the numbers of the same density written for one draw."""
 
+import math
 import pickle
 
 import numpy as np
@@ -195,3 +196,25 @@ def test_a_torch_log_density():
 
     own = vi.Target.from_batched(f, 4)
     same(vi.elbo(own, Q, 5000, estimator="plain", rng=3), vi.elbo(ONE_DRAW, Q, 5000, estimator="plain", rng=3))
+
+
+def test_the_cost_of_a_draw_decides_whether_a_fit_pays():
+    def f(z):
+        return -0.5 * np.sum(z**2, axis=1) - 0.1 * np.sum(z**4, axis=1)
+
+    def value_and_grad(z):
+        return f(z), -z - 0.4 * z**3
+
+    q = vi.MeanFieldGaussian(np.full(4, 0.2), np.full(4, 0.8))
+    dear, cheap = (vi.Target.from_batched(f, 4, value_and_grad=value_and_grad, cost=cost) for cost in (1e6, 10))
+    assert vi.elbo(dear, q, 100, rng=0).method == "cubic" and vi.elbo(cheap, q, 100, rng=0).method == "plain"
+    assert vi.Target.from_batched(f, 4).density.operations == 2**14
+    assert dear.density.remake(dear)[0](f, 4).density.operations == 1e6
+
+
+@pytest.mark.parametrize("cost, error", [(0, ValueError), (-1.0, ValueError), (math.inf, ValueError), ("1", TypeError)])
+def test_a_cost_that_is_none(cost, error):
+    with pytest.raises(error, match="cost: expected a"):
+        vi.Target.from_batched(lambda z: -np.sum(z**2, axis=1), 2, cost=cost)
+    with pytest.raises(error, match="cost: expected a"):
+        vi.Target.from_address(1, 2, cost=cost)
