@@ -79,11 +79,43 @@ def schools_batched(m, z, effects, errors):
     return total - (0.5 * r * r + m.log(errors) + 0.5 * LOG_2PI).sum(-1)
 
 
-class Case:
-    """A posterior with an approximation near its best ELBO."""
+def hierarchical_data(groups=85, rows=1000, columns=3):
+    """Rows of groups whose intercepts differ, and outcomes from the model's own prior."""
+    rng = np.random.default_rng(0)
+    group, X = rng.integers(0, groups, rows), rng.normal(size=(rows, columns))
+    eta = 0.7 * rng.normal(size=groups)[group] + X @ rng.normal(size=columns)
+    return group, X, (rng.random(rows) < 1.0 / (1.0 + np.exp(-eta))).astype(float)
 
-    def __init__(self, name, plain, batched, data, q):
-        self.name, self.plain, self.batched, self.data, self.q = name, plain, batched, data, q
+
+def hierarchical_plain(z, group, X, y):
+    """Outcomes with an intercept a group, z = (standardised intercepts, their mean, log of their sd, slopes)"""
+    groups = len(z) - X.shape[1] - 2
+    mu, log_tau, beta = z[groups], z[groups + 1], z[groups + 2 :]
+    tau = math.exp(log_tau)
+    total = log_tau - 0.5 * tau * tau - 0.5 * mu * mu - 0.5 * np.dot(beta, beta)
+    total -= 0.5 * np.dot(z[:groups], z[:groups]) + 0.5 * len(z) * LOG_2PI
+    shift = X @ beta
+    for i in range(len(y)):
+        eta = mu + tau * z[group[i]] + shift[i]
+        total += y[i] * eta - np.logaddexp(0.0, eta)
+    return total
+
+
+def hierarchical_batched(m, z, group, X, y):
+    groups = z.shape[1] - X.shape[1] - 2
+    mu, log_tau, beta = z[:, groups], z[:, groups + 1], z[:, groups + 2 :]
+    tau = m.exp(log_tau)
+    prior = log_tau - 0.5 * tau * tau - 0.5 * mu * mu - 0.5 * (beta * beta).sum(-1)
+    prior = prior - 0.5 * (z[:, :groups] * z[:, :groups]).sum(-1) - 0.5 * z.shape[1] * LOG_2PI
+    eta = mu[:, None] + tau[:, None] * z[:, group] + beta @ X.T
+    return prior + (y * eta - m.logaddexp(0.0 * eta, eta)).sum(-1)
+
+
+class Case:
+    """A posterior with an approximation near its best ELBO, which is wanted to a standard error of ``atol``."""
+
+    def __init__(self, name, plain, batched, data, q, atol=1e-3):
+        self.name, self.plain, self.batched, self.data, self.q, self.atol = name, plain, batched, data, q, atol
         self.target = vi.Target(plain, q.dim, data, name=name)
 
 
@@ -112,6 +144,24 @@ def cases() -> dict:
         fits = vi.FullRankGaussian(record["fr"]["mean"], np.tril(record["fr"]["scale_tril"]))
         found.append(Case(f"{name}, full-rank", *parts, fits))
     return {case.name: case for case in found}
+
+
+LARGE = {
+    **{f"logistic N=1000 d={d}, mean-field, to 1e-2": d for d in (50, 100, 200)},
+    "hierarchical logistic d=90, mean-field, to 1e-2": 0,
+}
+
+
+@functools.cache
+def case(name) -> Case:
+    """One of ``cases()`` or, of more dimensions, of ``LARGE``."""
+    if name not in LARGE:
+        return cases()[name]
+    dim, parts = LARGE[name], (hierarchical_plain, hierarchical_batched)
+    data = logistic_data(1000, dim) if dim else hierarchical_data()
+    parts = (logistic_plain, logistic_batched) if dim else parts
+    q = vi.fit(vi.Target(parts[0], dim or 90, data), "mean_field", rng=0).q
+    return Case(name, *parts, data, q, 1e-2)
 
 
 CHUNK = 8192  # draws of the peers at a time: the fastest of 2048, 8192 and 32768 on the logistic regression

@@ -24,8 +24,8 @@ OPTIONS = {
         ``interval``; at most ``num_samples`` are used.  Neither reports progress or a partial result""",
     "atol": """
     atol : float, optional
-        the standard error to reach, in nats: a pilot of ``num_samples`` draws, more where plain draws would take many
-        more, fixes the number of draws, and only fresh draws are reported, so that the estimate stays unbiased.
+        the standard error to reach, in nats: pilots of at most ``num_samples`` draws, more where it takes many times
+        that, fix the number of draws, and only fresh draws are reported, so that the estimate stays unbiased.
         There is no relative tolerance: the zero of an ELBO is arbitrary""",
     "max_samples": """
     max_samples : int, optional

@@ -147,7 +147,7 @@ def gradient(r: Request) -> GradientEstimate | None:
         unknown = np.full(len(q.parameters), math.nan)
         return GradientEstimate(value, unknown, unknown, method, np.ones(len(unknown), dtype=bool))
     units, entropy = q.kernels.path_layout(q.loc, q.scale)[1:]
-    left, means, counts, squares = np.copy(draws.gradients), [], [], 0.0
+    left, means, counts, squares = np.copy(draws.gradients), [], [], np.zeros(len(entropy))
     fits = lines_without(draws.folds, draws.eps, draws.slopes, q)
     for own, lines in zip(draws.folds, fits, strict=True):
         left[own] -= lines.offset + draws.eps[own] @ lines.slope.T

@@ -47,7 +47,7 @@ def elbo(
     @target
     @q
     num_samples : int
-        draws; with ``atol`` those of the pilot
+        draws; with ``atol`` those of a pilot, at most
     estimator : {"auto", "plain", "entropy", "diagonal", "quadratic", "cubic"}
         ``"plain"`` averages log p - log q: its error vanishes as q approaches p.  ``"entropy"`` averages log p and adds
         q's entropy in closed form: better where q is much narrower than p.

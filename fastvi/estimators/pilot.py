@@ -146,7 +146,7 @@ def gradient_candidate(target, q, key, levels, num_samples, on: Place, *, score=
     if best.each is not None:
         return best
     eps, left = pilot.eps[pilot.check], pilot.log_w[pilot.check]
-    if best.surrogate is not None:
+    if isinstance(best.surrogate, Surrogate):
         left = left - best.surrogate.value(eps)
     return best._replace(each=score_variances(q, eps, left))
 

@@ -10,7 +10,7 @@ from ..execution.sweep import sweep
 from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
 from . import pilot
-from .cost import Slopes, affordable, possible, slopes_pilot, too_few, worthwhile
+from .cost import Slopes, affordable, operations, possible, slopes_pilot, too_few, worthwhile
 from .options import Request
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
@@ -20,6 +20,8 @@ POLYNOMIALS = {"diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3], "cubic": LEVEL
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
 PILOT_SAMPLES, PILOT_WORTHWHILE, BASELINE_WORTHWHILE = 256, 4096, 1024
 JUDGING_SAMPLES = 2048
+# With atol: draws of the first pilot; of so many times them, plain draws deserve a pilot that knows their variance well
+FIRST_SAMPLES, MANY_TIMES = 1024, 16
 PILOT_A_DIMENSION = 8  # draws, from which on a pilot of gradients is made
 HEAVY_TAILS = 4  # products with scores have heavy tails: their variance is known as if from a quarter of the draws
 
@@ -41,33 +43,54 @@ def plan_elbo(request: Request) -> Plan:
     r, iid = request, request.draws == "iid"
     auto = r.estimator == "auto" and iid
     estimator = "plain" if r.estimator == "auto" and not iid else r.estimator
-    atol, count, best = r.atol if iid else None, r.num_samples, Candidate("plain" if auto else estimator, None)
     polynomials = POLYNOMIALS.get(estimator, ())
+    if iid and r.atol is not None:
+        return plan_precise_elbo(r, auto, polynomials)
+    best = Candidate("plain" if auto else estimator, None)
+    levels, slopes = levels_and_pilot(r, polynomials, auto, r.num_samples)
+    if levels:
+        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, r.num_samples, r.here, slopes))
+    elif auto and r.num_samples >= PILOT_WORTHWHILE:
+        best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
+    return Plan(best.method, best.surrogate, r.num_samples, math.sqrt(best.variance / r.num_samples))
+
+
+def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
+    """For an ELBO to ``atol``, so that pilots and draws together take little.
+
+    A first pilot tells what plain draws would take; a pilot of polynomials must be cheap against those.
+    """
+    best, count, first = Candidate(r.estimator, None), r.num_samples, min(r.num_samples, FIRST_SAMPLES)
+    plain = None
+    if auto or not polynomials:
+        best = plain = moments_pilot(r, max(2, first), auto, r.estimator)
+        count = enough(r, best)
     levels, slopes = levels_and_pilot(r, polynomials, auto, count)
-    if atol is not None and slopes is None and (auto or estimator not in POLYNOMIALS):
-        best = moments_pilot(r, max(2, count), auto, estimator)
-        # what plain draws would take: where that is more, the pilot of the polynomials may take more too
-        count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
-        levels, slopes = levels_and_pilot(r, polynomials, auto, count)
     if levels:
         best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here, slopes))
-    elif auto and atol is None and r.num_samples >= PILOT_WORTHWHILE:
-        best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
-    if atol is None:
-        return Plan(best.method, best.surrogate, r.num_samples, math.sqrt(best.variance / r.num_samples))
+    elif plain is not None and r.num_samples > first and count > MANY_TIMES * first:
+        best = moments_pilot(r, r.num_samples, auto, r.estimator)
     if slopes is not None:  # few draws judged it; more tell its variance
         best = judged(r, best)
-    count = enough_samples(best.variance, best.checked, atol, r.num_samples, r.max_samples)
+        if plain is not None and not best.price < plain.price:
+            best = judged(r, plain)
+    count = enough(r, best)
     return Plan(best.method, best.surrogate, count, math.sqrt(best.variance / count))
+
+
+def enough(r: Request, best: Candidate) -> int:
+    """Draws for ``atol``, by the variance of a candidate."""
+    least = min(r.num_samples, FIRST_SAMPLES) if math.isfinite(best.variance) else r.num_samples
+    return enough_samples(best.variance, best.checked, r.atol, least, r.max_samples)
 
 
 def judged(r: Request, best: Candidate) -> Candidate:
     """A candidate with its variance from a sweep of some thousand draws."""
-    count = min(max(r.num_samples, JUDGING_SAMPLES), 2 * JUDGING_SAMPLES)
     if best.surrogate is None:
-        return moments_pilot(r, count, False, best.method)
+        return moments_pilot(r, min(r.num_samples, 2 * JUDGING_SAMPLES), False, best.method)
+    count = min(r.num_samples, JUDGING_SAMPLES)
     found = sweep(r.target, r.job(count, CHECK, control_variate=best.surrogate), r.here, pilot=True)
-    return best._replace(variance=variance(found, best.method), checked=found.num_samples // HEAVY_TAILS)
+    return best._replace(variance=variance(found, best.method), checked=max(1, found.num_samples // HEAVY_TAILS))
 
 
 def levels_and_pilot(r: Request, levels, auto: bool, count: int) -> tuple[list[str], Slopes | None]:
@@ -87,7 +110,8 @@ def moments_pilot(request: Request, num_samples: int, auto: bool, estimator: str
     """The better of "plain" and "entropy", or the one that was asked for, by the variances of a sweep."""
     found = sweep(request.target, request.job(num_samples, PILOT), request.here, pilot=True)
     methods = ("plain", "entropy") if auto else (estimator,)
-    return cheapest([Candidate(m, None, variance(found, m), 1.0, found.num_samples) for m in methods])
+    cost = operations("none", request.q)
+    return cheapest([Candidate(m, None, variance(found, m), cost, found.num_samples) for m in methods])
 
 
 def variance(found, method: str) -> float:
