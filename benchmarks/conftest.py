@@ -7,8 +7,8 @@ import pytest
 
 import sides
 
-PACKAGES = ("fastvi", "numba", "numpy", "scipy", "jax", "torch", "numpyro", "pymc")
-KNOWN = [*sides.SIDES, "pymc"]  # in test_fits.py and test_pymc.py, in an environment of its own: it holds Numba back
+PACKAGES = ("fastvi", "numba", "numpy", "scipy", "jax", "torch", "numpyro", "pymc", "pathfinder")
+KNOWN = [*sides.SIDES, "pymc", "pathfinder"]  # in test_fits.py and test_pymc.py, in an environment of its own: it holds Numba back
 
 
 def pytest_addoption(parser):

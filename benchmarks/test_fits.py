@@ -79,7 +79,7 @@ def test_time_to_fit(benchmark, request, name, side, threads):
     reached = {}
     for rate, particles in grid:
         most = min(reached.values(), default=MOST_BLOCKS)
-        blocks = blocks_needed(name, climb(case, rate, particles), 2 if smoke else most)
+        blocks = blocks_needed(name, climb(case, rate, particles), 2 if smoke else most, close)
         if blocks:
             reached[rate, particles] = blocks
     if not reached:
@@ -123,9 +123,9 @@ def pathfinder(case):
     return call, vi.FullRankGaussian(z.mean(axis=0), np.linalg.cholesky(np.cov(z.T)))
 
 
-def blocks_needed(name, run, most) -> int:
+def blocks_needed(name, run, most, close) -> int:
     """Blocks of steps until the mean of a block's iterates is close enough; 0 for never."""
-    case, _, close = known(name)
+    case, _, _ = known(name)
     state = run(None)
     for block in range(1, most + 1):
         state = run(state)

@@ -1,6 +1,7 @@
 """Log densities from C, Fortran, Stan or anything else that has an address."""
 
 import ctypes
+from typing import Any
 
 from .. import checks
 from ..kernels.density.tile_loop import SIGNATURE, is_null
@@ -49,7 +50,8 @@ def target(
     Stan models have a bridge of their own, :mod:`fastvi.bridges.stan`.
     """
     checks.choice("convention", convention, CONVENTIONS)
-    address, options = address_of(function), dict(cost=cost, normalized=normalized, name=name)
+    address = address_of(function)
+    options: dict[str, Any] = dict(cost=cost, normalized=normalized, name=name)
     keep: tuple
     if convention == "tile":
         if user_data is not None:

@@ -80,6 +80,7 @@ def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
 
 def enough(r: Request, best: Candidate) -> int:
     """Draws for ``atol``, by the variance of a candidate."""
+    assert r.atol is not None
     least = min(r.num_samples, FIRST_SAMPLES) if math.isfinite(best.variance) else r.num_samples
     return enough_samples(best.variance, best.checked, r.atol, least, r.max_samples)
 
