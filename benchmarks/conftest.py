@@ -7,8 +7,9 @@ import pytest
 
 import sides
 
-PACKAGES = ("fastvi", "numba", "numpy", "scipy", "jax", "torch", "numpyro", "pymc", "pathfinder")
-KNOWN = [*sides.SIDES, "pymc", "pathfinder"]  # in test_fits.py and test_pymc.py, in an environment of its own: it holds Numba back
+PACKAGES = ("fastvi", "numba", "numpy", "scipy", "jax", "torch", "numpyro", "pymc", "blackjax")
+# the last two are in test_fits.py and test_pymc.py; PyMC in an environment of its own, as it holds Numba back
+KNOWN = [*sides.SIDES, "pathfinder", "pymc"]
 
 
 def pytest_addoption(parser):
