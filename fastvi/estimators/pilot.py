@@ -5,6 +5,7 @@ function of the arguments.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,18 @@ from ..families.mean_field import fill_standard_normals
 from ..rng import PILOT
 from ..running_moments import Running
 from ..slope_surrogates import fit_slopes, lines_of
-from .cost import CHECK_SHARE, LEAST, PATHWISE_COST, Slopes, enough_to_fit, operations, possible
+from .cost import (
+    CHECK_SHARE,
+    LEAST,
+    PATHWISE_COST,
+    PILOT_SHARE,
+    Slopes,
+    enough_to_fit,
+    fit_operations,
+    operations,
+    possible,
+    slopes_operations,
+)
 
 # Draws' worth of steady terms that an error needs: below, a sample variance of heavy tails is mostly too small
 STEADY, STEADY_SLOPES = 200, 60
@@ -56,13 +68,17 @@ class Pilot:
         self.check = slice(first, n)
         self.eps, self.z, self.log_w = draw(target, q, key, n, on)
 
-    def surrogates(self) -> list[Surrogate]:
-        """Each fitted to as many of the draws before ``check`` as it needs, whatever the other levels are."""
+    def surrogates(self) -> Iterator[Surrogate]:
+        """One after another, each fitted to as many of the draws before ``check`` as it needs."""
         if not np.isfinite(self.log_w).all():
-            return []
+            return iter(())
         ends = [min(self.check.start, enough_to_fit(level, self.q.dim)) for level in self.levels]
         pairs = zip(self.levels, ends, strict=True)
-        return [fit(self.eps[:end], self.log_w[:end], level) for level, end in pairs]
+        return (fit(self.eps[:end], self.log_w[:end], level) for level, end in pairs)
+
+    def fit_operations(self, level: str) -> float:
+        """Of the fit of a level."""
+        return fit_operations(level, self.q.dim)
 
     def candidate(self, method, surrogate, variance, gradient=False, terms=None) -> Candidate:
         """``terms`` are the squares whose mean the reported error rests on: where a few hold most of it, that of
@@ -87,13 +103,16 @@ class SlopePilot(Pilot):
         log_p, self.gradients = on.evaluate(target, self.z, True)
         self.log_w = log_weights(q, self.eps, log_p)
 
-    def surrogates(self) -> list[Surrogate]:
+    def surrogates(self) -> Iterator[Surrogate]:
         end = self.check.start
         with np.errstate(invalid="ignore"):
             of_log_w = self.q.scaled_slopes(self.gradients[:end]) + self.eps[:end]
         if not (np.isfinite(self.log_w).all() and np.isfinite(of_log_w).all()):
-            return []
-        return [fit_slopes(self.eps[:end], of_log_w, level) for level in self.levels]
+            return iter(())
+        return (fit_slopes(self.eps[:end], of_log_w, level) for level in self.levels)
+
+    def fit_operations(self, level: str) -> float:
+        return slopes_operations(Slopes((level,), self.check.start, 0), self.q.dim)
 
 
 def draw(target, q, key, num_samples: int, on: Place, stream: int = PILOT, first_draw: int = 0):
@@ -122,9 +141,22 @@ def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | No
     return SlopePilot(target, q, key, slopes, num_samples, on)
 
 
-def candidates(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None = None) -> list[Candidate]:
+def candidates(
+    target,
+    q,
+    key,
+    levels,
+    num_samples,
+    on: Place,
+    slopes: Slopes | None = None,
+    ahead: Callable[[Candidate], float] | None = None,
+) -> list[Candidate]:
     """ "plain", "entropy" and those ``levels`` that ``num_samples`` draws can fit, with the variance that they have on
-    draws to which they were not fitted.  A log density that is not finite everywhere leaves the first two."""
+    draws to which they were not fitted.  A log density that is not finite everywhere leaves the first two.
+
+    ``ahead(candidate)`` are the operations that the draws take by the best so far: no level is fitted that takes more
+    than a share of them.
+    """
     pilot = pilot_of(target, q, key, levels, num_samples, on, slopes)
     log_w, log_p = (
         pilot.log_w[pilot.check],
@@ -132,7 +164,13 @@ def candidates(target, q, key, levels, num_samples, on: Place, slopes: Slopes | 
     )
     with np.errstate(invalid="ignore"):
         found = [pilot.candidate("plain", None, np.var(log_w)), pilot.candidate("entropy", None, np.var(log_p))]
-    for surrogate in pilot.surrogates():
+    fits = iter(pilot.surrogates())
+    for level in pilot.levels:
+        if ahead is not None and pilot.fit_operations(level) > PILOT_SHARE * ahead(cheapest(found)):
+            break
+        surrogate = next(fits, None)
+        if surrogate is None:
+            break
         left = log_w - surrogate.value(pilot.eps[pilot.check])
         terms = (left - np.mean(left)) ** 2
         found.append(pilot.candidate(surrogate.level, surrogate, np.mean(terms), terms=terms))

@@ -65,15 +65,20 @@ def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
     if auto or not polynomials:
         best = plain = moments_pilot(r, max(2, first), auto, r.estimator)
         count = enough(r, best)
+
+    def ahead(candidate: Candidate) -> float:
+        return enough(r, candidate) * (candidate.operations + r.target.density.operations)
+
     levels, slopes = levels_and_pilot(r, polynomials, auto, count)
     if levels:
-        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here, slopes))
+        wanted = ahead if auto else None
+        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here, slopes, wanted))
     elif plain is not None and r.num_samples > first and count > MANY_TIMES * first:
         best = moments_pilot(r, r.num_samples, auto, r.estimator)
     if slopes is not None:  # few draws judged it; more tell its variance
-        best = judged(r, best)
+        best = plain if plain is not None and best.surrogate is None else judged(r, best)
         if plain is not None and not best.price < plain.price:
-            best = judged(r, plain)
+            best = plain
     count = enough(r, best)
     return Plan(best.method, best.surrogate, count, math.sqrt(best.variance / count))
 
