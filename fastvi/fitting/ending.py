@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from ..control_variates import Surrogate
 from ..diagnostics.log_weights import Largest
 from ..errors import NonFiniteError
@@ -13,7 +15,8 @@ from ..families.base import Family
 from ..results import Estimate
 from ..rng import FINAL, Key
 
-DRAWS, LEAST_DRAWS, QUICK_DRAWS = 10_000, 256, 2000
+DRAWS, LEAST_DRAWS = 10_000, 256
+ALIKE = 1e-6  # nats between the smallest and the largest log weight: their tail is one of rounding
 
 
 class Ending(NamedTuple):
@@ -36,4 +39,5 @@ def judged(
     value = read(found, q, "plain" if variate is None else variate.level, key)
     largest = Largest(num_samples)
     largest.add(found.log_w)
-    return Ending(value, largest.khat())
+    alike = np.ptp(found.log_w) < ALIKE if found.num_neginf == 0 else False
+    return Ending(value, math.nan if alike else largest.khat())

@@ -17,7 +17,7 @@ from ..results import KHAT_LIMITS, Estimate, counted
 from ..rng import CHECK, FINAL, RandomSource, key_from
 from ..targets.target import Target
 from . import checkpoint as checkpoints
-from .ending import DRAWS, LEAST_DRAWS, QUICK_DRAWS, Ending, judged
+from .ending import DRAWS, LEAST_DRAWS, Ending, judged
 from .methods import checked_name, chosen
 from .restarts import AUTOMATIC, CHEAP, MOST_DIM, basins
 from .result import FitResult, Round
@@ -60,7 +60,7 @@ def fit(
         nats, by default max(0.002, 2e-4 dim): converged once q is known to be no further from the best of its family
         near there, in ELBO
     method : {"auto", "newton", "lbfgs", "score", "coordinate_ascent"}
-        ``"newton"``: natural-gradient steps on matched draws, the default for a full-rank q and up to 32 dimensions;
+        ``"newton"``: natural-gradient steps on matched draws, the default for a full-rank q and up to 100 dimensions;
         without a gradient of log p by central differences, to 30 dimensions.  ``"lbfgs"``: L-BFGS over few and then
         more matched draws, for a mean-field q in any number of dimensions.  ``"score"``: Adam on score-function
         gradients, the default for what has steps or no gradient.  ``"coordinate_ascent"``: for Gaussian targets
@@ -83,7 +83,8 @@ def fit(
     Returns
     -------
     FitResult
-        On Ctrl-C, or where log p is not finite, what was best so far, with ``converged=False`` and the reason
+        On Ctrl-C during its rounds, or where log p is not finite, what was best so far, with ``converged=False`` and
+        the reason
 
     Raises
     ------
@@ -175,7 +176,8 @@ def starting_point(target, family_or_q, start) -> Family:
     if not isinstance(family_or_q, str):
         raise ValueError("start: family_or_q is a Gaussian to start from already; give one of the two")
     if isinstance(start, str):
-        checks.choice("start", start, ("laplace",))
+        if start != "laplace":
+            raise ValueError(f"start: expected a point, a Gaussian or 'laplace', got {start!r}")
         start = target.laplace(np.zeros(target.dim)).q
     if isinstance(start, Family):
         if start.dim != target.dim:
@@ -192,7 +194,11 @@ def starting_point(target, family_or_q, start) -> Family:
 def ending(run: Run, restart: int, stream: int, quick: bool) -> Ending:
     """How good q is where a start ended, from no more draws than that took."""
     fitter = run.fitters[restart]
-    count = QUICK_DRAWS if quick else min(DRAWS, max(LEAST_DRAWS, fitter.state["draws"]))
+    count = min(DRAWS, max(LEAST_DRAWS, fitter.state["draws"]))
+    if quick:
+        count = min(LEAST_DRAWS, fitter.state["draws"])
+        if count < 2:
+            return Ending(Estimate(math.nan, math.nan, 0, method="none", key=run.key, note="interrupted"), math.nan)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         return judged(run.target, fitter.q, count, run.key, run.on, fitter.control_variate(), stream)
 
@@ -236,17 +242,19 @@ def message(run: Run, best: int, converged: bool, value: Estimate) -> str:
     end, state = run.ends[best], run.fitters[best].state
     rounds = counted(sum(1 for line in run.history if line.restart == best), "round")
     said = f"{end}: the best so far"
+    if not math.isfinite(value.value):
+        said += f"; {value.note or f'log p is -inf at {value.num_neginf:,} of {value.num_samples:,} fresh draws of q'}"
     if converged:
         said, short = f"converged after {rounds}", state.get("gain", math.nan) + state.get("blur", math.nan)
         if math.isfinite(short):
-            said += (
-                f": some {max(short, LEAST_SHORT):.1g} nat short of the best {run.fitters[best].q.family} q near here"
-            )
+            some = f"some {short:.1g}" if short > LEAST_SHORT else f"less than {LEAST_SHORT:g}"
+            said += f": {some} nat short of the best {run.fitters[best].q.family} q near here"
     elif end == INTERRUPTED:
         said = f"interrupted after {counted(len(run.history), 'round')}: the best so far"
     elif end == CONVERGED:
         said = f"settled after {rounds}, but the ELBO of q is {value.value:g} on fresh draws; {value.note}".rstrip("; ")
     if len(run.fitters) > 1:
         optima = len(set(basins([fitter.q for fitter in run.fitters])))
-        said += f"; the best of {len(run.fitters)} starts, which ended in {counted(optima, 'place')}"
+        where = f"in {optima} different places" if optima > 1 else "in the same place"
+        said += f"; the best of {len(run.fitters)} starts, which ended {where}"
     return said

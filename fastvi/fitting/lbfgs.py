@@ -26,6 +26,7 @@ PATIENCE = 10  # starts in a row that are worse than the best: all of them
 MOST, MEMORY, OVER = 300, 10, 3  # L-BFGS iterations, its memory; iterations whose rise tells the end
 FIRST_RISE, RISE = 0.1, 0.03  # nats to which a stage is optimised, over the tolerance
 SOLVED, VALLEYS, SHORTEST = 0.2, 10, 1e-3  # of the tolerance, what may be left; Newton steps; their least length
+CAUTION, LUCKY = 2.0, 0.5  # of a blur: what it may be beyond its measure; the least of what another measure promised
 FARTHEST, NARROWER = 100.0, 20  # standard deviations that a stage moves; times that q is halved to be finite
 
 
@@ -109,13 +110,15 @@ class LBFGS:
         stage.optimised(RISE)
         ratio = s["before"] / s["count"]
         blur = max(stage.value - before, 0.0) * ratio / (1.0 + ratio)
+        if math.isfinite(s["blur"]):  # one rise is a noisy measure: not far below what the last one promised
+            blur = max(blur, LUCKY * s["blur"] * ratio)
         s.update(loc=stage.q.loc, scale=stage.q.scale, gain=stage.gain, blur=blur, before=s["count"])
-        if blur < self.tolerance:
+        if CAUTION * blur < self.tolerance:
             solved = stage.gain < SOLVED * self.tolerance and not stage.steps
             return stage.value, "converged" if solved else ""  # once more with as many draws
         if s["count"] >= self.most:
             return stage.value, f"draws of {s['count']:,} at a time are too few for the tolerance"
-        growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * blur / self.tolerance))
+        growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * CAUTION * blur / self.tolerance))
         s["count"] = int(min(self.most, s["count"] * growth)) // 2 * 2
         return stage.value, ""
 

@@ -44,6 +44,8 @@ def linear_response(target, q: Family, key: Key, num_threads: int | None = None,
         up, down = (draws.relative(q, standard + sign * move)[1] for sign in (1.0, -1.0))
         rows.append((down - up) / (2.0 * STEP))
     hessian = np.array(rows)
+    if not np.isfinite(hessian).all():
+        raise ValueError("q: log p is not finite at some of its draws, so there is no response; fit it further")
     try:
         factor = np.linalg.cholesky(0.5 * (hessian + hessian.T))
     except np.linalg.LinAlgError:

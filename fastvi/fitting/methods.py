@@ -12,7 +12,7 @@ from .slopes import DIFFERENCES_DIM
 
 METHODS = {each.name: each for each in (Newton, LBFGS, Score, CoordinateAscent)}
 SUCCESSORS = {"natural": "newton", "deterministic": "lbfgs", "stochastic": "score"}
-NEWTON_DIM = 32  # beyond it the matrix A costs a mean-field fit more than it saves
+NEWTON_DIM = 100  # beyond it the matrix A costs a mean-field fit more than it saves
 DOUBTED_DRAWS = 10_000
 STEPS = "scores see a slope where gradients see none: log p has steps"
 

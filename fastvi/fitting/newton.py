@@ -24,14 +24,16 @@ from .start import best_start, laplace_member
 SOLVED = 0.2  # of the tolerance, below which no gain is left over the present draws
 HIDDEN = 0.1  # of the blur, likewise
 FAR, NEAR = 0.5, 1.0  # nats of gain from which on a step is searched for; below which draws may be added
-LEAST_GROWTH, MOST_GROWTH, SPARE = 2.0, 16.0, 1.3
+LEAST_GROWTH, MOST_GROWTH, SPARE = 2.0, 16.0, 1.15
 MOST_DRAWS, MOST_FLOATS = 2**17, 2**24  # that are kept at once
 TRUST = 64.0  # standard deviations that a location moves at most
 WIDER, LEAST_STEP, SHORTER = 4.0, 1e-6, 0.25
 SLOW, QUICK, POOR = 6, 0.3, 0.7  # rounds until a polish; ratios of gains that lengthen or shorten a step
 SWINGS = 0.4  # ratio of gains from which on steps are no good
 LOST = 20  # searched steps until other draws are tried
-MOST_POLISHES, RUNAWAY = 8, 1e15
+MOST_POLISHES, RUNAWAY, WIDEST = 8, 1e15, 1e15
+CAUTION = 1.5  # what one set of draws may cost beyond its expectation
+TESTED = 2**13  # draws from which on a share of them where log p is not finite is no accident
 STUCK = "no step raises the ELBO"
 PATIENCE = 2  # Laplace approximations in a row that are worse than the best
 PAYS = 2.0  # ratio of variances from which on the quadratic is a control variate
@@ -102,13 +104,14 @@ class Newton:
         s, e = self.state, self.evaluation()
         self.elbo = e.elbo
         s.update(gain=e.gain, blur=e.blur)
-        if abs(e.elbo) * 2.0**-50 > self.tolerance or e.gain > RUNAWAY:
+        wide = np.max(e.q.stddev) > WIDEST * np.max(self.start.stddev)
+        if abs(e.elbo) * 2.0**-50 > self.tolerance or e.gain > RUNAWAY or wide:
             return "q runs away: the target may be improper"
-        solved = e.gain < SOLVED * self.tolerance
-        if solved and e.blur < self.tolerance and not e.rejected:
+        if self.reached(e):
             self.keep(self.moved(e, min(s["step"], 1.0)))
             return "converged"
-        if e.gain < NEAR and (solved or e.gain < HIDDEN * e.blur) and (e.blur > self.tolerance or e.rejected):
+        solved = e.gain < SOLVED * self.tolerance
+        if e.gain < NEAR and (solved or e.gain < HIDDEN * e.blur) and (CAUTION * e.blur > self.tolerance or e.rejected):
             return self.refine(e)
         if e.gain > FAR:
             return self.search(e)
@@ -116,12 +119,18 @@ class Newton:
             return self.polish(e)
         return self.follow(e)
 
+    def reached(self, e: Evaluation) -> bool:
+        """Whether gain and blur, of which the first is exact and the second an expectation, leave the tolerance."""
+        return not e.rejected and e.gain < SOLVED * self.tolerance and CAUTION * e.blur + e.gain < self.tolerance
+
     def refine(self, e: Evaluation) -> str:
         """More draws: as many as the blur wants."""
         s = self.state
+        if e.rejected and s["count"] >= TESTED:
+            return f"log p is not finite at {2 * e.rejected:,} of {s['count']:,} draws of q"
         if s["count"] >= self.most:
             return f"draws of {s['count']:,} at a time are too few for the tolerance"
-        growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * e.blur / self.tolerance))
+        growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * CAUTION * e.blur / self.tolerance))
         q = self.moved(e, s["step"])
         self.fresh(s["count"] * growth)
         s.update(last=math.inf, slow=0)
@@ -204,7 +213,7 @@ class Newton:
         s.update(gain=e.gain, blur=e.blur)
         # the optimum over the draws solves tril B = -I, the step sym B = -I: its gain is not 0, but up to the blur
         if e.gain < max(e.blur, SOLVED * self.tolerance) and not e.rejected:
-            return "converged" if e.blur <= self.tolerance else self.refine(e)
+            return "converged" if e.gain + CAUTION * e.blur < self.tolerance else self.refine(e)
         return ""
 
     # ---- steps
@@ -229,6 +238,8 @@ class Newton:
         if not (self.state["begun"] and math.isfinite(self.elbo)):
             return None
         e = self.evaluation()
+        if not math.isfinite(e.elbo):
+            return None
         found = symmetric("quadratic", e.linear, np.eye(e.q.dim) - e.precision)
         log_w = e.log_p + 0.5 * np.sum(e.eps**2, axis=1)
         return found if PAYS * np.var(log_w - found.value(e.eps)) < np.var(log_w) else None
@@ -253,9 +264,8 @@ class Newton:
     def evaluation(self) -> Evaluation:
         """Of the present q; again after a checkpoint, and then at no charge."""
         if self.kept is None:
-            before = self.slopes.evaluations
-            self.kept = self.fixed().at(self.q)
-            self.slopes.evaluations = before
+            with self.slopes.uncounted():
+                self.kept = self.fixed().at(self.q)
         return self.kept
 
     def take(self, found: Evaluation) -> None:

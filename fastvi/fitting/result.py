@@ -48,7 +48,8 @@ class FitResult:
         of q, from draws that the fit has not seen
     history : list of Round
     converged : bool
-        True only if ``gain + blur`` is below the tolerance, twice over, and the ELBO of q is finite
+        True only if ``gain`` and one and a half times ``blur`` (twice, by "lbfgs") together are below the tolerance and
+        the ELBO of q is finite; by "score", if a comparison sees no gain of the tolerance
     message : str
         why it stopped
     method : str
@@ -88,7 +89,8 @@ class FitResult:
         operations = self.target.density.operations + self.q.operations(self.q.dim, False)
         count = int(min(MOST_DRAWS, max(LEAST_DRAWS, OPERATIONS // operations)))
         try:
-            return diagnose(self.target, self.q, count, rng=self.key, **self.options)
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # of a q that ran away
+                return diagnose(self.target, self.q, count, rng=self.key, **self.options)
         except (NonFiniteError, OverflowError):
             return None
 
@@ -127,4 +129,6 @@ class FitResult:
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"
-        return f"{head},\n  elbo = {self.elbo},\n  {verdict_of(self.khat, self.q.is_diagonal)})"
+        finite = math.isfinite(self.elbo.value)
+        verdict = verdict_of(self.khat, self.q.is_diagonal) if finite else "of no use as it is: its ELBO is not finite"
+        return f"{head},\n  elbo = {self.elbo},\n  {verdict})"

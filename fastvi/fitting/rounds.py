@@ -16,6 +16,7 @@ from .result import Round
 from .score import Score
 
 CONVERGED, INTERRUPTED, OUT_OF_DRAWS = "converged", "interrupted", "out of draws"
+DOUBTFUL_SAMPLES = 200_000  # after which a method that may miss steps is asked whether it does
 
 
 class Run:
@@ -51,11 +52,13 @@ class Run:
         key = restart_key(self.key, restart)
         state = self.states[restart] if restart < len(self.states) else {}
         method = self.method._replace(name=state.get("method", self.method.name))
-        fitter = method.fitter(self.target, q, key, self.tolerance, self.max_samples, self.on)
+        doubtful = method.doubtful and method.name != Score.name
+        most = min(self.max_samples, DOUBTFUL_SAMPLES) if doubtful else self.max_samples
+        fitter = method.fitter(self.target, q, key, self.tolerance, most, self.on)
         fitter.state.update(state, method=method.name)
         self.fitters.append(fitter)
         end = self.ascend(fitter, restart)
-        if method.doubtful and method.name != Score.name and end not in (INTERRUPTED, OUT_OF_DRAWS):
+        if doubtful and end != INTERRUPTED:
             end = self.doubted(fitter, key, restart, end)
         self.ends.append(end)
         return end
@@ -64,6 +67,9 @@ class Run:
         """Gradients may have missed steps of log p; if so, scores go on from there."""
         try:
             if not sees_steps(self.target, fitter.q, key, self.tolerance, self.on):
+                if end == OUT_OF_DRAWS and fitter.slopes.max_samples < self.max_samples:
+                    fitter.slopes.max_samples = self.max_samples
+                    return self.ascend(fitter, restart)
                 return end
         except NonFiniteError as error:
             return str(error)
@@ -96,11 +102,13 @@ class Run:
                     seen = (fitter.state.get(name, math.nan) for name in ("gain", "blur"))
                     draws = fitter.state["draws"]
                     self.history.append(Round(restart, number, value.value, value.standard_error, draws, *seen))
-                    self.tell(self.history[-1])
                 if end and end != OUT_OF_DRAWS:
                     fitter.state["end"] = end
                 states = [each.state for each in self.fitters]
                 self.save(states + self.states[len(states) :], self.history)
+                if self.history and self.history[-1][:2] == (restart, number):
+                    before = fitter.state
+                    self.tell(self.history[-1])
         except KeyboardInterrupt:
             return INTERRUPTED
         except NonFiniteError as error:

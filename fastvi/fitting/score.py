@@ -24,6 +24,7 @@ from ..rng import COMPARISON, FIT, SLOPE
 STEPS, FIRST_RATE, SLOWER, LEAST_RATE = 200, 0.1, 0.3, 1e-4
 COMPARED, MOST_COMPARED, GROWTH = 2000, 2**20, 4
 LEAST_SLOWDOWNS, STEEP = 3, 4.0
+FAR = 1.0  # nats by which a phase that went astray is worse than the best
 NUM_SAMPLES = 32
 
 
@@ -129,13 +130,17 @@ class Score:
         gain = self.compare(average)
         if gain.value > max(self.tolerance, 2.0 * gain.standard_error) or not math.isfinite(gain.value):
             return ""
+        if gain.value < -FAR - 2.0 * gain.standard_error:  # steps too long for the noise of the gradients: back
+            zero = np.zeros(len(average))
+            rate = max(LEAST_RATE, SLOWER * s["rate"])
+            s.update(parameters=s["best_parameters"], mean=zero, square=zero, rate=rate, slowdowns=0)
+            return ""
         if 2.0 * gain.standard_error > 0.5 * self.tolerance:
             s["compared"] = min(GROWTH * s["compared"], MOST_COMPARED)
         if gain.value + 2.0 * gain.standard_error < self.tolerance and s["slowdowns"] >= LEAST_SLOWDOWNS:
             s["draws"] += s["compared"]
             left, error = slope(self.target, self.q, s["compared"], self.key.child(SLOPE, s["steps"]), self.on)
             if left + 2.0 * error < STEEP * self.tolerance:
-                s.update(gain=max(0.0, left), blur=2.0 * error)
                 return "converged"
             if left > 2.0 * error:  # a slope, and steps too small for it
                 s.update(rate=min(FIRST_RATE, s["rate"] / SLOWER), slowdowns=0)

@@ -1,5 +1,8 @@
 """Where a fit has its gradients from: the target's own, or central differences of its values."""
 
+import contextlib
+import sys
+
 import numpy as np
 
 from ..execution.sweep import Place
@@ -35,6 +38,16 @@ class Slopes:
             values = self.on.evaluate(self.target, around.reshape(-1, dim)).reshape(n, 2 * dim + 1)
             widths = (around[:, 1 : dim + 1] - around[:, dim + 1 :])[:, np.arange(dim), np.arange(dim)]
             return values[:, 0].copy(), (values[:, 1 : dim + 1] - values[:, dim + 1 :]) / widths
+
+    @contextlib.contextmanager
+    def uncounted(self):
+        """Evaluations that were counted before, as a fit makes them again after a checkpoint and at its end."""
+        before, most = self.evaluations, self.max_samples
+        self.max_samples = sys.maxsize
+        try:
+            yield
+        finally:
+            self.evaluations, self.max_samples = before, most
 
     def count(self, evaluations: int) -> None:
         """Take note of evaluations to come, unless they are too many."""

@@ -51,7 +51,7 @@ def test_it_reaches_the_stored_optimum(name, family, start):
     found = vi.fit(target, q, rng=2)
     is_optimal(found, best[family], record, best["full_rank"])
     assert found.converged and found.message.startswith("converged after") and found.method == "newton"
-    assert found.gain + found.blur < 0.002 * 1.2 and found.num_samples < 400_000
+    assert found.gain + 1.5 * found.blur < 0.002 and found.num_samples < 800_000
     short = vi.compare(target, best[family], found.q, 20_000, rng=3)
     assert short.value < 0.004 + 5 * short.standard_error
     assert found.elbo.key == found.key and found.diagnosis.elbo.key == found.key
@@ -169,7 +169,7 @@ def test_the_bimodal_target_needs_restarts():
     found = vi.fit(mixture.target, vi.MeanFieldGaussian([1, 1], [1, 1]), num_restarts=4, rng=0)
     assert found.elbo.value == pytest.approx(-math.log(2.0), abs=0.01)
     assert np.allclose(np.abs(found.q.loc), 4.0, atol=0.05)
-    assert "the best of 4 starts, which ended in 2 places" in found.message
+    assert "the best of 4 starts, which ended in 2 different places" in found.message
     assert {line.restart for line in found.history} == {0, 1, 2, 3}
 
 
@@ -351,7 +351,7 @@ def test_bad_input():
         (("full_rank",), {"method": "coordinate_ascent"}, "mean-field approximations only"),
         (("mean_field",), {"tolerance": 0.0}, "tolerance: expected a finite number > 0"),
         (("mean_field",), {"num_restarts": 0}, "num_restarts: expected an int >= 1"),
-        (("mean_field",), {"start": "mode"}, "start: expected one of 'laplace'"),
+        (("mean_field",), {"start": "mode"}, "start: expected a point, a Gaussian or 'laplace', got 'mode'"),
         (("mean_field",), {"start": np.zeros(3)}, r"start: expected shape \(4,\), got \(3,\)"),
         ((vi.MeanFieldGaussian([0.0], [1.0]),), {}, "q: expected 4 dimensions"),
     ):
@@ -449,3 +449,63 @@ def test_the_two_modes_of_the_lecture():
     wider = vi.FullRankGaussian(mixture.mean + 0.1, 1.1 * best.scale_tril)
     values = [vi.divergence(q, mixture, "kl_forward", 100_000, rng=0).value for q in (best, wider)]
     assert values[0] < values[1]
+
+
+def heavy(z):
+    return -1.5 * np.sum(np.log1p(z * z / 2.0))
+
+
+@pytest.mark.parametrize("most", [401, 700, 1500])
+def test_running_out_of_draws_is_told_wherever_it_happens(most):
+    found = vi.fit(vi.Target(heavy, 1), "mean_field", rng=0, max_samples=most)
+    assert not found.converged and found.message == "out of draws: the best so far" and found.num_samples <= most
+
+
+def test_a_fit_of_nan_is_called_of_no_use():
+    found = vi.fit(vi.Target(lambda z: np.nan * z[0], 2), "mean_field", rng=0)
+    assert not found.converged and "not finite (nan or +inf) at 385 of 385 draws" in found.message
+    assert "of no use as it is" in repr(found) and found.diagnosis is None
+    with pytest.raises(ValueError, match="no response"):
+        found.linear_response()
+
+
+def test_a_full_rank_fit_by_scores_goes_back_where_it_went_astray():
+    """N(1, I) in 40 dimensions without a gradient: 32 draws a step are too few for 860 parameters at the first rate."""
+    target = vi.Target.from_batched(lambda z: -0.5 * np.sum((z - 1.0) ** 2, axis=1), 40)
+    found = vi.fit(target, "full_rank", rng=0)
+    assert found.method == "score" and found.converged
+    assert found.elbo.value == pytest.approx(20.0 * math.log(2.0 * math.pi), abs=0.02)
+
+
+def test_weights_that_differ_by_rounding_have_no_tail():
+    """A k-hat of rounding would ask for three more starts."""
+    p = vi.FullRankGaussian([0.0, 0.0], np.linalg.cholesky([[1.0, 0.9999], [0.9999, 1.0]]))
+    found = vi.fit(as_target(p), "full_rank", rng=0)
+    assert math.isnan(found.khat) and "starts" not in found.message and found.diagnosis.verdict.startswith("good")
+
+
+def test_what_stops_after_the_first_round_goes_on_from_it(tmp_path):
+    def stop(line):
+        raise KeyboardInterrupt
+
+    target, _, _ = fitted_posterior("sblri-blr")
+    path = tmp_path / "fit.npz"
+    first = vi.fit(target, "full_rank", rng=0, checkpoint=path, progress=stop)
+    assert first.message.startswith("interrupted after 1 round") and first.num_samples > 0
+    resumed, whole = vi.fit(target, "full_rank", checkpoint=path), vi.fit(target, "full_rank", rng=0)
+    assert np.array_equal(resumed.q.parameters, whole.q.parameters) and resumed.key == whole.key
+
+
+@pytest.mark.slow
+def test_the_claim_holds_in_more_dimensions():
+    """Of 12 fits at d = 33 and at d = 120, where the method is another, none is more than 1.5 tolerances short."""
+    for dim, method in ((33, "newton"), (120, "lbfgs")):
+        target = vi.Target(
+            lambda z, x: -0.5 * np.sum((z - x) ** 2) - 0.1 * np.sum(z**4), dim, (np.linspace(-3, 3, dim),)
+        )
+        best = vi.fit(target, "mean_field", method="newton", tolerance=2e-4, rng=77).q
+        for seed in range(12):
+            found = vi.fit(target, "mean_field", rng=seed)
+            assert found.converged and found.method == method
+            short = vi.compare(target, best, found.q, 20_000, rng=3)
+            assert short.value < 1.5 * 2e-4 * dim + 5 * short.standard_error
