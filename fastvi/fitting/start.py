@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..families.base import Family
-from ..rng import START, Key
+from ..rng import CLIMB, Key
 from .ascent import climb
 from .fixed_draws import Evaluation, FixedDraws
 from .slopes import Slopes
@@ -34,7 +34,7 @@ def path_of(slopes: Slopes, q: Family, key: Key) -> list[np.ndarray]:
         log_p, gradients = slopes(z[None], q.stddev)
         return float(log_p[0]), gradients[0]
 
-    start = q.loc + ASIDE * q.stddev * np.random.default_rng(key.child(START, 0).word).normal(size=q.dim)
+    start = q.loc + ASIDE * q.stddev * np.random.default_rng(key.child(CLIMB, 0).word).normal(size=q.dim)
     value, gradient = function(start)
     if not (math.isfinite(value) and np.isfinite(gradient).all()):
         found = finite_point(slopes, q, key)
@@ -47,7 +47,7 @@ def path_of(slopes: Slopes, q: Family, key: Key) -> list[np.ndarray]:
 
 def finite_point(slopes: Slopes, q: Family, key: Key) -> np.ndarray | None:
     """The best of some points about q's location at which log p is finite."""
-    rng = np.random.default_rng(key.child(START, 1).word)
+    rng = np.random.default_rng(key.child(CLIMB, 1).word)
     for width in WIDTHS:
         points = q.transform(width * rng.normal(size=(TRIED, q.dim)))
         log_p, gradients = slopes(points, q.stddev)
