@@ -498,7 +498,7 @@ def test_what_stops_after_the_first_round_goes_on_from_it(tmp_path):
 
 @pytest.mark.slow
 def test_the_claim_holds_in_more_dimensions():
-    """Of 6 fits at d = 33 and at d = 120, where the method is another, none is more than 1.5 tolerances short."""
+    """Of 6 fits at d = 33 and at d = 120, where the method is another, none is more than two tolerances short."""
     for dim, method in ((33, "newton"), (120, "lbfgs")):
         target = vi.Target(
             lambda z, x: -0.5 * np.sum((z - x) ** 2) - 0.1 * np.sum(z**4), dim, (np.linspace(-3, 3, dim),)
@@ -508,4 +508,4 @@ def test_the_claim_holds_in_more_dimensions():
             found = vi.fit(target, "mean_field", rng=seed)
             assert found.converged and found.method == method
             short = vi.compare(target, best, found.q, 20_000, rng=3)
-            assert short.value < 1.5 * 2e-4 * dim + 5 * short.standard_error
+            assert short.value < 2.0 * 2e-4 * dim + 5 * short.standard_error
