@@ -50,30 +50,24 @@ def climb(
         if settled():
             raise StopIteration
 
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for _ in range(RESUMED):
-            before = len(path.values)
-            # a relative tolerance of 0: the rise is judged in nats
-            options = dict(maxiter=most - before, maxfun=3 * most, maxcor=memory, ftol=0.0, gtol=0.0)
-            start = path.points[-1] if path.points else start
-            minimize(loss, start, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-            if settled() or len(path.values) >= most or len(path.values) < before + 2:
-                break
+    for _ in range(RESUMED):
+        before = len(path.values)
+        # a relative tolerance of 0: the rise is judged in nats
+        options = dict(maxiter=most - before, maxfun=3 * most, maxcor=memory, ftol=0.0, gtol=0.0)
+        start = path.points[-1] if path.points else start
+        minimize(loss, start, jac=True, method="L-BFGS-B", callback=accepted, options=options)
+        if settled() or len(path.values) >= most or len(path.values) < before + 2:
+            break
     return path
 
 
-def truncated_newton(function: Function, x: np.ndarray, enough: float) -> tuple[float, np.ndarray]:
-    """(the rise to the top of the parabola at x, the step to there), by conjugate gradients.
+def truncated_newton(function: Function, x: np.ndarray, enough: float) -> tuple[float, np.ndarray, np.ndarray]:
+    """(the rise to the top of the parabola at x, the step to there, the gradient at x), by conjugate gradients.
 
     A long valley has a small gradient and a smaller curvature, and shows within some five products of the Hessian, each
     the difference of two gradients.  It ends when the rise stays below ``enough``/100, or is plain.  Where the function
     is not concave the rise is inf, along the direction that bends upwards.
     """
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return _conjugate_gradients(function, x, enough)
-
-
-def _conjugate_gradients(function, x, enough):
     gradient = function(x)[1]
     left, direction, step, rise = gradient.copy(), gradient.copy(), np.zeros_like(x), 0.0
     for k in range(PRODUCTS):
@@ -83,11 +77,11 @@ def _conjugate_gradients(function, x, enough):
         if not math.isfinite(bend):
             break
         if bend <= 0.0:
-            return math.inf, direction * (length / STEP)
+            return math.inf, direction * (length / STEP), gradient
         step = step + (square / bend) * direction
         left = left - (square / bend) * product
         before, rise = rise, 0.5 * float(gradient @ step)
         if k + 1 >= LEAST_PRODUCTS and (rise < 0.01 * enough or rise > enough and rise < 1.1 * before):
             break
         direction = left + (float(left @ left) / square) * direction
-    return rise, step
+    return rise, step, gradient

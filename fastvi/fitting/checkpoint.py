@@ -8,8 +8,9 @@ import pathlib
 import numpy as np
 
 from ..rng import Key
+from .result import Round
 
-VERSION = 3
+VERSION = 4
 
 
 def fingerprint(target, q, method, options) -> str:
@@ -41,7 +42,7 @@ def save(path, mark, key, states, history) -> None:
         arrays.update({f"{index}/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)})
     head = {"version": VERSION, "mark": mark, "key": key.word, "states": scalars}
     arrays["head"] = np.array(json.dumps(head))
-    arrays["history"] = np.array(history, dtype=np.float64).reshape(len(history), -1)
+    arrays["history"] = np.array(history, dtype=np.float64).reshape(-1, len(Round._fields))
     temporary = path.with_name(path.name + ".new")
     try:
         with open(temporary, "wb") as file:
@@ -84,4 +85,5 @@ def load(path, mark, key: Key | None):
     for name, array in arrays.items():
         index, _, field = name.partition("/")
         states[int(index)][field] = array
-    return Key(head["key"]), states, [tuple(row) for row in history]
+    rounds = [Round(int(row[0]), int(row[1]), row[2], row[3], int(row[4]), *row[5:]) for row in history.tolist()]
+    return Key(head["key"]), states, rounds

@@ -11,63 +11,68 @@ import math
 
 import numpy as np
 
-from ..control_variates import fit, size
-from ..estimators.pilot import draw
 from ..families.mean_field import MeanFieldGaussian
 from ..results import Estimate
-from ..rng import FIT
+from .fitter import CONVERGED, Fitter
+from .fixed_draws import FixedDraws
+from .matched_draws import least_draws, matched_draws
+from .slopes import OutOfDraws, Slopes
 
 EXACT = 1e-8  # what may be left of log w beyond a quadratic, relative to its spread and rounding
 SETTLED, FLATTEST = 1e-9, 1e-12
 
 
-class CoordinateAscent:
-    """One fit; a round is a sweep over all coordinates."""
+class CoordinateAscent(Fitter):
+    """A round is a sweep over all coordinates of a Gaussian that matched draws tell exactly."""
 
     name = "coordinate_ascent"
 
-    def __init__(self, target, q, key, tolerance, max_samples, on):
+    def __init__(self, target, q, key, tolerance, max_samples, on, derived=True):
         if not q.is_diagonal:
-            raise ValueError("method: 'coordinate_ascent' fits mean-field approximations only")
-        self.key, self.tolerance = key, tolerance
-        count = max(512, 4 * size("quadratic", q.dim))
-        if 2 * count > max_samples:
             raise ValueError(
-                f"max_samples: expected at least {2 * count} for method='coordinate_ascent', got {max_samples}"
+                f"method: 'coordinate_ascent' fits mean-field approximations, got a {q.family} q; use method='newton'"
             )
-        eps, _, log_w = draw(target, q, key, 2 * count, on, FIT)
-        if not np.isfinite(log_w).all():
-            raise ValueError(f"method: 'coordinate_ascent' needs a finite log density, and {target.name} is not")
-        found = fit(eps[:count], log_w[:count], "quadratic")  # and judged by the other half too
-        left = float(np.max(np.abs(log_w - found.constant - found.value(eps))))
-        if left > EXACT * float(np.std(log_w)) + 2.0**-48 * float(np.max(np.abs(log_w))):
+        super().__init__(target, q, key, tolerance, max_samples, on, derived)
+        slopes, count = Slopes(target, on, max_samples, derived), least_draws(q.dim)
+        try:
+            e = FixedDraws(slopes, matched_draws(key, 0, count, q.dim, covariance=True)).at(q)
+        except OutOfDraws:
+            need = count if derived else count * (2 * q.dim + 1)
+            raise ValueError(
+                f"max_samples: expected at least {need} for method='coordinate_ascent', got {max_samples}"
+            ) from None
+        if e.rejected or not math.isfinite(e.elbo):
+            raise ValueError(
+                f"method: 'coordinate_ascent' needs a finite log density, and {target.name} is not; use method='newton'"
+            )
+        log_w = e.log_p + 0.5 * np.sum(e.eps**2, axis=1) + 0.5 * q.dim * math.log(2.0 * math.pi) + q.log_det
+        followed = e.eps @ e.linear + 0.5 * np.sum(e.eps * (e.eps - e.eps @ e.precision) - 1.0, axis=1)
+        followed += 0.5 * np.trace(e.precision)
+        constant = float(np.mean(log_w))
+        beyond = float(np.max(np.abs(log_w - constant - followed)))
+        if beyond > EXACT * float(np.std(log_w)) + 2.0**-48 * float(np.max(np.abs(log_w))):
             raise ValueError(
                 f"method: 'coordinate_ascent' needs an update in closed form, and {target.name} is not Gaussian: its "
-                f"log density is up to {left:.2g} away from a quadratic; use 'newton'"
+                f"log density is up to {beyond:.2g} away from a quadratic; use method='newton'"
             )
-        inner = np.eye(q.dim) - found.curvature
-        least = float(np.min(np.linalg.eigvalsh(inner)))
+        least = float(np.min(np.linalg.eigvalsh(e.precision)))
         if not least > FLATTEST:
             raise ValueError(
                 f"method: 'coordinate_ascent' needs a Gaussian, and exp({target.name}) is none: the least eigenvalue "
-                f"of its precision is {least:.2g} in units of q"
+                f"of its precision is {least:.2g} in units of q; give it a proper prior"
             )
-        self.precision = inner / np.outer(q.scale, q.scale)
-        self.mean = q.loc + q.scale * np.linalg.solve(inner, found.linear)
-        # log p(x) from the surrogate: E_q log w + KL(q || p)
-        self.log_evidence = found.constant + kl_to(q, self.mean, self.precision)
-        self.state = dict(loc=q.loc, scale=q.scale, draws=2 * count, gain=math.nan, blur=math.nan)
+        self.precision = e.precision / np.outer(q.scale, q.scale)
+        self.mean = q.loc + q.scale * np.linalg.solve(e.precision, e.linear)
+        # log p(x) from the quadratic: E_q log w + KL(q || p)
+        self.log_evidence = constant + kl_to(q, self.mean, self.precision)
+        self.state.update(loc=q.loc, scale=q.scale, draws=slopes.evaluations)
 
     @property
     def q(self):
         """The factors after the last sweep."""
         return MeanFieldGaussian(self.state["loc"], self.state["scale"])
 
-    def control_variate(self):
-        """None: the ELBO on the way is exact."""
-        return None
-
-    def step(self) -> tuple[Estimate, str]:
+    def step(self) -> tuple[Estimate | None, str]:
         """One sweep: (the exact ELBO before it, "converged" once nothing moves)."""
         before = self.q
         value = self.log_evidence - kl_to(before, self.mean, self.precision)
@@ -79,7 +84,7 @@ class CoordinateAscent:
         moved = float(np.max(np.abs(loc - before.loc) / scale)) + float(np.max(np.abs(np.log(scale / before.scale))))
         self.state.update(loc=loc, scale=scale)
         settled = moved < SETTLED * max(1.0, float(np.max(np.abs(loc / scale))))
-        return Estimate(value, 0.0, 0, method="exact"), "converged" if settled else ""
+        return Estimate(value, 0.0, 0, method="exact"), CONVERGED if settled else ""
 
 
 def kl_to(q, mean, precision) -> float:

@@ -1,31 +1,27 @@
 """Fitting: the best approximation in a family, how far it is from that, and its ELBO on draws of its own."""
 
-import math
 import os
 from collections.abc import Callable
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
 from ..documentation import documented
-from ..estimators.options import check_pair
 from ..execution.executors import SubmitsTasks
 from ..execution.sweep import place
-from ..families import BY_NAME, Family
-from ..results import KHAT_LIMITS, Estimate, counted
+from ..families import Family
 from ..rng import CHECK, FINAL, RandomSource, key_from
 from ..targets.target import Target
 from . import checkpoint as checkpoints
-from .ending import DRAWS, LEAST_DRAWS, Ending, judged
+from .ending import Ending, ending, finished, is_poor
 from .methods import checked_name, chosen
-from .restarts import AUTOMATIC, CHEAP, MOST_DIM, basins
+from .restarts import AUTOMATIC
 from .result import FitResult, Round
-from .rounds import CONVERGED, INTERRUPTED, Run, teller
+from .rounds import INTERRUPTED, Run, teller
+from .starting_point import starting_point
 
 MAX_ROUNDS, MAX_SWEEPS, MAX_SAMPLES = 500, 100_000, 4_000_000
 LEAST_TOLERANCE, TOLERANCE_A_DIMENSION = 0.002, 2e-4  # nats
-LEAST_SHORT = 1e-6  # nats that a message tells
 
 
 @documented
@@ -129,25 +125,23 @@ def fit(
         loaded = checkpoints.load(path, mark, key)
         if loaded is not None:
             key, states, history = loaded
-            history = [Round(int(r), int(n), e, se, int(d), g, b) for r, n, e, se, d, g, b in history]
-        key = key_from(None) if key is None else key
 
         def save(states, history):
             checkpoints.save(path, mark, key, states, history)
 
     key = key_from(None) if key is None else key
-    tell, close = teller(progress, max_rounds)
     how, limits = chosen(method, target, first, key), (tolerance, most, max_rounds)
+    tell, close = teller(progress, max_rounds)
     run = Run(target, first, how, method, key, limits, on, states, history, save, tell)
     endings: list[Ending] = []
     try:
         while len(endings) < restarts:
-            interrupted = run.start(len(endings)) == INTERRUPTED
-            endings.append(ending(run, len(endings), CHECK if restarts > 1 else FINAL, interrupted))
-            if interrupted:
+            run.start(len(endings))
+            endings.append(ending(run, len(endings), CHECK if restarts > 1 else FINAL))
+            if run.ends[-1] == INTERRUPTED:
                 break
-            if automatic and len(endings) == 1 and is_poor(run, endings[0]):
-                restarts = AUTOMATIC
+            if automatic and restarts == 1 and is_poor(run, endings[0]):
+                restarts, endings[0] = AUTOMATIC, ending(run, 0, CHECK)
     except Exception as error:
         if run.fitters:
             error.partial = run.fitters[-1].q  # type: ignore[attr-defined]
@@ -159,102 +153,3 @@ def fit(
 
 def nowhere(states, history) -> None:
     """Where no checkpoint is wanted."""
-
-
-def starting_point(target, family_or_q, start) -> Family:
-    """The member of the family to start from, checked."""
-    if isinstance(family_or_q, str):
-        given = BY_NAME[checks.choice("family_or_q", family_or_q, tuple(BY_NAME))].standard(target.dim)
-    elif isinstance(family_or_q, Family):
-        given = family_or_q
-    else:
-        described = checks.describe(family_or_q)
-        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank' or a Gaussian to start from, got {described}")
-    check_pair(target, given)
-    if start is None:
-        return given
-    if not isinstance(family_or_q, str):
-        raise ValueError("start: family_or_q is a Gaussian to start from already; give one of the two")
-    if isinstance(start, str):
-        if start != "laplace":
-            raise ValueError(f"start: expected a point, a Gaussian or 'laplace', got {start!r}")
-        start = target.laplace(np.zeros(target.dim)).q
-    if isinstance(start, Family):
-        if start.dim != target.dim:
-            raise ValueError(f"start: expected {target.dim} dimensions, as the target has, got {start.dim}")
-        if type(start) is type(given):
-            return start
-        return given.stretched(start.loc, np.linalg.inv(given.restrict(start.covariance)), math.inf)
-    loc = checks.real_array("start", start, 1)
-    if loc.shape != (target.dim,):
-        raise ValueError(f"start: expected shape ({target.dim},), got {loc.shape}")
-    return given.member(loc, given.scale)
-
-
-def ending(run: Run, restart: int, stream: int, quick: bool) -> Ending:
-    """How good q is where a start ended, from no more draws than that took."""
-    fitter = run.fitters[restart]
-    count = min(DRAWS, max(LEAST_DRAWS, fitter.state["draws"]))
-    if quick:
-        count = min(LEAST_DRAWS, fitter.state["draws"])
-        if count < 2:
-            return Ending(Estimate(math.nan, math.nan, 0, method="none", key=run.key, note="interrupted"), math.nan)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return judged(run.target, fitter.q, count, run.key, run.on, fitter.control_variate(), stream)
-
-
-def is_poor(run: Run, end: Ending) -> bool:
-    """Whether a first start calls for others: a rich family that misses part of p, and a cheap fit."""
-    fitter = run.fitters[0]
-    cheap = fitter.state["draws"] <= CHEAP and run.target.dim <= MOST_DIM
-    return run.ends[0] == CONVERGED and cheap and not fitter.q.is_diagonal and end.khat > KHAT_LIMITS[1]
-
-
-def finished(run: Run, endings: list[Ending]) -> FitResult:
-    """The best of the starts, with an ELBO on draws that did not choose it."""
-    values = [end.elbo.value if end.elbo.value == end.elbo.value else -math.inf for end in endings]
-    best = int(np.argmax(values))
-    fitter, end, found = run.fitters[best], run.ends[best], endings[best]
-    if len(endings) > 1:
-        found = ending(run, best, FINAL, run.ends[-1] == INTERRUPTED)
-    run.history.sort(key=lambda line: line[:2])
-    converged = end == CONVERGED and math.isfinite(found.elbo.value + found.elbo.standard_error)
-    gain, blur = (float(fitter.state.get(name, math.nan)) for name in ("gain", "blur"))
-    return FitResult(
-        fitter.q,
-        found.elbo,
-        run.history,
-        converged,
-        message(run, best, converged, found.elbo),
-        fitter.name,
-        sum(each.state["draws"] for each in run.fitters),
-        run.key,
-        gain,
-        blur,
-        found.khat,
-        run.target,
-        run.on.options,
-    )
-
-
-def message(run: Run, best: int, converged: bool, value: Estimate) -> str:
-    """Why the fit stopped, what is known of its distance from the best q, and what other starts found."""
-    end, state = run.ends[best], run.fitters[best].state
-    rounds = counted(sum(1 for line in run.history if line.restart == best), "round")
-    said = f"{end}: the best so far"
-    if not math.isfinite(value.value):
-        said += f"; {value.note or f'log p is -inf at {value.num_neginf:,} of {value.num_samples:,} fresh draws of q'}"
-    if converged:
-        said, short = f"converged after {rounds}", state.get("gain", math.nan) + state.get("blur", math.nan)
-        if math.isfinite(short):
-            some = f"some {short:.1g}" if short > LEAST_SHORT else f"less than {LEAST_SHORT:g}"
-            said += f": {some} nat short of the best {run.fitters[best].q.family} q near here"
-    elif end == INTERRUPTED:
-        said = f"interrupted after {counted(len(run.history), 'round')}: the best so far"
-    elif end == CONVERGED:
-        said = f"settled after {rounds}, but the ELBO of q is {value.value:g} on fresh draws; {value.note}".rstrip("; ")
-    if len(run.fitters) > 1:
-        optima = len(set(basins([fitter.q for fitter in run.fitters])))
-        where = f"in {optima} different places" if optima > 1 else "in the same place"
-        said += f"; the best of {len(run.fitters)} starts, which ended {where}"
-    return said

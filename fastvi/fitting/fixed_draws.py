@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..families.base import Family
-from .slopes import Slopes
+from .slopes import Slopes, in_range
 
 FLATTEST, NOISE = 1e-9, 2.0  # least precision; what of a precision counts as noise, in its standard errors
 REJECTED = 0.02  # of the pairs, at most
@@ -73,7 +73,8 @@ class Evaluation:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        values, vectors = np.linalg.eigh(self.precision)
+        with in_range():
+            values, vectors = np.linalg.eigh(self.precision)
         products = (self.even_and_odd[1] @ vectors) * (self.eps[: self.pairs] @ vectors)
         errors = np.sqrt(np.mean(products**2, axis=0) / self.pairs)
         return Spectrum(values, vectors, np.maximum(np.abs(values), np.maximum(NOISE * errors, FLATTEST)))
@@ -89,7 +90,8 @@ class Evaluation:
         restricted = self.q.restrict(self.precision)  # what of A the widths of q can follow
         values = np.diag(restricted)
         if not self.q.is_diagonal:
-            values = self.spectrum.values if restricted is self.precision else np.linalg.eigvalsh(restricted)
+            with in_range():
+                values = self.spectrum.values if restricted is self.precision else np.linalg.eigvalsh(restricted)
         widths = np.sum((1.0 - values) ** 2 / np.maximum(1.0, np.abs(values)))
         return 0.5 * float(np.sum(self.pulls**2 / self.spectrum.precisions)) + 0.25 * float(widths)
 
@@ -98,7 +100,7 @@ class Evaluation:
         """Nats that the optimum over these draws is expected to be short of the best q."""
         even, odd = self.even_and_odd
         eps, pairs = self.eps[: self.pairs], self.pairs
-        along = (self.spectrum.vectors**2).T @ np.mean(even**2, axis=0) / pairs
+        along = np.mean((even @ self.spectrum.vectors) ** 2, axis=0) / pairs
         if self.q.is_diagonal:
             widths = np.sum(np.mean((odd * eps) ** 2, axis=0)) / pairs
         else:  # the variances of all entries of the symmetric A added up

@@ -10,6 +10,8 @@ from .. import checks
 from ..families.base import LOG_2PI
 from ..families.full_rank import FullRankGaussian
 
+NEWTON_STEPS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class LaplaceResult:
@@ -73,7 +75,7 @@ def laplace(target, start: ArrayLike, *, gtol=1e-6, max_iterations=1000) -> Lapl
     options = dict(maxiter=checks.count("max_iterations", max_iterations), gtol=1e-9)
     found = minimize(negative, points[0], jac=True, method="BFGS", options=options)
     z = found.x
-    for _ in range(20):  # Newton's steps, whose last is the proof
+    for steps_left in reversed(range(NEWTON_STEPS)):  # whose last is the proof
         value, gradient = target.value_and_grad(z)
         factor = _scale_tril(target.hessian(z))
         if factor is None:
@@ -82,7 +84,7 @@ def laplace(target, start: ArrayLike, *, gtol=1e-6, max_iterations=1000) -> Lapl
                 "that are not negative); try another start"
             )
         norm = float(np.linalg.norm(factor.T @ gradient))
-        if norm <= min(gtol, 1e-8):
+        if norm <= min(gtol, 1e-8) or not steps_left:
             break
         step = z + factor @ (factor.T @ gradient)
         if not target.value(step) > value:

@@ -7,12 +7,12 @@ force on them in its block for the location, which is the posterior's covariance
 
 import numpy as np
 
+from ..estimators.selection import derivative
 from ..execution.sweep import place
 from ..families.base import Family
 from ..rng import Key
 from .fixed_draws import FixedDraws
 from .matched_draws import least_draws, matched_draws
-from .methods import derivatives
 from .slopes import Slopes
 
 STEP = 1e-4  # of differences, in standard deviations of q
@@ -32,9 +32,9 @@ def linear_response(target, q: Family, key: Key, num_threads: int | None = None,
     """
     if not q.is_diagonal:
         raise ValueError(f"q: linear response is for a mean-field q, got a {q.family} one, which has its covariances")
-    derived, _, why = derivatives(target, q, key)
-    if not derived:
-        raise ValueError(f"target: linear response needs a gradient, and {target.name} has none ({why})")
+    found = derivative(target, q, key)
+    if not found.exists:
+        raise ValueError(f"target: linear response needs a gradient, and {target.name} has none ({found.why})")
     slopes = Slopes(target, place(num_threads, executor), UNSEEN, True)
     count = max(LEAST, least_draws(q.dim))
     draws = FixedDraws(slopes, matched_draws(key, UNSEEN, count, q.dim, covariance=True))
@@ -45,11 +45,15 @@ def linear_response(target, q: Family, key: Key, num_threads: int | None = None,
         rows.append((down - up) / (2.0 * STEP))
     hessian = np.array(rows)
     if not np.isfinite(hessian).all():
-        raise ValueError("q: log p is not finite at some of its draws, so there is no response; fit it further")
+        raise ValueError(
+            "q: log p is not finite at some of its draws, so there is no response; fit with a smaller tolerance"
+        )
     try:
         factor = np.linalg.cholesky(0.5 * (hessian + hessian.T))
     except np.linalg.LinAlgError:
-        raise ValueError("q: the ELBO has no maximum there, so it answers to no force; fit it further") from None
+        raise ValueError(
+            "q: the ELBO has no maximum there, so it answers to no force; fit again with a smaller tolerance"
+        ) from None
     root = np.linalg.solve(factor, np.eye(len(standard)))
     response = (root.T @ root)[: q.dim, : q.dim]
     return q.scaled_slopes(q.scaled_slopes(response).T)

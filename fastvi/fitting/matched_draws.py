@@ -12,11 +12,24 @@ from ..families.mean_field import fill_standard_normals
 from ..rng import FIT, Key
 
 LEAST = 64
+MOST_DRAWS, MOST_FLOATS = 2**17, 2**24  # that are kept at once
+LEAST_GROWTH, MOST_GROWTH, SPARE = 2.0, 16.0, 1.2
 
 
 def least_draws(dim: int) -> int:
     """With which a fit begins: twice what matching the covariance needs."""
     return max(LEAST, 2 * (2 * dim + 2))
+
+
+def most_draws(dim: int, least: int) -> int:
+    """That are kept at once, an even number."""
+    return max(least, min(MOST_DRAWS, MOST_FLOATS // dim)) // 2 * 2
+
+
+def more_draws(count: int, need: float, most: int) -> int:
+    """An even number of draws, where ``need`` times as many would do by what the present ones cost."""
+    growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * need))
+    return int(min(most, count * growth)) // 2 * 2
 
 
 def matched_draws(key: Key, first: int, count: int, dim: int, *, covariance: bool) -> np.ndarray:

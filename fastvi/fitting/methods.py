@@ -2,18 +2,19 @@
 
 from typing import NamedTuple
 
+from ..estimators.selection import derivative
 from ..families.base import Family
 from ..rng import SLOPE, Key
 from .coordinate_ascent import CoordinateAscent
+from .fitter import Fitter
 from .lbfgs import LBFGS
 from .newton import Newton
 from .score import STEEP, Score, slope
 from .slopes import DIFFERENCES_DIM
 
-METHODS = {each.name: each for each in (Newton, LBFGS, Score, CoordinateAscent)}
+METHODS: dict[str, type[Fitter]] = {each.name: each for each in (Newton, LBFGS, Score, CoordinateAscent)}
 SUCCESSORS = {"natural": "newton", "deterministic": "lbfgs", "stochastic": "score"}
 NEWTON_DIM = 100  # beyond it the matrix A costs a mean-field fit more than it saves
-DOUBTED_DRAWS = 10_000
 STEPS = "scores see a slope where gradients see none: log p has steps"
 
 
@@ -24,10 +25,9 @@ class Method(NamedTuple):
     derived: bool = True
     doubtful: bool = False
 
-    def fitter(self, target, q: Family, key: Key, tolerance: float, max_samples: int, on):
+    def fitter(self, target, q: Family, key: Key, tolerance: float, max_samples: int, on) -> Fitter:
         """At its start."""
-        options = {} if self.name in (Score.name, CoordinateAscent.name) else dict(derived=self.derived)
-        return METHODS[self.name](target, q, key, tolerance, max_samples, on, **options)
+        return METHODS[self.name](target, q, key, tolerance, max_samples, on, self.derived)
 
 
 def checked_name(method) -> str:
@@ -48,37 +48,22 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
     ValueError
         where it needs a gradient and there is none, nor few enough dimensions for differences
     """
-    if name in (Score.name, CoordinateAscent.name):
-        return Method(name)
-    derived, smooth, why = derivatives(target, q, key)
+    if name != "auto" and not METHODS[name].uses_gradient:
+        return Method(name, False)
+    derived, smooth, _, why = derivative(target, q, key)
     if not derived and q.dim > DIFFERENCES_DIM:
         if name == "auto":
-            return Method(Score.name)
+            return Method(Score.name, False)
         raise ValueError(
             f"method: {name!r} needs a gradient beyond {DIFFERENCES_DIM} dimensions, and {target.name} has none "
             f"({why}); use method='score', or give the Target a gradient="
         )
     if name == "auto":
         name = LBFGS.name if q.is_diagonal and derived and q.dim > NEWTON_DIM else Newton.name
-    return Method(name, derived, not smooth)
+    return Method(name, derived, not smooth and name != CoordinateAscent.name)
 
 
-def derivatives(target, q: Family, key: Key) -> tuple[bool, bool, str]:
-    """(whether the target has a gradient, whether log p is known to have no steps, why it has none)"""
-
-    def draws():
-        return q.sample(2, rng=key)
-
-    try:
-        compiled = target.density.trusted(draws, True)
-    except (TypeError, MemoryError) as error:
-        return False, False, str(error).partition("\n")[0]
-    if not target.density.writes_gradient(draws):
-        return False, False, "its function writes no gradient"
-    return True, compiled.smooth, ""
-
-
-def sees_steps(target, q: Family, key: Key, tolerance: float, on) -> bool:
+def sees_steps(target, q: Family, num_samples: int, key: Key, tolerance: float, on) -> bool:
     """Whether the score-function gradient, which knows of steps, still has a slope at q."""
-    left, error = slope(target, q, DOUBTED_DRAWS, key.child(SLOPE, 0), on)
+    left, error = slope(target, q, num_samples, key.child(SLOPE, 0), on)
     return left - 2.0 * error > STEEP * tolerance

@@ -7,34 +7,39 @@ reached and its known distance from the best q, ``blur``, exceeds the tolerance.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
 from ..control_variates import Surrogate
 from ..families.base import Family
-from ..results import Estimate
 from ..slope_surrogates import symmetric
-from .ascent import climb
+from .fitter import (
+    CONVERGED,
+    NO_SEEN_DRAWS,
+    NO_STEP,
+    NOWHERE_FINITE,
+    RUNS_AWAY,
+    TOO_FEW,
+    TOO_LARGE,
+    OnFixedDraws,
+)
 from .fixed_draws import Evaluation, FixedDraws
-from .matched_draws import least_draws, matched_draws
-from .slopes import OutOfDraws, Slopes
+from .matched_draws import least_draws, matched_draws, more_draws, most_draws
+from .polish import polished
+from .slopes import in_range
 from .start import best_start, laplace_member
 
 SOLVED = 0.2  # of the tolerance, below which no gain is left over the present draws
 HIDDEN = 0.1  # of the blur, likewise
 FAR, NEAR = 0.5, 1.0  # nats of gain from which on a step is searched for; below which draws may be added
-LEAST_GROWTH, MOST_GROWTH, SPARE = 2.0, 16.0, 1.15
-MOST_DRAWS, MOST_FLOATS = 2**17, 2**24  # that are kept at once
 TRUST = 64.0  # standard deviations that a location moves at most
-WIDER, LEAST_STEP, SHORTER = 4.0, 1e-6, 0.25
+WIDER, LEAST_STEP, SHORTER, NARROWER = 4.0, 1e-6, 0.25, 0.7
 SLOW, QUICK, POOR = 6, 0.3, 0.7  # rounds until a polish; ratios of gains that lengthen or shorten a step
 SWINGS = 0.4  # ratio of gains from which on steps are no good
 LOST = 20  # searched steps until other draws are tried
-MOST_POLISHES, RUNAWAY, WIDEST = 8, 1e15, 1e15
+MOST_POLISHES, RUNAWAY, WIDEST, ROUNDING = 8, 1e15, 1e15, 2.0**-50
 CAUTION = 1.5  # what one set of draws may cost beyond its expectation
 TESTED = 2**13  # draws from which on a share of them where log p is not finite is no accident
-STUCK = "no step raises the ELBO"
 PATIENCE = 2  # Laplace approximations in a row that are worse than the best
 PAYS = 2.0  # ratio of variances from which on the quadratic is a control variate
 
@@ -44,72 +49,46 @@ def left(e: Evaluation) -> float:
     return e.gain + e.blur
 
 
-class Newton:
-    """One fit, round by round; ``state`` is all that the next round depends on."""
+class Newton(OnFixedDraws):
+    """Rounds of steps, polishes and changes of the draws."""
 
     name = "newton"
 
-    def __init__(self, target, q: Family, key, tolerance, max_samples, on, derived: bool = True) -> None:
-        self.key, self.tolerance, self.start = key, tolerance, q
-        self.slopes = Slopes(target, on, max_samples, derived)
-        self.most = max(least_draws(q.dim), min(MOST_DRAWS, MOST_FLOATS // q.dim))
+    def __init__(self, target, q, key, tolerance, max_samples, on, derived=True) -> None:
+        super().__init__(target, q, key, tolerance, max_samples, on, derived)
+        count = least_draws(q.dim)
+        self.most = most_draws(q.dim, count)
         self.kept: Evaluation | None = None  # of the present q at the present draws
-        self.elbo = math.nan  # of the last round
         self.draws: FixedDraws | None = None
-        self.state: dict[str, Any] = dict(
-            loc=q.loc,
-            scale=q.scale,
-            count=least_draws(q.dim),
-            first=0,
-            begun=0,
-            step=1.0,
-            last=math.inf,
-            slow=0,
-            searched=0,
-            polishes=0,
-            draws=0,
-            gain=math.nan,
-            blur=math.nan,
-        )
+        self.state.update(count=count, step=1.0, last=math.inf, slow=0, searched=0, polishes=0)
 
-    @property
-    def q(self) -> Family:
-        """The present approximation, which is the best so far."""
-        return self.start.member(self.state["loc"], self.state["scale"])
-
-    def step(self) -> tuple[Estimate, str]:
-        """One round: (the ELBO over the fixed draws, why to stop or "")."""
-        self.slopes.evaluations = self.state["draws"]
-        try:
-            end = self.round() if self.state["begun"] else self.begin()
-        except OutOfDraws:
-            end = "out of draws"
-        except np.linalg.LinAlgError:
-            end = "q leaves the range of float64"
-        self.state["draws"] = self.slopes.evaluations
-        return Estimate(self.elbo, math.nan, self.state["count"], method="fixed_draws", key=self.key), end
+    def abandon(self, before: dict) -> None:
+        super().abandon(before)
+        self.draws = self.kept = None
 
     # ---- rounds
 
-    def begin(self) -> str:
+    def begin(self) -> tuple[float, str]:
         """Find a start."""
-        self.take(best_start(self.fixed(), self.start, self.key, laplace_member, PATIENCE, left))
-        self.state["begun"] = 1
-        assert self.kept is not None
-        self.elbo = self.kept.elbo
-        return "" if math.isfinite(self.kept.elbo) else "log p is not finite at draws of any q that was tried"
+        found = best_start(self.fixed(), self.start, self.key, laplace_member, PATIENCE, left)
+        self.take(found)
+        return found.elbo, "" if math.isfinite(found.elbo) else NOWHERE_FINITE
 
-    def round(self) -> str:
-        """One step, polish, or change of the draws; why to stop or ""."""
-        s, e = self.state, self.evaluation()
-        self.elbo = e.elbo
-        s.update(gain=e.gain, blur=e.blur)
-        wide = np.max(e.q.stddev) > WIDEST * np.max(self.start.stddev)
-        if abs(e.elbo) * 2.0**-50 > self.tolerance or e.gain > RUNAWAY or wide:
-            return "q runs away: the target may be improper"
+    def round(self) -> tuple[float, str]:
+        """One step, polish, or change of the draws: (the ELBO before it, why to stop or "")."""
+        e = self.evaluation()
+        self.state.update(gain=e.gain, blur=e.blur)
+        return e.elbo, self.improved(e)
+
+    def improved(self, e: Evaluation) -> str:
+        s = self.state
+        if abs(e.elbo) * ROUNDING > self.tolerance:
+            return TOO_LARGE.format(e.elbo)
+        if e.gain > RUNAWAY or np.max(e.q.stddev) > WIDEST * np.max(self.start.stddev):
+            return RUNS_AWAY
         if self.reached(e):
             self.keep(self.moved(e, min(s["step"], 1.0)))
-            return "converged"
+            return CONVERGED
         solved = e.gain < SOLVED * self.tolerance
         if e.gain < NEAR and (solved or e.gain < HIDDEN * e.blur) and (CAUTION * e.blur > self.tolerance or e.rejected):
             return self.refine(e)
@@ -129,10 +108,9 @@ class Newton:
         if e.rejected and s["count"] >= TESTED:
             return f"log p is not finite at {2 * e.rejected:,} of {s['count']:,} draws of q"
         if s["count"] >= self.most:
-            return f"draws of {s['count']:,} at a time are too few for the tolerance"
-        growth = min(MOST_GROWTH, max(LEAST_GROWTH, SPARE * CAUTION * e.blur / self.tolerance))
+            return TOO_FEW.format(s["count"])
         q = self.moved(e, s["step"])
-        self.fresh(s["count"] * growth)
+        self.fresh(more_draws(s["count"], CAUTION * e.blur / self.tolerance, self.most))
         s.update(last=math.inf, slow=0)
         return self.enter(q)
 
@@ -143,8 +121,8 @@ class Newton:
             if math.isfinite(found.elbo):
                 self.take(found)
                 return ""
-            q = q.resized(0.7)
-        return "log p is not finite at draws that the fit had not seen"
+            q = q.resized(NARROWER)
+        return NO_SEEN_DRAWS
 
     def search(self, e: Evaluation) -> str:
         """Far from the optimum: shorter and shorter steps until the ELBO over the draws rises."""
@@ -152,8 +130,7 @@ class Newton:
         s["searched"] += 1
         if s["searched"] % LOST == 0 and e.gain < 1e6 and s["count"] < self.most:
             self.fresh(2 * s["count"])
-            end = self.enter(e.q)
-            return end or self.polish(self.evaluation())
+            return self.enter(e.q) or self.polish(self.evaluation())
         while step > LEAST_STEP:
             found = self.tried(self.moved(e, step))
             if found is not None and found.elbo > e.elbo + 1e-4 * step * min(e.gain, 1.0) - 1e-12 * abs(e.elbo):
@@ -162,7 +139,7 @@ class Newton:
                 return ""
             step *= SHORTER
         if s["count"] >= self.most:
-            return STUCK
+            return NO_STEP
         self.fresh(4 * s["count"])
         return self.enter(e.q)
 
@@ -179,41 +156,21 @@ class Newton:
         if found is not None and found.elbo > e.elbo - FAR:
             self.take(found)
             return ""
-        return self.polish(e) if s["polishes"] < MOST_POLISHES else STUCK
+        return self.polish(e) if s["polishes"] < MOST_POLISHES else NO_STEP
 
     def polish(self, e: Evaluation) -> str:
-        """L-BFGS over the same draws, in coordinates in which q is standard and the location's axes are those of A."""
-        s, dim, base = self.state, e.q.dim, e.q
+        """The optimum over the present draws, as far as L-BFGS gets; then others, unless that is all."""
+        s = self.state
         s.update(polishes=s["polishes"] + 1, last=math.inf, slow=0)
-        precisions = np.maximum(e.spectrum.precisions, 1e-6 * np.max(e.spectrum.precisions))
-        axes = e.spectrum.vectors / np.sqrt(precisions)
-        standard = type(base).standard(dim)
-        weights = standard.entropy_gradient[dim:]  # 1 for the log of a scale, whose curvature is twice that
-        units = 1.0 / np.sqrt(np.where(weights > 0.0, 2.0 * weights, 1.0))
-        origin = standard.parameters[dim:]
-        draws = FixedDraws(self.slopes, e.eps)
-
-        def member(x):
-            return np.concatenate([axes @ x[:dim], origin + units * x[dim:]])
-
-        def function(x):
-            if np.max(np.abs(x)) > 50.0:
-                return -math.inf, x
-            value, gradient = draws.relative(base, member(x))
-            return value, np.concatenate([axes.T @ gradient[:dim], units * gradient[dim:]])
-
-        rise, start = 0.03 * self.tolerance, np.zeros(dim + len(units))
-        path = climb(function, start, rise=rise, over=3, most=100, memory=20)
-        if path.points:
-            q = base.composed(standard.with_parameters(member(path.points[-1])))
-            found = self.tried(q)
-            if found is not None and found.elbo >= e.elbo:
-                self.take(found)
+        q = polished(e, self.slopes, self.tolerance)
+        found = None if q is None else self.tried(q)
+        if found is not None and found.elbo >= e.elbo:
+            self.take(found)
         e = self.evaluation()
         s.update(gain=e.gain, blur=e.blur)
         # the optimum over the draws solves tril B = -I, the step sym B = -I: its gain is not 0, but up to the blur
         if e.gain < max(e.blur, SOLVED * self.tolerance) and not e.rejected:
-            return "converged" if e.gain + CAUTION * e.blur < self.tolerance else self.refine(e)
+            return CONVERGED if e.gain + CAUTION * e.blur < self.tolerance else self.refine(e)
         return ""
 
     # ---- steps
@@ -225,7 +182,8 @@ class Newton:
         reach = TRUST / np.sqrt(np.minimum(1.0, precisions))
         loc = e.q.transform(vectors @ np.clip(along, -reach, reach))
         precision = (1.0 - step) * np.eye(e.q.dim) + step * e.precision
-        return e.q.stretched(loc, precision, WIDER ** min(1.0, 2.0 * step))
+        with in_range():
+            return e.q.stretched(loc, precision, WIDER ** min(1.0, 2.0 * step))
 
     def tried(self, q: Family) -> Evaluation | None:
         """q at the present draws, unless log p is not finite there, or at more of them than now."""
@@ -233,16 +191,22 @@ class Newton:
         worse = kept is not None and found.rejected > kept.rejected
         return found if math.isfinite(found.elbo) and not worse else None
 
+    # ---- what is known of q at the end
+
     def control_variate(self) -> Surrogate | None:
         """The quadratic of log w that m and A are, if the last draws say that it pays."""
-        if not (self.state["begun"] and math.isfinite(self.elbo)):
-            return None
-        e = self.evaluation()
-        if not math.isfinite(e.elbo):
+        e = self.evaluation() if self.state["begun"] else None
+        if e is None or not math.isfinite(e.elbo):
             return None
         found = symmetric("quadratic", e.linear, np.eye(e.q.dim) - e.precision)
         log_w = e.log_p + 0.5 * np.sum(e.eps**2, axis=1)
         return found if PAYS * np.var(log_w - found.value(e.eps)) < np.var(log_w) else None
+
+    def natural_gradient(self) -> np.ndarray | None:
+        e = self.evaluation() if self.state["begun"] else None
+        if e is None or not math.isfinite(e.elbo):
+            return None
+        return (e.q.transform(e.linear) - e.q.loc) / e.q.stddev
 
     # ---- what is kept between rounds
 
@@ -254,15 +218,15 @@ class Newton:
             self.draws = FixedDraws(self.slopes, eps)
         return self.draws
 
-    def fresh(self, count: float) -> None:
+    def fresh(self, count: int) -> None:
         """Other draws, none of which has been seen."""
         s = self.state
         s["first"] += s["count"] // 2
-        s["count"] = int(min(self.most, count)) // 2 * 2
+        s["count"] = min(self.most, count)
         self.draws = self.kept = None
 
     def evaluation(self) -> Evaluation:
-        """Of the present q; again after a checkpoint, and then at no charge."""
+        """Of the present q; again after a checkpoint and at the end, and then at no charge."""
         if self.kept is None:
             with self.slopes.uncounted():
                 self.kept = self.fixed().at(self.q)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..families.base import Family
 from ..rng import RESTART, START, Key
+from .start import standard_normals
 
 SCATTER = 3.0  # standard deviations of the start between restarts
 AUTOMATIC, CHEAP, MOST_DIM = 4, 20_000, 100  # starts where q is poor; draws of the first, and dimensions, up to which
@@ -12,8 +13,8 @@ APART = 1.0  # standard deviations between means of different basins
 
 def scattered(q: Family, key: Key, restart: int) -> Family:
     """The start of another restart."""
-    rng = np.random.default_rng(key.child(START, restart).word)
-    return q.member(q.loc + SCATTER * q.stddev * rng.normal(size=q.dim), q.scale)
+    away = standard_normals(key.child(START, restart), 1, q.dim)[0]
+    return q.member(q.loc + SCATTER * q.stddev * away, q.scale)
 
 
 def restart_key(key: Key, restart: int) -> Key:

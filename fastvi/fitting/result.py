@@ -49,7 +49,8 @@ class FitResult:
     history : list of Round
     converged : bool
         True only if ``gain`` and one and a half times ``blur`` (twice, by "lbfgs") together are below the tolerance and
-        the ELBO of q is finite; by "score", if a comparison sees no gain of the tolerance
+        the ELBO of q is finite; by "score", if a comparison sees no gain of the tolerance and the slope that is left
+        promises less than four
     message : str
         why it stopped
     method : str
@@ -62,6 +63,9 @@ class FitResult:
         last draws, and what those draws' scarcity costs
     khat : float
         Pareto shape of q's importance weights: good below 0.5, usable to 0.7
+    natural_gradient : ndarray (dim,) or None
+        how far a natural-gradient step of length one would still move each mean, in q's standard deviations, over the
+        fit's last draws; None where a fit has not converged, or knows no gradient
     target : Target or None
         what was fitted; None in a result that was pickled
     """
@@ -77,6 +81,7 @@ class FitResult:
     gain: float = math.nan
     blur: float = math.nan
     khat: float = math.nan
+    natural_gradient: np.ndarray | None = field(default=None, repr=False)
     target: Target | None = field(default=None, repr=False)
     options: dict = field(default_factory=dict, repr=False)
 

@@ -1,6 +1,5 @@
 """The rounds of a fit: one start after another, each until its method has a reason to stop."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,13 +9,15 @@ from ..errors import NonFiniteError
 from ..families.base import Family
 from ..results import counted
 from ..rng import Key
+from .fitter import OUT_OF_DRAWS, Fitter
 from .methods import STEPS, Method, sees_steps
 from .restarts import restart_key, scattered
 from .result import Round
 from .score import Score
 
-CONVERGED, INTERRUPTED, OUT_OF_DRAWS = "converged", "interrupted", "out of draws"
+INTERRUPTED = "interrupted"
 DOUBTFUL_SAMPLES = 200_000  # after which a method that may miss steps is asked whether it does
+DOUBTED_SAMPLES, DOUBTED_SHARE = 10_000, 4  # draws that are asked; the least inverse share of ``max_samples``
 
 
 class Run:
@@ -43,46 +44,50 @@ class Run:
         self.target, self.first, self.method, self.asked, self.key, self.on = target, first, method, asked, key, on
         self.tolerance, self.max_samples, self.max_rounds = limits
         self.states, self.history, self.save, self.tell = states, history, save, tell
-        self.fitters: list = []
+        self.fitters: list[Fitter] = []
         self.ends: list[str] = []
 
-    def start(self, restart: int) -> str:
-        """Fit from the start of this number; why that ended."""
+    def start(self, restart: int) -> None:
+        """Fit from the start of this number; ``ends`` tells why that ended."""
         q = self.first if restart == 0 else scattered(self.first, self.key, restart)
         key = restart_key(self.key, restart)
         state = self.states[restart] if restart < len(self.states) else {}
         method = self.method._replace(name=state.get("method", self.method.name))
-        doubtful = method.doubtful and method.name != Score.name
-        most = min(self.max_samples, DOUBTFUL_SAMPLES) if doubtful else self.max_samples
+        asked = min(DOUBTED_SAMPLES, self.max_samples // DOUBTED_SHARE) if method.doubtful else 0
+        most = self.max_samples - asked
         fitter = method.fitter(self.target, q, key, self.tolerance, most, self.on)
         fitter.state.update(state, method=method.name)
         self.fitters.append(fitter)
+        if not method.doubtful or method.name == Score.name:
+            self.ends.append(self.ascend(fitter, restart))
+            return
+        fitter.max_samples = min(most, DOUBTFUL_SAMPLES)
         end = self.ascend(fitter, restart)
-        if doubtful and end != INTERRUPTED:
-            end = self.doubted(fitter, key, restart, end)
-        self.ends.append(end)
-        return end
+        self.ends.append(end if end == INTERRUPTED else self.doubted(fitter, asked, restart, end))
 
-    def doubted(self, fitter, key: Key, restart: int, end: str) -> str:
+    def doubted(self, fitter: Fitter, asked: int, restart: int, end: str) -> str:
         """Gradients may have missed steps of log p; if so, scores go on from there."""
+        most = self.max_samples - asked
         try:
-            if not sees_steps(self.target, fitter.q, key, self.tolerance, self.on):
-                if end == OUT_OF_DRAWS and fitter.slopes.max_samples < self.max_samples:
-                    fitter.slopes.max_samples = self.max_samples
-                    return self.ascend(fitter, restart)
-                return end
+            steps = asked > 1 and sees_steps(self.target, fitter.q, asked, fitter.key, self.tolerance, self.on)
         except NonFiniteError as error:
             return str(error)
         except KeyboardInterrupt:
             return INTERRUPTED
+        fitter.state["lost"] += asked
+        if not steps:
+            if end == OUT_OF_DRAWS and fitter.max_samples < most:
+                fitter.max_samples = most
+                return self.ascend(fitter, restart)
+            return end
         if self.asked != "auto":
             return STEPS
-        other = Score(self.target, fitter.q, key, self.tolerance, self.max_samples, self.on)
-        other.state.update(draws=fitter.state["draws"], method=Score.name)
+        other = Score(self.target, fitter.q, fitter.key, self.tolerance, self.max_samples, self.on)
+        other.state.update(draws=fitter.state["draws"], lost=fitter.state["lost"], method=Score.name)
         self.fitters[-1] = other
         return self.ascend(other, restart)
 
-    def ascend(self, fitter, restart: int) -> str:
+    def ascend(self, fitter: Fitter, restart: int) -> str:
         """Round after round until the fitter has a reason to stop, which is returned."""
         number = sum(1 for line in self.history if line.restart == restart)
         end = fitter.state.get("end", "")
@@ -95,26 +100,23 @@ class Run:
                     with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # of a q that runs away
                         value, end = fitter.step()
                 except KeyboardInterrupt:
-                    fitter.state = before
+                    fitter.abandon(before)
                     raise
-                if value.num_samples or end == CONVERGED or value.method == "exact":
+                if value is not None:
                     number += 1
-                    seen = (fitter.state.get(name, math.nan) for name in ("gain", "blur"))
-                    draws = fitter.state["draws"]
-                    self.history.append(Round(restart, number, value.value, value.standard_error, draws, *seen))
+                    s = fitter.state
+                    line = Round(restart, number, value.value, value.standard_error, s["draws"], s["gain"], s["blur"])
+                    self.history.append(line)
                 if end and end != OUT_OF_DRAWS:
                     fitter.state["end"] = end
                 states = [each.state for each in self.fitters]
                 self.save(states + self.states[len(states) :], self.history)
-                if self.history and self.history[-1][:2] == (restart, number):
-                    before = fitter.state
-                    self.tell(self.history[-1])
+                if value is not None:
+                    self.tell(line)
         except KeyboardInterrupt:
             return INTERRUPTED
         except NonFiniteError as error:
             return str(error)
-        except OverflowError:
-            return "q runs away: the target may be improper"
         return end
 
 

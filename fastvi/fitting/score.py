@@ -20,35 +20,33 @@ from ..kernels.density import abi
 from ..kernels.plan import WIDE_DIM, WIDE_TILE
 from ..results import Estimate
 from ..rng import COMPARISON, FIT, SLOPE
+from .fitter import CONVERGED, OUT_OF_DRAWS, Fitter
 
 STEPS, FIRST_RATE, SLOWER, LEAST_RATE = 200, 0.1, 0.3, 1e-4
 COMPARED, MOST_COMPARED, GROWTH = 2000, 2**20, 4
-LEAST_SLOWDOWNS, STEEP = 3, 4.0
+LEAST_SLOWDOWNS, STEEP = 3, 4.0  # phases at slower rates; tolerances that a slope may promise at the end
 FAR = 1.0  # nats by which a phase that went astray is worse than the best
 NUM_SAMPLES = 32
 
 
-class Score:
-    """One fit, phase by phase; ``state`` is all that the next phase depends on."""
+class Score(Fitter):
+    """A round is a phase."""
 
     name = "score"
+    uses_gradient = False
 
-    def __init__(self, target, q, key, tolerance, max_samples, on):
-        self.target, self.key, self.tolerance = target, key, tolerance
-        self.max_samples, self.on, self.start = max_samples, on, q
+    def __init__(self, target, q, key, tolerance, max_samples, on, derived=False):
+        super().__init__(target, q, key, tolerance, max_samples, on, derived)
         count = len(q.parameters)
-        self.state = dict(
+        self.state.update(
             parameters=q.parameters,
             mean=np.zeros(count),
             square=np.zeros(count),
             best_parameters=q.parameters,
             steps=0,
-            draws=0,
             rate=FIRST_RATE,
             slowdowns=0,
             compared=COMPARED,
-            gain=math.nan,
-            blur=math.nan,
         )
 
     @property
@@ -56,20 +54,16 @@ class Score:
         """The best phase's mean."""
         return self.start.with_parameters(self.state["best_parameters"])
 
-    def control_variate(self):
-        """None: there is no gradient to fit one to."""
-        return None
-
-    def step(self) -> tuple[Estimate, str]:
-        """One phase: (its mean ELBO over the steps, why to stop or "")."""
+    def step(self) -> tuple[Estimate | None, str]:
         s, steps = self.state, STEPS
-        if s["draws"] + steps * NUM_SAMPLES > self.max_samples:
-            return Estimate(math.nan, math.nan, 0, key=self.key), "out of draws"
+        if s["draws"] + steps * NUM_SAMPLES + 3 * s["compared"] > self.max_samples:
+            return None, OUT_OF_DRAWS
         trace, average = np.full(steps, math.nan), np.zeros(len(s["parameters"]))
         why = self.climb(np.full(steps, s["rate"]), trace, average)
         s["steps"] += steps
         s["draws"] += steps * NUM_SAMPLES
-        seen = trace[np.isfinite(trace)][steps // 2 :]
+        seen = trace[steps // 2 :]
+        seen = seen[np.isfinite(seen)]
         error = float(np.std(seen)) / math.sqrt(len(seen)) if len(seen) > 1 else math.nan
         value = Estimate(float(np.mean(seen)) if len(seen) else math.nan, error, steps * NUM_SAMPLES, key=self.key)
         if why:
@@ -125,8 +119,6 @@ class Score:
     def judge(self, average) -> str:
         """Whether the phase was better than the best so far, and what follows."""
         s = self.state
-        if s["draws"] + 3 * s["compared"] > self.max_samples:
-            return "out of draws"
         gain = self.compare(average)
         if gain.value > max(self.tolerance, 2.0 * gain.standard_error) or not math.isfinite(gain.value):
             return ""
@@ -141,7 +133,7 @@ class Score:
             s["draws"] += s["compared"]
             left, error = slope(self.target, self.q, s["compared"], self.key.child(SLOPE, s["steps"]), self.on)
             if left + 2.0 * error < STEEP * self.tolerance:
-                return "converged"
+                return CONVERGED
             if left > 2.0 * error:  # a slope, and steps too small for it
                 s.update(rate=min(FIRST_RATE, s["rate"] / SLOWER), slowdowns=0)
                 return ""

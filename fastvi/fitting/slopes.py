@@ -15,6 +15,19 @@ class OutOfDraws(Exception):
     """The next evaluations would exceed ``max_samples``."""
 
 
+class LeavesRange(ArithmeticError):
+    """Linear algebra has no answer in float64, as q has gone where it has none."""
+
+
+@contextlib.contextmanager
+def in_range():
+    """Around linear algebra, and never around an evaluation of log p, whose own exceptions are the user's."""
+    try:
+        yield
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise LeavesRange(str(error)) from error
+
+
 class Slopes:
     """log p and its gradient at points, with a count of the evaluations.
 

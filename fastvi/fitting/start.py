@@ -10,10 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from ..families.base import Family
-from ..rng import CLIMB, Key
+from ..families.mean_field import fill_standard_normals
+from ..rng import CLIMB, FIT, Key
 from .ascent import climb
 from .fixed_draws import Evaluation, FixedDraws
-from .slopes import Slopes
+from .slopes import LeavesRange, Slopes, in_range
 
 SHARES = (1.0, 0.95, 0.75, 0.5, 0.35, 0.25, 0.17, 0.125, 0.06, 0.03)  # of the path, where approximations are tried
 NEAR, OVER, MOST, MEMORY = 0.02, 3, 150, 20  # nats gained over so many iterations; iterations; L-BFGS's memory
@@ -26,6 +27,13 @@ NARROW = (0.1, 0.01, 1e-3, 1e-4)  # widths to try, where log p is not finite at 
 TYPICAL, STEIN_STEP = 0.2, 1e-3  # of the median curvature, the least; a width of draws in standard deviations
 
 
+def standard_normals(key: Key, count: int, dim: int) -> np.ndarray:
+    """(count, dim)"""
+    found = np.empty((count, dim))
+    fill_standard_normals(found, key, FIT, 0)
+    return found
+
+
 def path_of(slopes: Slopes, q: Family, key: Key) -> list[np.ndarray]:
     """Points of a climb of log p from q's location, or from the best of some points about it if log p is not finite
     there; none where it is not finite anywhere."""
@@ -34,7 +42,7 @@ def path_of(slopes: Slopes, q: Family, key: Key) -> list[np.ndarray]:
         log_p, gradients = slopes(z[None], q.stddev)
         return float(log_p[0]), gradients[0]
 
-    start = q.loc + ASIDE * q.stddev * np.random.default_rng(key.child(CLIMB, 0).word).normal(size=q.dim)
+    start = q.loc + ASIDE * q.stddev * standard_normals(key.child(CLIMB, 0), 1, q.dim)[0]
     value, gradient = function(start)
     if not (math.isfinite(value) and np.isfinite(gradient).all()):
         found = finite_point(slopes, q, key)
@@ -47,9 +55,8 @@ def path_of(slopes: Slopes, q: Family, key: Key) -> list[np.ndarray]:
 
 def finite_point(slopes: Slopes, q: Family, key: Key) -> np.ndarray | None:
     """The best of some points about q's location at which log p is finite."""
-    rng = np.random.default_rng(key.child(CLIMB, 1).word)
-    for width in WIDTHS:
-        points = q.transform(width * rng.normal(size=(TRIED, q.dim)))
+    for number, width in enumerate(WIDTHS, 1):
+        points = q.transform(width * standard_normals(key.child(CLIMB, number), TRIED, q.dim))
         log_p, gradients = slopes(points, q.stddev)
         finite = np.isfinite(log_p) & np.isfinite(gradients).all(axis=1)
         if finite.any():
@@ -68,11 +75,12 @@ def laplace_member(slopes: Slopes, q: Family, z: np.ndarray) -> Family | None:
     if not np.isfinite(hessian).all():
         return None
     precision = -q.scaled_slopes(q.scaled_slopes(0.5 * (hessian + hessian.T)).T)
-    if q.is_diagonal:
-        values = np.diag(precision)
-        return q.stretched(z, np.diag(np.where(values > FLAT, values, 1.0)), math.inf)
-    values, vectors = np.linalg.eigh(precision)
-    return q.stretched(z, (vectors * np.where(values > FLAT, values, 1.0)) @ vectors.T, math.inf)
+    with in_range():
+        if q.is_diagonal:
+            values = np.diag(precision)
+            return q.stretched(z, np.diag(np.where(values > FLAT, values, 1.0)), math.inf)
+        values, vectors = np.linalg.eigh(precision)
+        return q.stretched(z, (vectors * np.where(values > FLAT, values, 1.0)) @ vectors.T, math.inf)
 
 
 def stein_member(slopes: Slopes, q: Family, z: np.ndarray, eps: np.ndarray) -> Family | None:
@@ -83,7 +91,8 @@ def stein_member(slopes: Slopes, q: Family, z: np.ndarray, eps: np.ndarray) -> F
         return None
     curvature = -np.mean(gradients * eps, axis=0) / STEIN_STEP
     least = max(TYPICAL * float(np.median(np.abs(curvature))), FLAT)
-    return q.member(z, q.scale / np.sqrt(np.maximum(curvature, least)))
+    with in_range():
+        return q.member(z, q.scale / np.sqrt(np.maximum(curvature, least)))
 
 
 def best_start(
@@ -104,7 +113,7 @@ def best_start(
     for k in sorted(marks, reverse=True):
         try:
             tried = member(slopes, q, path[k])
-        except (ValueError, np.linalg.LinAlgError):
+        except LeavesRange:
             tried = None
         if tried is None:
             continue

@@ -348,7 +348,7 @@ def test_bad_input():
         (("mean_field",), {"method": "sgd"}, "method: expected one of 'auto', 'newton'"),
         (("full_rank",), {"method": "natural"}, "'natural' is gone; its successor is 'newton'"),
         (("full_rank",), {"method": "lbfgs"}, "'lbfgs' fits mean-field approximations, got a full_rank q"),
-        (("full_rank",), {"method": "coordinate_ascent"}, "mean-field approximations only"),
+        (("full_rank",), {"method": "coordinate_ascent"}, "fits mean-field approximations, got a full_rank q"),
         (("mean_field",), {"tolerance": 0.0}, "tolerance: expected a finite number > 0"),
         (("mean_field",), {"num_restarts": 0}, "num_restarts: expected an int >= 1"),
         (("mean_field",), {"start": "mode"}, "start: expected a point, a Gaussian or 'laplace', got 'mode'"),

@@ -1,0 +1,39 @@
+"""The member of the family that ``fit`` was asked to start from."""
+
+import math
+
+import numpy as np
+
+from .. import checks
+from ..estimators.options import check_pair
+from ..families import BY_NAME, Family
+
+
+def starting_point(target, family_or_q, start) -> Family:
+    """From ``family_or_q`` and ``start`` as given to ``fit``, checked."""
+    if isinstance(family_or_q, str):
+        given = BY_NAME[checks.choice("family_or_q", family_or_q, tuple(BY_NAME))].standard(target.dim)
+    elif isinstance(family_or_q, Family):
+        given = family_or_q
+    else:
+        described = checks.describe(family_or_q)
+        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank' or a Gaussian to start from, got {described}")
+    check_pair(target, given)
+    if start is None:
+        return given
+    if not isinstance(family_or_q, str):
+        raise ValueError("start: family_or_q is a Gaussian to start from already; give one of the two")
+    if isinstance(start, str):
+        if start != "laplace":
+            raise ValueError(f"start: expected a point, a Gaussian or 'laplace', got {start!r}")
+        start = target.laplace(np.zeros(target.dim)).q
+    if isinstance(start, Family):
+        if start.dim != target.dim:
+            raise ValueError(f"start: expected {target.dim} dimensions, as the target has, got {start.dim}")
+        if type(start) is type(given):
+            return start
+        return given.stretched(start.loc, np.linalg.inv(given.restrict(start.covariance)), math.inf)
+    loc = checks.real_array("start", start, 1)
+    if loc.shape != (target.dim,):
+        raise ValueError(f"start: expected shape ({target.dim},), got {loc.shape}")
+    return given.member(loc, given.scale)
