@@ -121,4 +121,6 @@ def message(run: Run, best: int, converged: bool, value: Estimate) -> str:
         optima = len(set(basins([fitter.q for fitter in run.fitters])))
         where = f"in {optima} different places" if optima > 1 else "in the same place"
         said += f"; the best of {len(run.fitters)} starts, which ended {where}"
+        if run.ends[-1] == INTERRUPTED and best != len(run.ends) - 1:
+            said += "; interrupted in the last of them"
     return said

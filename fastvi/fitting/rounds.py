@@ -17,7 +17,8 @@ from .score import Score
 
 INTERRUPTED = "interrupted"
 DOUBTFUL_SAMPLES = 200_000  # after which a method that may miss steps is asked whether it does
-DOUBTED_SAMPLES, DOUBTED_SHARE = 10_000, 4  # draws that are asked; the least inverse share of ``max_samples``
+# Draws that are asked, at most and at least; one in so many of ``max_samples``
+DOUBTED_SAMPLES, LEAST_DOUBTED, DOUBTED_SHARE = 10_000, 64, 4
 
 
 class Run:
@@ -53,7 +54,8 @@ class Run:
         key = restart_key(self.key, restart)
         state = self.states[restart] if restart < len(self.states) else {}
         method = self.method._replace(name=state.get("method", self.method.name))
-        asked = min(DOUBTED_SAMPLES, self.max_samples // DOUBTED_SHARE) if method.doubtful else 0
+        asked = min(DOUBTED_SAMPLES, self.max_samples // DOUBTED_SHARE)
+        asked = asked if method.doubtful and asked >= LEAST_DOUBTED else 0
         most = self.max_samples - asked
         fitter = method.fitter(self.target, q, key, self.tolerance, most, self.on)
         fitter.state.update(state, method=method.name)
@@ -69,7 +71,7 @@ class Run:
         """Gradients may have missed steps of log p; if so, scores go on from there."""
         most = self.max_samples - asked
         try:
-            steps = asked > 1 and sees_steps(self.target, fitter.q, asked, fitter.key, self.tolerance, self.on)
+            steps = asked > 0 and sees_steps(self.target, fitter.q, asked, fitter.key, self.tolerance, self.on)
         except NonFiniteError as error:
             return str(error)
         except KeyboardInterrupt:

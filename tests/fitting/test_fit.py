@@ -220,7 +220,7 @@ def test_a_checkpoint_resumes_to_the_same_bits(tmp_path, method, restarts):
         np.testing.assert_array_equal(resumed.history, whole.history)
     assert resumed.key == whole.key
     again = vi.fit(target, "mean_field", checkpoint=path, **options)
-    assert np.array_equal(again.q.parameters, resumed.q.parameters)
+    assert np.array_equal(again.q.parameters, resumed.q.parameters) and again.elbo.value == resumed.elbo.value
 
 
 def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
