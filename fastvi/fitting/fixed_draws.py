@@ -16,6 +16,7 @@ from ..families.base import Family
 from .slopes import Slopes, in_range
 
 FLATTEST, NOISE = 1e-9, 2.0  # least precision; what of a precision counts as noise, in its standard errors
+LEAST_LEFT = 0.05
 REJECTED = 0.02  # of the pairs, at most
 
 
@@ -100,6 +101,9 @@ class Evaluation:
         """Nats that the optimum over these draws is expected to be short of the best q."""
         even, odd = self.even_and_odd
         eps, pairs = self.eps[: self.pairs], self.pairs
+        # A has been fitted to these residuals: as each would be had it been left out (Allen 1974)
+        leverage = np.sum(eps**2, axis=1) / pairs
+        odd = odd / np.maximum(1.0 - leverage, LEAST_LEFT)[:, None]
         along = np.mean((even @ self.spectrum.vectors) ** 2, axis=0) / pairs
         if self.q.is_diagonal:
             widths = np.sum(np.mean((odd * eps) ** 2, axis=0)) / pairs

@@ -87,10 +87,10 @@ class Newton(OnFixedDraws):
         if e.gain > RUNAWAY or np.max(e.q.stddev) > WIDEST * np.max(self.start.stddev):
             return RUNS_AWAY
         if self.reached(e):
-            self.keep(self.moved(e, min(s["step"], 1.0)))
-            return CONVERGED
+            return self.confirm(e, self.moved(e, min(s["step"], 1.0)))
         solved = e.gain < SOLVED * self.tolerance
-        if e.gain < NEAR and (solved or e.gain < HIDDEN * e.blur) and (CAUTION * e.blur > self.tolerance or e.rejected):
+        blur = self.state["blur"]
+        if e.gain < NEAR and (solved or e.gain < HIDDEN * blur) and (CAUTION * blur > self.tolerance or e.rejected):
             return self.refine(e)
         if e.gain > FAR:
             return self.search(e)
@@ -100,7 +100,8 @@ class Newton(OnFixedDraws):
 
     def reached(self, e: Evaluation) -> bool:
         """Whether gain and blur, of which the first is exact and the second an expectation, leave the tolerance."""
-        return not e.rejected and e.gain < SOLVED * self.tolerance and CAUTION * e.blur + e.gain < self.tolerance
+        short = CAUTION * self.state["blur"] + e.gain
+        return not e.rejected and e.gain < SOLVED * self.tolerance and short < self.tolerance
 
     def refine(self, e: Evaluation) -> str:
         """More draws: as many as the blur wants."""
@@ -110,9 +111,23 @@ class Newton(OnFixedDraws):
         if s["count"] >= self.most:
             return TOO_FEW.format(s["count"])
         q = self.moved(e, s["step"])
-        self.fresh(more_draws(s["count"], CAUTION * e.blur / self.tolerance, self.most))
-        s.update(last=math.inf, slow=0)
+        self.fresh(more_draws(s["count"], CAUTION * s["blur"] / self.tolerance, self.most))
         return self.enter(q)
+
+    def confirm(self, e: Evaluation, q: Family) -> str:
+        """Whether as many draws that q has not been fitted to tell the same: where it has followed the others, their
+        residuals are too small.  What is left to gain over new draws is what q is short of the best and their blur."""
+        s = self.state
+        self.fresh(s["count"])
+        end = self.enter(q)
+        if end or self.kept is None or self.kept.q is not q:
+            return end
+        other = self.kept
+        blur = 0.5 * (e.blur + other.blur)
+        s.update(gain=e.gain, blur=max(blur, 0.5 * (blur + other.gain - other.blur)))
+        if not other.rejected and e.gain + CAUTION * s["blur"] < self.tolerance:
+            return CONVERGED
+        return self.refine(other)
 
     def enter(self, q: Family) -> str:
         """Take q at new draws; a narrower one where log p is not finite at some of them."""
@@ -169,8 +184,8 @@ class Newton(OnFixedDraws):
         e = self.evaluation()
         s.update(gain=e.gain, blur=e.blur)
         # the optimum over the draws solves tril B = -I, the step sym B = -I: its gain is not 0, but up to the blur
-        if e.gain < max(e.blur, SOLVED * self.tolerance) and not e.rejected:
-            return CONVERGED if e.gain + CAUTION * e.blur < self.tolerance else self.refine(e)
+        if e.gain < max(s["blur"], SOLVED * self.tolerance) and not e.rejected:
+            return self.confirm(e, e.q) if e.gain + CAUTION * s["blur"] < self.tolerance else self.refine(e)
         return ""
 
     # ---- steps
@@ -222,7 +237,7 @@ class Newton(OnFixedDraws):
         """Other draws, none of which has been seen."""
         s = self.state
         s["first"] += s["count"] // 2
-        s["count"] = min(self.most, count)
+        s.update(count=min(self.most, count), last=math.inf, slow=0)
         self.draws = self.kept = None
 
     def evaluation(self) -> Evaluation:
