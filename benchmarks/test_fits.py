@@ -89,13 +89,19 @@ def test_time_to_fit(benchmark, request, name, side, threads):
     run, blocks = climb(case, rate, particles), reached[rate, particles]
     benchmark.extra_info.update(rate=rate, particles=particles, steps=blocks * BLOCK)
 
+    measure(benchmark, repeated(run, blocks), f"fit: {name}", side, blocks * BLOCK * particles)
+
+
+def repeated(run, blocks):
+    """A call of so many blocks from the start."""
+
     def call():
         state = run(None)
         for _ in range(blocks):
             state = run(state)
         return state
 
-    measure(benchmark, call, f"fit: {name}", side, blocks * BLOCK * particles)
+    return call
 
 
 def pathfinder(case):

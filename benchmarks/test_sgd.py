@@ -66,11 +66,4 @@ def test_time_to_optimum(benchmark, request, monkeypatch, name, side, threads):
     rate = min(reached, key=lambda k: reached[k], default=RATES[0])
     run, blocks = climb(case, rate, DRAWS), reached.get(rate, 1)
     benchmark.extra_info.update(rate=rate, steps=blocks * BLOCK)
-
-    def call():
-        state = run(None)
-        for _ in range(blocks):
-            state = run(state)
-        return state
-
-    measure(benchmark, call, f"sgd: {name}", side, blocks * BLOCK * DRAWS)
+    measure(benchmark, test_fits.repeated(run, blocks), f"sgd: {name}", side, blocks * BLOCK * DRAWS)
