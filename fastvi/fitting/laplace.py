@@ -81,7 +81,7 @@ def laplace(target, start: ArrayLike, *, gtol=1e-6, max_iterations=1000) -> Lapl
         if factor is None:
             raise ValueError(
                 f"start: the climb ended at z = {z}, where log p has no strict maximum (its Hessian has eigenvalues "
-                "that are not negative); try another start"
+                "that are not negative); start at fastvi.fit(target).q.loc"
             )
         norm = float(np.linalg.norm(factor.T @ gradient))
         if norm <= min(gtol, 1e-8) or not steps_left:
