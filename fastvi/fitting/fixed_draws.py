@@ -122,15 +122,3 @@ class FixedDraws:
     def at(self, q: Family) -> Evaluation:
         """Evaluate them at q."""
         return Evaluation(q, self.eps, *self.slopes(q.transform(self.eps), q.stddev))
-
-    def relative(self, base: Family, parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """The ELBO and its gradient in the parameters of a member that is composed with ``base``; in these ``base``
-        itself is standard.  (-inf, nan) where log p is not finite, or beyond the range of float64."""
-        try:
-            member = base.with_parameters(parameters)
-        except ValueError:
-            return -math.inf, np.full(len(parameters), math.nan)
-        q = base.composed(member)
-        log_p, slopes = self.slopes(q.transform(self.eps), q.stddev)
-        gradient = member.pathwise_gradient(self.eps, base.scaled_slopes(slopes)) + member.entropy_gradient
-        return float(np.mean(log_p)) + q.entropy(), gradient

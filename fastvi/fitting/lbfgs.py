@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from .coordinates import Coordinates
 from .fitter import CONVERGED, NOWHERE_FINITE, TOO_FEW, OnFixedDraws
 from .fixed_draws import FixedDraws
 from .matched_draws import matched_draws, more_draws, most_draws
@@ -49,7 +50,7 @@ class LBFGS(OnFixedDraws):
         few, others = FixedDraws(self.slopes, self.fresh(FIRST)), FixedDraws(self.slopes, self.fresh(TRIED))
         climbed = best_start(others, self.start, self.key, member, PATIENCE).q
         starts = [self.start] if climbed is self.start else [climbed, self.start]
-        ends = [others.at(Stage(few, q, self.tolerance, 1.0).optimised(FIRST_RISE).q) for q in starts]
+        ends = [others.at(Stage(few, Coordinates(q), self.tolerance, 1.0).optimised(FIRST_RISE).q) for q in starts]
         best = max(ends, key=lambda end: end.elbo)
         s.update(loc=best.q.loc, scale=best.q.scale, before=FIRST, count=SECOND)
         return best.elbo, "" if math.isfinite(best.elbo) else NOWHERE_FINITE
@@ -65,7 +66,7 @@ class LBFGS(OnFixedDraws):
         s = self.state
         hidden = s["blur"] if math.isfinite(s["blur"]) else 1.0
         draws = FixedDraws(self.slopes, self.fresh(s["count"]))
-        stage = Stage(draws, self.q, self.tolerance, hidden)
+        stage = Stage(draws, Coordinates(self.q), self.tolerance, hidden)
         before = stage.value
         if not math.isfinite(before):
             return before, NOWHERE_FINITE
@@ -75,7 +76,7 @@ class LBFGS(OnFixedDraws):
         if math.isfinite(s["blur"]):  # one rise is a noisy measure: not far below what the last one promised
             blur = max(blur, LUCKY * s["blur"] * ratio)
         s.update(loc=stage.q.loc, scale=stage.q.scale, gain=stage.gain, blur=blur, before=s["count"])
-        s.update(pulls=stage.pulls)
+        s.update(pulls=stage.gradient[: self.start.dim] * stage.q.scale / stage.about.base.scale)
         if stage.gain + CAUTION * blur < self.tolerance:
             solved = stage.gain < SOLVED * self.tolerance and not stage.steps
             return stage.value, CONVERGED if solved else ""  # once more with as many draws

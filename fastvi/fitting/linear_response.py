@@ -11,6 +11,7 @@ from ..estimators.selection import derivative
 from ..execution.sweep import place
 from ..families.base import Family
 from ..rng import Key
+from .coordinates import Coordinates
 from .fixed_draws import FixedDraws
 from .matched_draws import least_draws, matched_draws
 from .slopes import Slopes
@@ -38,10 +39,9 @@ def linear_response(target, q: Family, key: Key, num_threads: int | None = None,
     slopes = Slopes(target, place(num_threads, executor), UNSEEN, True)
     count = max(LEAST, least_draws(q.dim))
     draws = FixedDraws(slopes, matched_draws(key, UNSEEN, count, q.dim, covariance=True))
-    standard = type(q).standard(q.dim).parameters
-    rows = []
-    for move in STEP * np.eye(len(standard)):
-        up, down = (draws.relative(q, standard + sign * move)[1] for sign in (1.0, -1.0))
+    about, rows = Coordinates(q), []
+    for move in STEP * np.eye(len(about.zero)):
+        up, down = (about.elbo(draws, sign * move)[1] for sign in (1.0, -1.0))
         rows.append((down - up) / (2.0 * STEP))
     hessian = np.array(rows)
     if not np.isfinite(hessian).all():
@@ -54,6 +54,6 @@ def linear_response(target, q: Family, key: Key, num_threads: int | None = None,
         raise ValueError(
             "q: the ELBO has no maximum there, so it answers to no force; fit again with a smaller tolerance"
         ) from None
-    root = np.linalg.solve(factor, np.eye(len(standard)))
+    root = np.linalg.solve(factor, np.eye(len(hessian)))
     response = (root.T @ root)[: q.dim, : q.dim]
     return q.scaled_slopes(q.scaled_slopes(response).T)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..families.base import Family
 from .ascent import climb
+from .coordinates import Coordinates
 from .fixed_draws import Evaluation, FixedDraws
 from .slopes import Slopes
 
@@ -14,25 +15,12 @@ FLATTEST, FARTHEST = 1e-6, 50.0  # of the largest precision; units that a parame
 
 
 def polished(e: Evaluation, slopes: Slopes, tolerance: float) -> Family | None:
-    """In coordinates in which q is standard and the location's axes are those of A; None where nothing rises."""
-    base, dim = e.q, e.q.dim
+    """With the location's axes those of A; None where nothing rises."""
     precisions = np.maximum(e.spectrum.precisions, FLATTEST * np.max(e.spectrum.precisions))
-    axes = e.spectrum.vectors / np.sqrt(precisions)
-    standard = type(base).standard(dim)
-    weights = standard.entropy_gradient[dim:]  # 1 for the log of a scale, whose curvature is twice that
-    units = 1.0 / np.sqrt(np.where(weights > 0.0, 2.0 * weights, 1.0))
-    origin = standard.parameters[dim:]
-    draws = FixedDraws(slopes, e.eps)
-
-    def parameters(x):
-        return np.concatenate([axes @ x[:dim], origin + units * x[dim:]])
+    about, draws = Coordinates(e.q, e.spectrum.vectors / np.sqrt(precisions)), FixedDraws(slopes, e.eps)
 
     def function(x):
-        if np.max(np.abs(x)) > FARTHEST:
-            return -math.inf, x
-        value, gradient = draws.relative(base, parameters(x))
-        return value, np.concatenate([axes.T @ gradient[:dim], units * gradient[dim:]])
+        return about.elbo(draws, x) if np.max(np.abs(x)) <= FARTHEST else (-math.inf, x)
 
-    start = np.zeros(dim + len(units))
-    path = climb(function, start, rise=RISE * tolerance, over=OVER, most=MOST, memory=MEMORY)
-    return base.composed(standard.with_parameters(parameters(path.points[-1]))) if path.points else None
+    path = climb(function, about.zero, rise=RISE * tolerance, over=OVER, most=MOST, memory=MEMORY)
+    return about.member(path.points[-1]) if path.points else None

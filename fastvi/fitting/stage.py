@@ -7,6 +7,7 @@ import numpy as np
 
 from ..families.base import Family
 from .ascent import climb, truncated_newton
+from .coordinates import Coordinates
 from .fixed_draws import FixedDraws
 
 MOST, MEMORY, OVER = 300, 10, 3  # L-BFGS iterations, its memory; iterations whose rise tells the end
@@ -15,42 +16,30 @@ FARTHEST, NARROWER = 100.0, 20  # standard deviations that a stage moves; times 
 
 
 class Stage:
-    """An optimisation over fixed draws, from a member of the family on.
+    """An optimisation over fixed draws, from the origin of coordinates on.
 
     ``hidden`` are the nats that draws as few as these hide anyway; ``gain`` those that are left, to second order, after
     so many Newton ``steps``.
     """
 
-    def __init__(self, draws: FixedDraws, base: Family, tolerance: float, hidden: float) -> None:
-        self.draws, self.tolerance, self.gain, self.steps = draws, tolerance, math.nan, 0
+    def __init__(self, draws: FixedDraws, about: Coordinates, tolerance: float, hidden: float) -> None:
+        self.draws, self.about, self.tolerance, self.gain, self.steps = draws, about, tolerance, math.nan, 0
         self.enough = SOLVED * max(tolerance, min(1.0, hidden))
-        self.standard = type(base).standard(base.dim)
-        # the log of a scale has twice the curvature of a location
-        self.units = np.where(self.standard.entropy_gradient > 0.0, math.sqrt(0.5), 1.0)
-        self.x, self.base = np.zeros(len(self.units)), base
+        self.x = about.zero
         for _ in range(NARROWER):
             self.value, self.gradient = self.function(self.x)
             if math.isfinite(self.value):
                 break
-            self.base = self.base.resized(0.5)
+            self.about = self.about.narrower()
 
     @property
     def q(self) -> Family:
         """The highest point so far."""
-        return self.base.composed(self.standard.with_parameters(self.standard.parameters + self.units * self.x))
-
-    @property
-    def pulls(self) -> np.ndarray:
-        """(dim,): the gradient of the ELBO with respect to the location there, in units of q."""
-        dim = self.base.dim
-        return self.gradient[:dim] * np.exp(self.units[dim:] * self.x[dim:])
+        return self.about.member(self.x)
 
     def function(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """The ELBO over the draws, and its gradient, in units of ``base``."""
-        if not np.max(np.abs(x)) <= FARTHEST:
-            return -math.inf, x
-        value, gradient = self.draws.relative(self.base, self.standard.parameters + self.units * x)
-        return value, self.units * gradient
+        """The ELBO over the draws, and its gradient."""
+        return self.about.elbo(self.draws, x) if np.max(np.abs(x)) <= FARTHEST else (-math.inf, x)
 
     def optimised(self, rise: float) -> Self:
         """By L-BFGS, and on to the top of the parabola until that is near: along valleys that L-BFGS takes for tops."""
