@@ -27,6 +27,7 @@ from .estimators.elbo import elbo
 from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
 from .families.full_rank import FullRankGaussian
+from .families.low_rank import LowRankGaussian
 from .families.mean_field import MeanFieldGaussian
 from .families.mixture import GaussianMixture
 from .fitting.fit import fit
@@ -52,6 +53,7 @@ __all__ = [
     "GradientCheck",
     "GradientEstimate",
     "LaplaceResult",
+    "LowRankGaussian",
     "MeanFieldGaussian",
     "NonFiniteError",
     "Objective",

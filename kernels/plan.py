@@ -21,8 +21,9 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def cut(family: str, dim: int, num_samples: int, sums: int, most: int | None = None) -> Plan:
-    """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter.
+def cut(family: str, dim: int, shape: tuple, num_samples: int, sums: int, most: int | None = None) -> Plan:
+    """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter; ``shape`` is that of the scale
+    as the kernels take it.
 
     A density that wants batches gets tiles of up to ``most`` draws, a power of two of them.
 
@@ -37,7 +38,7 @@ def cut(family: str, dim: int, num_samples: int, sums: int, most: int | None = N
         tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_CHUNKS * LANE_WIDTH)) * LANE_WIDTH))
     else:
         tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))
-    coordinates = FAMILIES[family].coordinates(dim) if sums else 0
+    coordinates = FAMILIES[family].coordinates(dim, shape) if sums else 0
     tiles = -(-num_samples // tile)
     highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
     least_tiles = min(MIN_CHUNK_TILES, -(-tiles // MIN_CHUNKS)) if most is None else 1

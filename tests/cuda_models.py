@@ -95,8 +95,16 @@ def normals_kernel(dtype):
     return fill, types.void(types.float64[:, ::1], words, words, types.uint64, types.uint64)
 
 
+def scale_shape(family, dim):
+    """Of the scale as the kernels take it; of low rank with three factors, or as many as there may be."""
+    if family == "low_rank":
+        return vi.LowRankGaussian.standard(dim, min(3, dim)).arrays[1].shape
+    size = registry.FAMILIES[family].rows(dim, ())
+    return (size,) if family == "mean_field" else (size, size)
+
+
 def scores_kernel(family, dim, dtype="float64"):
     """(kernel, signature, CUDA blocks for a block of draws) of the score sums."""
-    from fastvi.kernels.gpu import cuda as kernels
+    from fastvi.kernels.gpu import scores
 
-    return kernels.SCORES[family](dim, dtype)
+    return scores.SCORES[family](dim, scale_shape(family, dim), dtype)

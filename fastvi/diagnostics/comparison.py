@@ -36,7 +36,7 @@ def compare(
     Parameters
     ----------
     target : Target
-    q1, q2 : MeanFieldGaussian or FullRankGaussian
+    q1, q2 : MeanFieldGaussian, LowRankGaussian or FullRankGaussian
         of any two families
     num_samples : int
         draws

@@ -75,8 +75,8 @@ def divergence(
 
     Parameters
     ----------
-    q : MeanFieldGaussian, FullRankGaussian or GaussianMixture
-    p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
+    q : MeanFieldGaussian, LowRankGaussian, FullRankGaussian or GaussianMixture
+    p : MeanFieldGaussian, LowRankGaussian, FullRankGaussian, GaussianMixture or Target
         a Target that is not ``normalized`` is normalised by its importance weights
     kind : str
         ``"kl_reverse"``  KL(q || p) = E_q[log q/p]

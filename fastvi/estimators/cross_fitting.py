@@ -146,7 +146,7 @@ def gradient(r: Request) -> GradientEstimate | None:
     if draws.num_neginf:
         unknown = np.full(len(q.parameters), math.nan)
         return GradientEstimate(value, unknown, unknown, method, np.ones(len(unknown), dtype=bool))
-    units, entropy = q.kernels.path_layout(q.loc, q.scale)[1:]
+    units, entropy = q.path_layout[1:]
     left, means, counts, squares = np.copy(draws.gradients), [], [], np.zeros(len(entropy))
     fits = lines_without(draws.folds, draws.eps, draws.slopes, q)
     for own, lines in zip(draws.folds, fits, strict=True):

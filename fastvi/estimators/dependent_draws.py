@@ -205,7 +205,7 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
     gradient, error = np.asarray(total.mean), np.asarray(total.standard_error)
     cancels = largest if variate is None else largest + variate.size
     if pathwise and method != "sticking_the_landing":
-        gradient = gradient + q.kernels.path_layout(q.loc, q.scale)[2]
+        gradient = gradient + q.path_layout[2]
     if variate is not None:
         gradient = gradient + variate.gradient(q)
     error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + cancels))

@@ -41,9 +41,9 @@ def kl_divergence(
 
     Parameters
     ----------
-    q : MeanFieldGaussian, FullRankGaussian or GaussianMixture
+    q : MeanFieldGaussian, LowRankGaussian, FullRankGaussian or GaussianMixture
         a mixture is sampled in NumPy, on this machine's CPU
-    p : MeanFieldGaussian, FullRankGaussian, GaussianMixture or Target
+    p : MeanFieldGaussian, LowRankGaussian, FullRankGaussian, GaussianMixture or Target
         a Target must be ``normalized=True``
     num_samples : int
         draws of q for Monte Carlo; with ``atol`` those of the pilot

@@ -86,7 +86,9 @@ def check_pair(target, q) -> None:
     if not isinstance(target, Target):
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
     if not isinstance(q, Family):
-        raise TypeError(f"q: expected a MeanFieldGaussian or FullRankGaussian, got {checks.describe(q)}")
+        raise TypeError(
+            f"q: expected a MeanFieldGaussian, LowRankGaussian or FullRankGaussian, got {checks.describe(q)}"
+        )
     if q.dim != target.dim:
         raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
 

@@ -22,7 +22,7 @@ from .reliability import LEAST_CHUNKS, holds
 
 def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> GradientEstimate:
     """Read the gradient off a sweep of pathwise sums."""
-    places, units, entropy = q.kernels.path_layout(q.loc, q.scale)
+    places, units, entropy = q.path_layout
     value = read_elbo(found, q, "plain", key)
     if not math.isfinite(value.value):
         gradient = error = np.full(len(places), math.nan)
@@ -43,7 +43,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
 
 def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
     """The gradient alone, of mean log p and the entropy in closed form."""
-    places, units, entropy = q.kernels.path_layout(q.loc, q.scale)
+    places, units, entropy = q.path_layout
     mean = found.sums[0][MEAN] if len(found.sums) == 1 else merged(found)[0]
     return mean[places] * units + entropy
 

@@ -255,6 +255,8 @@ def score_spread(q, eps, f) -> float:
     """The variances of f times the standardised scores eps_i, eps_i eps_j and eps_i^2 - 1 added up."""
     if not np.isfinite(f).all():
         return math.nan
+    if q.scale_mask is None:
+        return float(score_variances(q, eps, f) @ q.steps**2)
     f = (f - np.mean(f))[:, None]
     twice, once = f * eps * eps, f * (eps * eps - 1.0)
     return second_moments(q, f * eps, eps) - float(np.sum(np.var(twice, axis=0)) - np.sum(np.var(once, axis=0)))
@@ -264,6 +266,8 @@ def pathwise_spread(q, eps, gradients) -> float:
     """The variances of the standardised pathwise terms of gradients (n, dim) in z, added up."""
     if not np.isfinite(gradients).all():
         return math.nan
+    if q.scale_mask is None:
+        return float(pathwise_variances(q, eps, gradients) @ q.steps**2)
     return second_moments(q, q.scaled_slopes(gradients), eps)
 
 

@@ -30,7 +30,7 @@ def require(target, q, draws: str = "iid", method: str | None = None, pathwise: 
 
 def refused(target, q, draws: str = "iid", method: str | None = None, pathwise: tuple = ()) -> str | None:
     """Why a problem is not for a GPU, or None."""
-    from ..kernels.gpu import cuda
+    from ..kernels.gpu import cuda, scores
 
     if draws != "iid":
         return f"draws: backend='cuda' takes 'iid', got {draws!r}"
@@ -38,7 +38,7 @@ def refused(target, q, draws: str = "iid", method: str | None = None, pathwise: 
         return f"estimator: {method!r} needs the gradient of log p, which is made on backend='cpu' only"
     if target.density.source is None:
         return f"target: {target.name} is a {target.density.what}, which runs on backend='cpu' only"
-    if q.family not in cuda.SCORES:
+    if q.family not in scores.SCORES:
         return f"q: {type(q).__name__} has no kernels for backend='cuda'"
     if q.dim > cuda.MAX_DIM:
         return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} dimensions, got {q.dim}"
@@ -82,7 +82,7 @@ class Gpu:
         from ..kernels.gpu import launch
 
         trust(target, job.q, job.key)
-        block = launch.block_of(job.q.family, job.q.dim, job.num_samples, bool(job.gradient))
+        block = launch.block_of(job.q.family, job.q.dim, job.q.arrays[1].shape, job.num_samples, bool(job.gradient))
 
         def blocks_done(count):
             report(count * block)

@@ -77,5 +77,6 @@ def sums_of(gradient: str | None) -> int:
 
 def job_of(target, q: Family, num_samples: int, key: Key, stream: int, *, first_draw: int = 0, **what) -> Job:
     """A job over a target, cut as its density wants it."""
-    plan = cut(q.family, q.dim, num_samples, sums_of(what.get("gradient")), target.density.batch_size)
+    sums, most = sums_of(what.get("gradient")), target.density.batch_size
+    plan = cut(q.family, q.dim, q.arrays[1].shape, num_samples, sums, most)
     return Job(q, key, stream, first_draw, num_samples, plan, **what)

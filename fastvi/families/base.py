@@ -43,6 +43,14 @@ class Family(ABC):
     def __repr__(self):
         return f"{type(self).__name__}(dim={self.dim})"
 
+    def __reduce__(self):
+        return type(self), self.arguments
+
+    @property
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """What the constructor takes: loc, and the scale"""
+        return self.loc, self.scale
+
     @classmethod
     @abstractmethod
     def standard(cls, dim: int) -> Self:
@@ -131,9 +139,25 @@ class Family(ABC):
         loc, scale = self.arrays
         cpu.sampler(self.family, dtype)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
 
-    @classmethod
+    @property
+    def layout(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each parameter the place of its score sums, and the factor that makes a score in their units its own"""
+        return self.kernels.layout(*self.arguments)
+
+    @property
+    def path_layout(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same for pathwise sums, and the derivative of the entropy"""
+        return self.kernels.path_layout(*self.arguments)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The length of a step of one in each parameter, in units of its width"""
+        out = np.empty(len(self.parameters))
+        self.kernels.steps(self.arrays[1], self.dim, out)
+        return out
+
     @abstractmethod
-    def operations(cls, dim: int, gradient: bool) -> float:
+    def operations(self, dim: int, gradient: bool) -> float:
         """Operations a draw in a sweep over a cheap log density, with or without score sums: a committed count."""
 
     # ---- the mathematics of standard draws eps (n, dim)
@@ -182,8 +206,8 @@ class Family(ABC):
 
     @property
     @abstractmethod
-    def scale_mask(self) -> np.ndarray:
-        """(dim, dim), 1 where the scale matrix has a parameter, 0 elsewhere"""
+    def scale_mask(self) -> np.ndarray | None:
+        """(dim, dim), 1 where the scale matrix has a parameter, 0 elsewhere; None where its parameters are others"""
 
     @abstractmethod
     def restrict(self, matrix: np.ndarray) -> np.ndarray:

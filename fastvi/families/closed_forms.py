@@ -9,7 +9,9 @@ import math
 import numpy as np
 
 from ..targets.target import Target
+from .base import Family
 from .full_rank import FullRankGaussian
+from .low_rank import LowRankGaussian
 from .mean_field import MeanFieldGaussian
 
 
@@ -71,12 +73,9 @@ class DiagonalPair(GaussianPair):
 
 
 FARTHEST = 1e70  # ratios of scales, and distances in scales, beyond which two Gaussians do not overlap
-EXACT = {
-    (MeanFieldGaussian, MeanFieldGaussian): DiagonalPair,
-    (MeanFieldGaussian, FullRankGaussian): GaussianPair,
-    (FullRankGaussian, MeanFieldGaussian): GaussianPair,
-    (FullRankGaussian, FullRankGaussian): GaussianPair,
-}
+GAUSSIANS: tuple[type[Family], ...] = (MeanFieldGaussian, LowRankGaussian, FullRankGaussian)
+EXACT: dict[tuple[type, type], type[GaussianPair]] = {(q, p): GaussianPair for q in GAUSSIANS for p in GAUSSIANS}
+EXACT[MeanFieldGaussian, MeanFieldGaussian] = DiagonalPair
 
 
 def closed_form(q, p):

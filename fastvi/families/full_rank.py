@@ -49,9 +49,6 @@ class FullRankGaussian(Family):
         """N(0, I)."""
         return cls._of_checked(loc=np.zeros(dim), scale_tril=np.eye(dim))
 
-    def __reduce__(self):
-        return type(self), (self.loc, self.scale_tril)
-
     @property
     def stddev(self) -> np.ndarray:
         """(dim,)"""
@@ -69,7 +66,7 @@ class FullRankGaussian(Family):
 
     @cached_property
     def arrays(self):
-        return tuple(frozen(a) for a in self.kernels.padded(self.loc, self.scale_tril))
+        return tuple(frozen(a) for a in self.kernels.padded(*self.arguments))
 
     @property
     def scale_tril(self) -> np.ndarray:
@@ -116,8 +113,7 @@ class FullRankGaussian(Family):
         data = self.loc, _solve(self.scale_tril, np.eye(self.dim)), self.log_det
         return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
 
-    @classmethod
-    def operations(cls, dim: int, gradient: bool) -> float:
+    def operations(self, dim: int, gradient: bool) -> float:
         return DRAW_OPERATIONS * dim + dim * dim + (SCORE_OPERATIONS * (dim * dim / 4) if gradient else 0)
 
     def transform(self, eps: np.ndarray) -> np.ndarray:

@@ -43,9 +43,6 @@ class MeanFieldGaussian(Family):
         """N(0, I)."""
         return cls._of_checked(loc=np.zeros(dim), scale=np.ones(dim))
 
-    def __reduce__(self):
-        return type(self), (self.loc, self.scale)
-
     @property
     def stddev(self) -> np.ndarray:
         """(dim,)"""
@@ -97,8 +94,7 @@ class MeanFieldGaussian(Family):
         data = self.loc, self.scale, self.log_det
         return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
 
-    @classmethod
-    def operations(cls, dim: int, gradient: bool) -> float:
+    def operations(self, dim: int, gradient: bool) -> float:
         return DRAW_OPERATIONS * dim + (SCORE_OPERATIONS * dim if gradient else 0)
 
     def transform(self, eps: np.ndarray) -> np.ndarray:

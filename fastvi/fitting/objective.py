@@ -32,7 +32,7 @@ class Objective:
     Parameters
     ----------
     target : Target
-    q : MeanFieldGaussian or FullRankGaussian
+    q : MeanFieldGaussian, LowRankGaussian or FullRankGaussian
         the family, and where to start
     num_samples : int
         draws behind each value

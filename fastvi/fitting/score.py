@@ -146,8 +146,7 @@ def slope(target, q, num_samples, key, on) -> tuple[float, float]:
     """Half the square of the score-function gradient at q, in units of its width, and its error: nats that a slope
     promises."""
     found = elbo_gradient(target, q, num_samples, estimator="leave_one_out", rng=key, **on.options)
-    lengths = np.empty(len(found.gradient))
-    q.kernels.steps(q.scale, q.dim, lengths)
+    lengths = q.steps
     g, v = found.gradient * lengths, (found.standard_error * lengths) ** 2
     g[: q.dim] = q.scaled_slopes(found.gradient[: q.dim])  # the location in units of q's own axes
     return 0.5 * float(np.sum(g**2 - v)), 0.5 * math.sqrt(float(np.sum(4.0 * g**2 * v + 2.0 * v**2)))

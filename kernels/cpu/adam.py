@@ -72,12 +72,12 @@ def climb(family_name: str):
         trace,
     ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
-        height = family.rows(dim)
+        height = family.rows(dim, scale.shape)
         eps, z = aligned(height, tile), aligned(height, tile)
         half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
         words = np.empty((2, tile), np.uint64)
         gradient, lengths = np.empty(len(parameters)), np.empty(len(parameters))
-        sums = np.empty((score.SUMS, family.coordinates(dim)))
+        sums = np.empty((score.SUMS, family.coordinates(dim, scale.shape)))
         for step in range(done, len(rates)):
             if stop[0] != 0:
                 return STOPPED, step

@@ -63,10 +63,11 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
         cubic,
     ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
-        height = family.rows(dim)
+        height = family.rows(dim, scale.shape)
         blocks = next_four(dim) if surrogate_ else height
+        most = max(height, blocks)
         terms = linear, squares, pairs, cubic
-        eps, z = aligned(blocks, tile), aligned(height, tile)
+        eps, z = aligned(most, tile), aligned(height, tile)
         half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
@@ -81,7 +82,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
                     return STOPPED
                 count = min(tile, end - first)
                 width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
-                padded, x = columns(eps, blocks, width), columns(z, height, width)
+                padded, x = columns(eps, most, width), columns(z, height, width)
                 e = padded[:height]
                 fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
@@ -97,7 +98,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
                 if surrogate_:
                     padded[height:] = 0.0
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
-                    control_variate.subtract(terms, padded, v, w, log_w)
+                    control_variate.subtract(terms, padded[:blocks], v, w, log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if gradient:
                     if first == which * chunk:
@@ -144,9 +145,10 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
         scratch,
     ):
         stamp  # noqa: B018
-        height = family.rows(dim)
+        height = family.rows(dim, scale.shape)
         blocks = next_four(dim) if surrogate_ else height
-        eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(blocks, tile)
+        most = max(height, blocks)
+        eps, z, gradient = aligned(most, tile), aligned(height, tile), aligned(blocks, tile)
         half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
@@ -161,7 +163,7 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 count = min(tile, end - first)
                 width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
                 padded, x, whole = (
-                    columns(eps, blocks, width),
+                    columns(eps, most, width),
                     columns(z, height, width),
                     columns(gradient, blocks, width),
                 )
@@ -184,7 +186,7 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 if surrogate_:
                     padded[height:] = 0.0
                     whole[dim:] = 0.0
-                    control_variate.add_lines(offsets, slopes, padded, whole)
+                    control_variate.add_lines(offsets, slopes, padded[:blocks], whole)
                 family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
         return FINISHED, last_chunk
@@ -200,7 +202,7 @@ def sampler(family_name: str, dtype: str = "float64"):
 
     def sample(loc, scale, dim, key, stream, first_draw, out):
         stamp  # noqa: B018
-        height, tile = family.rows(dim), 32
+        height, tile = family.rows(dim, scale.shape), 32
         eps, z = aligned(height, tile), aligned(height, tile)
         half_square, words = np.empty(tile), np.empty((2, tile), np.uint64)
         for first in range(0, len(out), tile):

@@ -16,17 +16,17 @@ from ..sums import pathwise, score
 SCALE_NDIM = 2
 TILE = 160  # draws
 GPU_BLOCK = 512  # draws
-GPU_DRAWS_BY_BLOCKS, GPU_KEEPS_DRAWS = False, True
+GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = False, ("eps", "z")
 
 
 @routine
-def rows(dim):
+def rows(dim, shape):
     """Rows of a tile: blocks of four."""
     return next_four(dim)
 
 
 @routine
-def coordinates(dim):
+def coordinates(dim, shape):
     """Places for sums: loc, the diagonal, and the padded square whose lower triangle is used."""
     return next_four(dim) * (next_four(dim) + 2)
 
@@ -113,6 +113,12 @@ def workspace(scale, width):
     """-L^T, and a tile for y with one row more for the scores of a diagonal element."""
     size = len(scale)
     return -scale.T.copy(), np.empty((size + 1, width))
+
+
+@routine
+def keep(upper_negated, scale, eps, out):
+    """y for a tile."""
+    solve_transposed(upper_negated, scale, eps, out)
 
 
 @routine

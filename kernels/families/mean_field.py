@@ -15,17 +15,17 @@ from ..sums import pathwise, score
 SCALE_NDIM = 1
 TILE = 96  # draws
 GPU_BLOCK = 1024  # draws
-GPU_DRAWS_BY_BLOCKS, GPU_KEEPS_DRAWS = True, False
+GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = True, ()
 
 
 @routine
-def rows(dim):
-    """Rows of a tile."""
+def rows(dim, shape):
+    """Rows of a tile, for a scale of this shape as the kernels take it."""
     return dim
 
 
 @routine
-def coordinates(dim):
+def coordinates(dim, shape):
     """Number of variational parameters."""
     return 2 * dim
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..density import compilations
 from ..families import registry
 from ..sums import moments, score
-from . import cuda, device
+from . import cuda, device, scores
 from . import plan as gpu_plan
 from .buffers import lent_buffers
 from .plan import THREADS
@@ -38,19 +38,19 @@ class Problem(NamedTuple):
 
 def weights_kernel(problem, keep, surrogate):
     """The compiled kernel of log w; compiled once for what the density means now, of which ``compiled`` is the mark."""
-    family, dim, kinds = problem.family, problem.dim, problem.kinds
+    family, dim, shape, kinds = problem.family, problem.dim, problem.scale.shape, problem.kinds
 
     def build(call):
-        return device.jit(*cuda.weights(family, dim, call, kinds, keep, surrogate, problem.dtype))
+        return device.jit(*cuda.weights(family, dim, shape, call, kinds, keep, surrogate, problem.dtype))
 
-    key = (compilations.Kept(problem.compiled), kinds, family, dim, keep, surrogate, problem.dtype)
+    key = (compilations.Kept(problem.compiled), kinds, family, dim, shape, keep, surrogate, problem.dtype)
     return compilations.once(key, lambda: device.compile_for_density(problem.function, kinds, dim, build))
 
 
 @functools.cache
-def scores_kernel(family, dim, dtype):
+def scores_kernel(family, dim, shape, dtype):
     """(compiled kernel of the score sums, CUDA blocks for a block of draws)"""
-    function, signature, blocks = cuda.SCORES[family](dim, dtype)
+    function, signature, blocks = scores.SCORES[family](dim, shape, dtype)
     return device.jit(function, signature), blocks
 
 
@@ -60,9 +60,9 @@ def fold_kernel():
     return device.jit(*cuda.fold())
 
 
-def block_of(family, dim, num_samples, gradient):
+def block_of(family, dim, shape, num_samples, gradient):
     """Draws in a block, for telling how far a sweep is."""
-    return gpu_plan.plan(family, dim, num_samples, score.SUMS if gradient else 0).block
+    return gpu_plan.plan(family, dim, shape, num_samples, score.SUMS if gradient else 0).block
 
 
 def sweep(problem, gradient, terms, report=None):
@@ -102,13 +102,14 @@ class Launches:
 
     def __init__(self, buffers, problem, gradient, terms):
         p = self.problem = problem
-        plan = self.plan = gpu_plan.plan(p.family, p.dim, p.num_samples, score.SUMS if gradient else 0)
-        self.gradient, self.rows_of_scale = gradient, len(p.scale) if p.scale.ndim == 2 else 0
+        plan = self.plan = gpu_plan.plan(p.family, p.dim, p.scale.shape, p.num_samples, score.SUMS if gradient else 0)
+        family, self.gradient = registry.FAMILIES[p.family], gradient
+        self.triangle = len(p.scale) if p.family == "full_rank" else 0
         self.coordinates = plan.coordinates if gradient else 0
         self.weigh, self.fold = weights_kernel(p, gradient, len(terms[0]) > 0), fold_kernel()
         if gradient:
-            self.add_scores, self.cuda_blocks = scores_kernel(p.family, p.dim, p.dtype)
-        kept = 2 * self.rows_of_scale if gradient else 0  # rows of eps and y, for the scores of full rank
+            self.add_scores, self.cuda_blocks = scores_kernel(p.family, p.dim, p.scale.shape, p.dtype)
+        kept = len(family.GPU_KEEPS) * len(p.scale) if gradient else 0  # rows of what scores need of each draw
         each = (
             8 * moments.COLUMNS + 8 * score.SUMS * self.coordinates + (8 * plan.block * (1 + kept) if gradient else 0)
         )
@@ -126,7 +127,6 @@ class Launches:
             sums("chunk_sums", plan.chunks),
         )
         self.q = buffers.upload("loc", p.loc), buffers.upload("scale", p.scale)
-        family = registry.FAMILIES[p.family]
         work = family.workspace(p.scale, 0)[0] if gradient else p.scale
         self.work, self.normaliser = buffers.upload("work", work), family.log_normaliser(p.scale, p.dim)
         # what is empty is uploaded as a single place, which the kernel is told not to look at
@@ -146,7 +146,7 @@ class Launches:
             device.launch(self.add_scores, (count, self.cuda_blocks), THREADS, *scores)
         chunks = (first + count - 1) // plan.each - first // plan.each + 1
         entries = -(-(score.SUMS * self.coordinates + 1) // THREADS)
-        which = first, count, plan.each, self.coordinates, self.rows_of_scale
+        which = first, count, plan.each, self.coordinates, self.triangle
         into = self.centre, self.chunk_rows, self.chunk_sums
         device.launch(self.fold, (entries, chunks), THREADS, self.rows, self.sums, *which, *into)
 

@@ -26,12 +26,12 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def plan(family: str, dim: int, num_samples: int, sums: int) -> Plan:
-    """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter.
+def plan(family: str, dim: int, shape: tuple, num_samples: int, sums: int) -> Plan:
+    """Cut ``num_samples`` draws, with so many ``sums`` for each variational parameter and a scale of this ``shape``.
 
     Chunks are those of the CPU's plan, as the optimal baseline depends on them.
     """
-    whole = cut(family, dim, num_samples, sums)
+    whole = cut(family, dim, shape, num_samples, sums)
     each = -(-whole.chunk // FAMILIES[family].GPU_BLOCK)
     block = -(-whole.chunk // (each * THREADS)) * THREADS
     return Plan(whole.chunk, whole.chunks, block, -(-whole.chunk // block), whole.coordinates)

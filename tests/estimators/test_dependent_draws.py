@@ -20,18 +20,19 @@ MEAN, COVARIANCE = random_gaussian(3, 5)
 TARGET = gaussian_target(MEAN, COVARIANCE, -1.0)
 WIDE = vi.MeanFieldGaussian(MEAN + 0.4, 0.8 * np.sqrt(np.diag(COVARIANCE)))
 FULL = vi.FullRankGaussian(MEAN - 0.2, 1.1 * np.linalg.cholesky(COVARIANCE))
+LOW = vi.LowRankGaussian(MEAN - 0.2, WIDE.scale, 0.5 * COVARIANCE[:, :2])
 EXACT = vi.FullRankGaussian(MEAN, np.linalg.cholesky(COVARIANCE))
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 def test_antithetic_is_the_naive_pairs(q):
     found = vi.elbo(TARGET, q, 1000, draws="antithetic", estimator="plain", rng=2)
     eps = naive.normals(500, 3, key_from(2).word)
-    pairs = [naive.log_weights(TARGET, q, q.loc + sign * eps @ q.scale_tril.T)[1] for sign in (1, -1)]
+    pairs = [naive.log_weights(TARGET, q, q.transform(sign * eps))[1] for sign in (1, -1)]
     means = np.mean(pairs, axis=0)
     assert found.value == pytest.approx(means.mean(), rel=1e-12) and found.num_samples == 1000
     assert found.standard_error == pytest.approx(means.std(ddof=1) / math.sqrt(500), rel=1e-10)
-    z = np.stack([q.loc + sign * eps @ q.scale_tril.T for sign in (1, -1)], axis=1)
+    z = np.stack([q.transform(sign * eps) for sign in (1, -1)], axis=1)
     f, s = np.stack(pairs, axis=1), naive.scores(q, z.reshape(-1, 3)).reshape(500, 2, -1)
     baseline = (f.sum() - f.sum(1)) / 998
     terms = np.mean((f - baseline[:, None])[..., None] * s, axis=1)
@@ -60,7 +61,7 @@ def test_sobol_points_are_scipys_in_replicates():
     np.testing.assert_array_equal((eps > 0).sum(axis=1), 32)
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 @pytest.mark.parametrize("estimator", ["plain", "entropy", "quadratic"])
 @pytest.mark.parametrize("draws", ["antithetic", "sobol"])
 def test_the_elbo_is_right(q, estimator, draws):

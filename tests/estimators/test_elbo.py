@@ -21,6 +21,7 @@ LOG_Z = -3.25
 TARGET = gaussian_target(MEAN, COVARIANCE, LOG_Z)
 WIDE = vi.MeanFieldGaussian(MEAN + 0.3, 0.8 * np.sqrt(np.diag(COVARIANCE)))
 FULL = vi.FullRankGaussian(MEAN - 0.2, 1.1 * np.linalg.cholesky(COVARIANCE))
+LOW = vi.LowRankGaussian(MEAN - 0.2, WIDE.scale, 0.5 * COVARIANCE[:, :2])
 EXACT_FIT = vi.FullRankGaussian(MEAN, np.linalg.cholesky(COVARIANCE))
 
 
@@ -29,7 +30,7 @@ def exact_elbo(q):
     return LOG_Z - vi.kl_divergence(q, EXACT_FIT).value
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 @pytest.mark.parametrize("num_samples", [1, 2, 31, 33, 257, 1000])
 def test_it_is_the_mean_over_the_draws_that_sample_returns(q, num_samples):
     estimate = vi.elbo(TARGET, q, num_samples, estimator="plain", rng=3)
@@ -123,7 +124,7 @@ def test_beta_bernoulli(n, successes, a, b, loc, scale, exact):
     assert estimate.standard_error < 0.3
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 def test_same_bits_on_any_number_of_threads(q):
     for num_samples in (100, 5000, 200_000):
         results = [vi.elbo(TARGET, q, num_samples, rng=1, num_threads=n) for n in (1, 2, 3, 7)]

@@ -62,6 +62,24 @@ def test_the_factorised_gaussian_of_a_correlated_one():
     assert vi.kl_divergence(p, marginal).value == pytest.approx(0.8303656034108255, rel=1e-12)
 
 
+def test_low_rank_is_full_rank_with_another_root():
+    """Every pair with the closed form of the same Gaussians, and Monte Carlo within 5 standard errors."""
+    rng = np.random.default_rng(4)
+    low, other = (
+        vi.LowRankGaussian(rng.normal(size=4), 0.5 + rng.random(4), rng.normal(size=(4, 2))) for _ in range(2)
+    )
+    same, others = (vi.FullRankGaussian(q.loc, np.linalg.cholesky(q.covariance)) for q in (low, other))
+    assert abs(vi.kl_divergence(low, low).value) < 1e-14 and abs(vi.kl_divergence(low, same).value) < 1e-14
+    for p, full in ((other, others), (others, others), *[(vi.MeanFieldGaussian(np.zeros(4), np.ones(4)),) * 2]):
+        assert vi.kl_divergence(low, p).value == pytest.approx(vi.kl_divergence(same, full).value, rel=1e-12)
+        assert vi.kl_divergence(p, low).value == pytest.approx(vi.kl_divergence(full, same).value, rel=1e-12)
+        for kind, options in (("hellinger", {}), ("renyi", {"order": 0.3}), ("jeffreys", {})):
+            found, expected = vi.divergence(low, p, kind, **options), vi.divergence(same, full, kind, **options)
+            assert found.method == "exact" and found.value == pytest.approx(expected.value, rel=1e-10)
+        sampled = vi.kl_divergence(low, p, 20_000, method="monte_carlo", rng=1)
+        assert abs(sampled.value - vi.kl_divergence(same, full).value) < 5 * sampled.standard_error + 1e-12
+
+
 def laplace(z, loc, scale):
     return -abs(z[0] - loc) / scale - math.log(2 * scale)
 

@@ -14,7 +14,7 @@ from fastvi.kernels.density import tape_memory
 from fastvi.rng import key_from
 
 import naive
-from gaussian_case import FULL, TARGET, WIDE, exact_gradient
+from gaussian_case import FULL, LOW, TARGET, WIDE, exact_gradient
 from oracles import gaussian_target, random_gaussian
 
 METHODS = ["pathwise", "sticking_the_landing"]
@@ -27,10 +27,14 @@ def normal(z):
 def naive_terms(target, q, z, method):
     """(num_samples, parameters): each draw's contribution, from differences of log p in the parameters at fixed eps"""
     factor = q.scale_tril
-    eps = np.linalg.solve(factor, (z - q.loc).T).T
+    eps = q.standardise(z) if q.family == "low_rank" else np.linalg.solve(factor, (z - q.loc).T).T
     slopes = np.array([naive.gradient(target.density.source, row, target.data, step=1e-4) for row in z])
     if method == "sticking_the_landing":
-        slopes = slopes + np.linalg.solve(factor.T, eps.T).T
+        slopes = slopes + np.linalg.solve(q.covariance, (z - q.loc).T).T
+    if q.family == "low_rank":
+        return np.array([np.sum(slopes * move, axis=1) for move in moves(q, eps)]).T + (method == "pathwise") * entropy(
+            q
+        )
     if q.family == "mean_field":
         scales = slopes * eps * q.scale + (method == "pathwise")
     else:
@@ -40,7 +44,20 @@ def naive_terms(target, q, z, method):
     return np.column_stack([slopes, scales])
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+def moves(q, eps, step=1e-6):
+    """dz / d parameter at fixed eps, by differences, one parameter after another"""
+    for unit in step * np.eye(len(q.parameters)):
+        up, down = (q.with_parameters(q.parameters + sign * unit).transform(eps) for sign in (1, -1))
+        yield (up - down) / (2 * step)
+
+
+def entropy(q):
+    """d/d parameters of half the log determinant of a low-rank covariance"""
+    inverse = np.linalg.inv(q.covariance)
+    return np.concatenate([0.0 * q.loc, np.diag(inverse) * q.scale**2, (inverse @ q.factors).ravel()])
+
+
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 @pytest.mark.parametrize("method", METHODS)
 def test_they_are_the_naive_estimators(q, method):
     for count in (1, 33, 700):
@@ -55,7 +72,7 @@ def test_they_are_the_naive_estimators(q, method):
     assert found.elbo.value == vi.elbo(TARGET, q, 700, estimator="plain", rng=3).value
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 @pytest.mark.parametrize("method", METHODS)
 def test_unbiased(q, method):
     """Within 5 standard errors of the exact gradient in each of 200 calls: one false alarm in 10^4 for all of them."""
@@ -81,12 +98,15 @@ def test_the_variances_are_those_of_theory(family, dim, scale):
         assert (np.abs(found.gradient[:dim] + 0.5) < 5 * found.standard_error[:dim]).all()
 
 
-@pytest.mark.parametrize("family", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("family", ["mean_field", "low_rank", "full_rank"])
 def test_sticking_the_landing_has_no_variance_at_the_posterior(family):
     mean, covariance = random_gaussian(3, 4)
     if family == "mean_field":
         covariance = np.diag(np.diag(covariance))
         q = vi.MeanFieldGaussian(mean, np.sqrt(np.diag(covariance)))
+    elif family == "low_rank":
+        q = vi.LowRankGaussian(mean, np.sqrt(np.diag(covariance)), 0.5 * covariance[:, :2])
+        covariance = q.covariance
     else:
         q = vi.FullRankGaussian(mean, np.linalg.cholesky(covariance))
     found = vi.elbo_gradient(gaussian_target(mean, covariance), q, 10_000, estimator="sticking_the_landing", rng=0)
@@ -96,7 +116,7 @@ def test_sticking_the_landing_has_no_variance_at_the_posterior(family):
     assert (found.gradient == 0.0).all() and (found.standard_error == 0.0).all()
 
 
-@pytest.mark.parametrize("q", [WIDE, FULL])
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
 @pytest.mark.parametrize("method", METHODS)
 def test_same_bits_on_any_number_of_threads(q, method, monkeypatch):
     first = vi.elbo_gradient(TARGET, q, 20_000, estimator=method, rng=1, num_threads=1)

@@ -52,6 +52,8 @@ def family(name, dim):
     loc, scale = 0.3 * draw.standard_normal(dim), 0.5 + draw.random(dim)
     if name == "mean_field":
         return vi.MeanFieldGaussian(loc, scale)
+    if name == "low_rank":
+        return vi.LowRankGaussian(loc, scale, 0.3 * draw.standard_normal((dim, min(3, dim))))
     return vi.FullRankGaussian(loc, 0.2 * np.tril(draw.standard_normal((dim, dim)), -1) + np.diag(scale))
 
 
@@ -59,7 +61,7 @@ def close(found, expected, scale):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * scale)
 
 
-@pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("family_name", ["mean_field", "low_rank", "full_rank"])
 @pytest.mark.parametrize("name", MODELS)
 def test_estimates_are_those_of_the_cpu(lane, name, family_name):
     if lane.name == "ptx" and name == "special":
@@ -93,7 +95,7 @@ def polynomial(level, dim):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("family_name", ["mean_field", "low_rank", "full_rank"])
 def test_polynomials_and_single_precision(lane, family_name, dtype):
     for level, dim in (("diagonal", 3), ("quadratic", 2), ("quadratic", 5), ("cubic", 3)):
         target, q = vi.Target(funnel, dim), family(family_name, dim)
@@ -117,7 +119,7 @@ def test_polynomials_that_pay_are_used(lane):
     close(other.value, one.value, 1.0 + abs(one.value))
 
 
-@pytest.mark.parametrize("family_name", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("family_name", ["mean_field", "low_rank", "full_rank"])
 @pytest.mark.parametrize("dim", [2, 7, 22])
 def test_any_number_of_dimensions(lane, dim, family_name):
     """More coordinates than threads, fewer, odd ones: all tasks of a block are done once."""
@@ -133,7 +135,7 @@ def test_more_tasks_than_threads():
     import ptx
 
     with ptx.interpreted():
-        for name, dim in (("mean_field", 259), ("full_rank", 32)):
+        for name, dim in (("mean_field", 259), ("low_rank", 61), ("full_rank", 32)):
             target, q = vi.Target(normal, dim, (np.zeros(dim),)), family(name, dim)
             one = vi.elbo_gradient(target, q, 3, estimator="leave_one_out", rng=4)
             other = vi.elbo_gradient(target, q, 3, estimator="leave_one_out", rng=4, backend="cuda")

@@ -13,10 +13,10 @@ from fastvi.kernels.density.error_messages import DensityError
 from fastvi.kernels.gpu import cuda as kernels
 from fastvi.kernels.gpu import device
 
-from cuda_models import MODELS, X, Y, logistic, normal, normals_kernel, scores_kernel
+from cuda_models import MODELS, X, Y, logistic, normal, normals_kernel, scale_shape, scores_kernel
 
 pytestmark = pytest.mark.ptx
-FAMILIES = ("mean_field", "full_rank")
+FAMILIES = ("mean_field", "low_rank", "full_rank")
 
 
 def weights(function, dim, data, family="mean_field", capability=(9, 0), keep=True, surrogate=False, make=None):
@@ -26,7 +26,7 @@ def weights(function, dim, data, family="mean_field", capability=(9, 0), keep=Tr
     kinds = data_types(vi.Target(function, dim, data).data)
 
     def build(call):
-        kernel, signature = kernels.weights(family, dim, call, kinds, keep, surrogate)
+        kernel, signature = kernels.weights(family, dim, scale_shape(family, dim), call, kinds, keep, surrogate)
         return (make or (lambda f, s: ptx.compiled(f, s, capability)))(kernel, signature)
 
     with ptx.pretend(capability):
@@ -104,7 +104,8 @@ def test_no_fast_math_anywhere():
 def test_no_atomics_and_no_unknown_memory():
     import ptx
 
-    for text in (ptx.compiled(*scores_kernel("full_rank", 7)[:2]), ptx.compiled(*kernels.fold())):
+    scores = [ptx.compiled(*scores_kernel(family, 7)[:2]) for family in FAMILIES]
+    for text in (*scores, ptx.compiled(*kernels.fold())):
         assert not re.search(r"\b(atom|red)\.", text)
 
 

@@ -23,6 +23,8 @@ Y = (X[:, 0] > 0).astype(float)
 Q = vi.MeanFieldGaussian(np.array([0.9, 0.0, 0.1]), np.full(3, 0.2))
 FULL = vi.FullRankGaussian(Q.loc, np.diag(Q.scale) + np.tril(np.full((3, 3), 0.02), -1))
 
+LOW = vi.LowRankGaussian(Q.loc, Q.scale, np.full((3, 1), 0.1))
+
 
 def logistic(beta, X, y):
     eta = X @ beta
@@ -71,7 +73,7 @@ def same_gradient(a, b):
 
 @pytest.mark.parametrize("estimator", ["plain", "entropy", "quadratic", "auto"])
 def test_spawned_processes_give_the_bits_of_a_local_run(spawned, estimator):
-    for q in (Q, FULL):
+    for q in (Q, LOW, FULL):
         options = dict(estimator=estimator, rng=1)
         assert vi.elbo(TARGET, q, 50_001, **options, executor=spawned) == vi.elbo(TARGET, q, 50_001, **options)
 
@@ -80,7 +82,7 @@ def test_spawned_processes_give_the_bits_of_a_local_run(spawned, estimator):
     "estimator", ["score", "leave_one_out", "optimal_baseline", "cubic", "pathwise", "sticking_the_landing"]
 )
 def test_gradients_too(spawned, estimator):
-    for q in (Q, FULL):
+    for q in (Q, LOW, FULL):
         local, there = (
             vi.elbo_gradient(TARGET, q, 20_000, estimator=estimator, rng=2, executor=e) for e in (None, spawned)
         )

@@ -13,7 +13,8 @@ from fastvi.kernels.families import full_rank
 
 LOC, SCALE = np.array([0.5, -1.0, 2.0]), np.array([0.3, 1.0, 4.0])
 TRIL = np.array([[0.5, 0.0, 0.0], [-0.3, 1.5, 0.0], [2.0, 0.1, 0.2]])
-FAMILIES = [vi.MeanFieldGaussian(LOC, SCALE), vi.FullRankGaussian(LOC, TRIL)]
+FACTORS = np.array([[0.2, 0.1], [-0.5, 1.5], [2.0, 0.1]])
+FAMILIES = [vi.MeanFieldGaussian(LOC, SCALE), vi.FullRankGaussian(LOC, TRIL), vi.LowRankGaussian(LOC, SCALE, FACTORS)]
 
 
 @pytest.mark.parametrize("q", FAMILIES)
@@ -49,6 +50,7 @@ def test_parameter_order_is_the_contract():
     np.testing.assert_allclose(
         FAMILIES[1].parameters, [*LOC, math.log(0.5), -0.3, math.log(1.5), 2.0, 0.1, math.log(0.2)]
     )
+    np.testing.assert_allclose(FAMILIES[2].parameters, [*LOC, *np.log(SCALE), 0.2, 0.1, -0.5, 1.5, 2.0, 0.1])
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 4, 5, 9, 33])
@@ -72,7 +74,7 @@ def test_triangular_products_in_python(size):
     np.testing.assert_allclose(out, lower @ x, rtol=0, atol=1e-13)
     triangular.solve_transposed(-lower.T.copy(), lower, x, y)
     np.testing.assert_allclose(y, np.linalg.solve(lower.T, x), rtol=0, atol=1e-12)
-    assert full_rank.rows(size - 3) == size
+    assert full_rank.rows(size - 3, lower.shape) == size
 
 
 @pytest.mark.parametrize("q", FAMILIES)
@@ -124,6 +126,19 @@ NAN = float("nan")
             r"positive diagonal, got -1.0",
         ),
         (lambda: vi.FullRankGaussian([0.0], [[NAN]]), ValueError, "scale_tril: expected finite"),
+        (lambda: vi.LowRankGaussian(LOC, -SCALE, FACTORS), ValueError, "scale: expected positive.*-0.3 at index 0"),
+        (lambda: vi.LowRankGaussian(LOC, SCALE, LOC), ValueError, "factors: expected 2 dimensions"),
+        (
+            lambda: vi.LowRankGaussian(LOC, SCALE, FACTORS.T),
+            ValueError,
+            r"factors: expected shape \(3, rank\) with a rank of at most 3, got \(2, 3\)",
+        ),
+        (
+            lambda: vi.LowRankGaussian(LOC, SCALE, 1e14 * FACTORS),
+            ValueError,
+            r"factors: expected factors of less than 1e\+12 times the scale, got 1.5e\+14 times",
+        ),
+        (lambda: FAMILIES[2].with_parameters([0.0]), ValueError, "vector: expected 12 parameters, got 1"),
         (lambda: FAMILIES[0].with_parameters([0.0]), ValueError, "vector: expected 6 parameters, got 1"),
         (
             lambda: FAMILIES[0].with_parameters([0, 0, 0, 0, 0, 800.0]),

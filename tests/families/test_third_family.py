@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 
 @routine
-def coordinates(dim):
+def coordinates(dim, shape):
     return dim + 1
 
 
@@ -136,8 +136,7 @@ class SharedScaleGaussian(Family):
     def standardise(self, z):
         return (z - self.loc) / self.scale[0]
 
-    @classmethod
-    def operations(cls, dim, gradient):
+    def operations(self, dim, gradient):
         return DRAW_OPERATIONS * dim + (SCORE_OPERATIONS * dim if gradient else 0)
 
     def transform(self, eps):

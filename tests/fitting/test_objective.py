@@ -15,6 +15,7 @@ import naive
 from oracles import fitted_posterior, gaussian_target, random_gaussian
 
 FAMILIES = ("mean_field", "full_rank")
+ALL = (*FAMILIES, "low_rank")
 
 
 def schools(z, effect, error):
@@ -33,6 +34,8 @@ def family(name, dim=10):
     loc, scale = 0.3 * rng.standard_normal(dim), 0.5 + rng.random(dim)
     if name == "mean_field":
         return vi.MeanFieldGaussian(loc, scale)
+    if name == "low_rank":
+        return vi.LowRankGaussian(loc, scale, 0.5 * rng.standard_normal((dim, 3)))
     return vi.FullRankGaussian(loc, 0.1 * np.tril(rng.standard_normal((dim, dim)), -1) + np.diag(scale))
 
 
@@ -54,7 +57,7 @@ def draws(objective, q, first=0):
     return z
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_pathwise_is_the_mean_over_fixed_draws_and_its_gradient(name):
     start = family(name)
     objective = vi.Objective(TARGET, start, 60, rng=1)
@@ -68,7 +71,7 @@ def test_pathwise_is_the_mean_over_fixed_draws_and_its_gradient(name):
         np.testing.assert_allclose(gradient, differences(objective.value, parameters), rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_bank_is_reweighted_without_the_model(name):
     start = family(name)
     objective = vi.Objective(TARGET, start, 400, estimator="bank", rng=1)

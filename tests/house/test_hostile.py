@@ -172,7 +172,7 @@ def test_large_numbers_of_draws_count_in_64_bits():
     """3e9 draws would overflow 32-bit counters: the plan and the addresses do not."""
     succeed("""
         from fastvi.kernels.plan import MAX_CHUNKS, cut
-        plan = cut("mean_field", 1, 3_000_000_000, False)
+        plan = cut("mean_field", 1, (1,), 3_000_000_000, False)
         assert plan.chunk * plan.chunks >= 3_000_000_000 and plan.chunks <= MAX_CHUNKS
         row = np.empty((1, 4))
         Q.fill(row, vi.rng.key_from(0), 0, 2_999_999_999)
