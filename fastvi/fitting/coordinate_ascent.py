@@ -28,10 +28,6 @@ class CoordinateAscent(Fitter):
     name = "coordinate_ascent"
 
     def __init__(self, target, q, key, tolerance, max_samples, on, derived=True):
-        if not q.is_diagonal:
-            raise ValueError(
-                f"method: 'coordinate_ascent' fits mean-field approximations, got a {q.family} q; use method='newton'"
-            )
         super().__init__(target, q, key, tolerance, max_samples, on, derived)
         slopes, count = Slopes(target, on, max_samples, derived), least_draws(q.dim)
         try:

@@ -46,6 +46,10 @@ class Coordinates:
         loc = gradient[:dim] if self.axes is None else self.axes.T @ gradient[:dim]
         return float(np.mean(log_p)) + q.entropy(), np.concatenate([loc, self.units * gradient[dim:]])
 
+    def natural_gradient(self, gradient: np.ndarray) -> np.ndarray:
+        """Of the location, in base's standard deviations, from a gradient in x."""
+        return gradient[: self.base.dim]
+
     def narrower(self) -> "Coordinates":
         """About a base of half the widths."""
         return type(self)(self.base.resized(0.5))

@@ -46,8 +46,9 @@ def fit(
     Parameters
     ----------
     @target
-    family_or_q : {"mean_field", "full_rank"} or MeanFieldGaussian or FullRankGaussian
-        a family, or a member of it to start from
+    family_or_q : {"mean_field", "full_rank", "low_rank"} or a Gaussian of such a family
+        a family, or a member of it to start from.  ``"low_rank"`` has as many factors as pay, at most ten; a
+        :class:`LowRankGaussian` at most those that it has
     start : array_like (dim,), Gaussian or "laplace", optional
         where to start: a point, a Gaussian of any family, or the Laplace approximation at the mode above 0.  By
         default location 0 and scale 1, which is tried along with the Laplace approximations on a climb of log p from
@@ -58,8 +59,9 @@ def fit(
     method : {"auto", "newton", "lbfgs", "score", "coordinate_ascent"}
         ``"newton"``: natural-gradient steps on matched draws, the default for a full-rank q and up to 100 dimensions;
         without a gradient of log p by central differences, to 30 dimensions.  ``"lbfgs"``: L-BFGS over few and then
-        more matched draws, for a mean-field q in any number of dimensions.  ``"score"``: Adam on score-function
-        gradients, the default for what has steps or no gradient.  ``"coordinate_ascent"``: for Gaussian targets
+        more matched draws, for a mean-field or low-rank q in any number of dimensions.  ``"score"``: Adam on
+        score-function gradients, the default for what has steps or no gradient.  ``"coordinate_ascent"``: for Gaussian
+        targets
     num_restarts : int or "auto"
         starts, all but the first scattered about it by three of its deviations; the best ELBO wins, and the message
         tells how many optima were met.  ``"auto"``: one, and three more where a full-rank q with a first fit of few

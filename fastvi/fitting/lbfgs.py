@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from ..families.base import Family
 from .coordinates import Coordinates
 from .fitter import CONVERGED, NOWHERE_FINITE, TOO_FEW, OnFixedDraws
 from .fixed_draws import FixedDraws
@@ -30,8 +31,6 @@ class LBFGS(OnFixedDraws):
     name = "lbfgs"
 
     def __init__(self, target, q, key, tolerance, max_samples, on, derived=True) -> None:
-        if not q.is_diagonal:
-            raise ValueError(f"method: 'lbfgs' fits mean-field approximations, got a {q.family} q; use method='newton'")
         super().__init__(target, q, key, tolerance, max_samples, on, derived)
         self.most = most_draws(q.dim, FIRST)
         self.state.update(count=FIRST, before=FIRST)
@@ -55,6 +54,14 @@ class LBFGS(OnFixedDraws):
         s.update(loc=best.q.loc, scale=best.q.scale, before=FIRST, count=SECOND)
         return best.elbo, "" if math.isfinite(best.elbo) else NOWHERE_FINITE
 
+    def about(self):
+        """The coordinates in which a stage climbs."""
+        return Coordinates(self.q)
+
+    def keep(self, q: Family) -> None:
+        """Go on from this."""
+        self.state.update(loc=q.loc, scale=q.scale)
+
     def fresh(self, count: int) -> np.ndarray:
         """Draws that have not been seen."""
         first = self.state["first"]
@@ -66,7 +73,7 @@ class LBFGS(OnFixedDraws):
         s = self.state
         hidden = s["blur"] if math.isfinite(s["blur"]) else 1.0
         draws = FixedDraws(self.slopes, self.fresh(s["count"]))
-        stage = Stage(draws, Coordinates(self.q), self.tolerance, hidden)
+        stage = Stage(draws, self.about(), self.tolerance, hidden)
         before = stage.value
         if not math.isfinite(before):
             return before, NOWHERE_FINITE
@@ -75,8 +82,9 @@ class LBFGS(OnFixedDraws):
         blur = max(stage.value - before, 0.0) * ratio / (1.0 + ratio)
         if math.isfinite(s["blur"]):  # one rise is a noisy measure: not far below what the last one promised
             blur = max(blur, LUCKY * s["blur"] * ratio)
-        s.update(loc=stage.q.loc, scale=stage.q.scale, gain=stage.gain, blur=blur, before=s["count"])
-        s.update(pulls=stage.gradient[: self.start.dim] * stage.q.scale / stage.about.base.scale)
+        self.keep(stage.q)
+        s.update(gain=stage.gain, blur=blur, before=s["count"])
+        s.update(pulls=stage.about.natural_gradient(stage.gradient))
         if stage.gain + CAUTION * blur < self.tolerance:
             solved = stage.gain < SOLVED * self.tolerance and not stage.steps
             return stage.value, CONVERGED if solved else ""  # once more with as many draws

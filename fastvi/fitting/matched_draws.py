@@ -32,7 +32,7 @@ def more_draws(count: int, need: float, most: int) -> int:
     return int(min(most, count * growth)) // 2 * 2
 
 
-def matched_draws(key: Key, first: int, count: int, dim: int, *, covariance: bool) -> np.ndarray:
+def matched_draws(key: Key, first: int, count: int, dim: int, *, covariance: bool, last: int = 0) -> np.ndarray:
     """eps (count, dim), the second half the first one mirrored, from the draws ``first`` on of a fit's stream.
 
     Parameters
@@ -41,14 +41,25 @@ def matched_draws(key: Key, first: int, count: int, dim: int, *, covariance: boo
         even; with ``covariance`` at least 2 dim + 2
     covariance : bool
         whether all second moments are matched, in O(count dim^2), or the variances alone
+    last : int
+        of the last so many columns all second moments are matched, those with the others too
     """
     half = np.empty((count // 2, dim))
     fill_standard_normals(half, key, FIT, first)
     if covariance:
-        from scipy.linalg import solve_triangular
-
-        factor = np.linalg.cholesky(half.T @ half / len(half))
-        half = np.ascontiguousarray(solve_triangular(factor, half.T, lower=True).T)
+        half = whitened(half)
     else:
-        half /= np.sqrt(np.mean(half * half, axis=0))
+        if last:
+            half[:, dim - last :] = whitened(half[:, dim - last :])
+            own, others = half[:, dim - last :], half[:, : dim - last]
+            others -= own @ (own.T @ others / len(half))
+        half[:, : dim - last] /= np.sqrt(np.mean(half[:, : dim - last] ** 2, axis=0))
     return np.concatenate([half, -half])
+
+
+def whitened(half: np.ndarray) -> np.ndarray:
+    """Linearly mapped to a second moment of I."""
+    from scipy.linalg import solve_triangular
+
+    factor = np.linalg.cholesky(half.T @ half / len(half))
+    return np.ascontiguousarray(solve_triangular(factor, half.T, lower=True).T)

@@ -8,11 +8,18 @@ from ..rng import SLOPE, Key
 from .coordinate_ascent import CoordinateAscent
 from .fitter import Fitter
 from .lbfgs import LBFGS
+from .low_rank import LowRank
 from .newton import Newton
 from .score import STEEP, Score, slope
 from .slopes import DIFFERENCES_DIM
 
-METHODS: dict[str, type[Fitter]] = {each.name: each for each in (Newton, LBFGS, Score, CoordinateAscent)}
+NAMES = tuple(each.name for each in (Newton, LBFGS, Score, CoordinateAscent))
+# By q's family, those that fit it; and for any other family
+METHODS: dict[str, tuple[type[Fitter], ...]] = {
+    "mean_field": (Newton, LBFGS, Score, CoordinateAscent),
+    "low_rank": (LowRank, Score),
+}
+OTHERS: tuple[type[Fitter], ...] = (Newton, Score)
 SUCCESSORS = {"natural": "newton", "deterministic": "lbfgs", "stochastic": "score"}
 NEWTON_DIM = 100  # beyond it the matrix A costs a mean-field fit more than it saves
 STEPS = "scores see a slope where gradients see none: log p has steps"
@@ -27,14 +34,19 @@ class Method(NamedTuple):
 
     def fitter(self, target, q: Family, key: Key, tolerance: float, max_samples: int, on) -> Fitter:
         """At its start."""
-        return METHODS[self.name](target, q, key, tolerance, max_samples, on, self.derived)
+        return methods_for(q)[self.name](target, q, key, tolerance, max_samples, on, self.derived)
+
+
+def methods_for(q: Family) -> dict[str, type[Fitter]]:
+    """Those that fit q's family, by name, the usual one first."""
+    return {each.name: each for each in METHODS.get(q.family, OTHERS)}
 
 
 def checked_name(method) -> str:
     """The name of a method that there is."""
     if isinstance(method, str) and method in SUCCESSORS:
         raise ValueError(f"method: {method!r} is gone; its successor is {SUCCESSORS[method]!r}, or leave method out")
-    names = ("auto", *METHODS)
+    names = ("auto", *NAMES)
     if method not in names:
         raise ValueError(f"method: expected one of {', '.join(map(repr, names))}, got {method!r}")
     return method
@@ -46,9 +58,14 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
     Raises
     ------
     ValueError
-        where it needs a gradient and there is none, nor few enough dimensions for differences
+        where it does not fit the family, or needs a gradient and there is none, nor few enough dimensions for
+        differences
     """
-    if name != "auto" and not METHODS[name].uses_gradient:
+    methods = methods_for(q)
+    if name != "auto" and name not in methods:
+        fit = ", ".join(map(repr, methods))
+        raise ValueError(f"method: {name!r} does not fit {q.family} approximations; use one of {fit}")
+    if name != "auto" and not methods[name].uses_gradient:
         return Method(name, False)
     derived, smooth, _, why = derivative(target, q, key)
     if not derived and q.dim > DIFFERENCES_DIM:
@@ -59,7 +76,8 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
             f"({why}); use method='score', or give the Target a gradient="
         )
     if name == "auto":
-        name = LBFGS.name if q.is_diagonal and derived and q.dim > NEWTON_DIM else Newton.name
+        large = q.is_diagonal and derived and q.dim > NEWTON_DIM
+        name = LBFGS.name if large else next(iter(methods))
     return Method(name, derived, not smooth and name != CoordinateAscent.name)
 
 

@@ -6,18 +6,22 @@ import numpy as np
 
 from .. import checks
 from ..estimators.options import check_pair
-from ..families import BY_NAME, Family
+from ..families import BY_NAME, Family, LowRankGaussian
+from .low_rank import MOST_RANK
+
+STARTS = {name: family.standard for name, family in BY_NAME.items()}
+STARTS["low_rank"] = lambda dim: LowRankGaussian.standard(dim, min(dim, MOST_RANK))
 
 
 def starting_point(target, family_or_q, start) -> Family:
     """From ``family_or_q`` and ``start`` as given to ``fit``, checked."""
     if isinstance(family_or_q, str):
-        given = BY_NAME[checks.choice("family_or_q", family_or_q, tuple(BY_NAME))].standard(target.dim)
+        given = STARTS[checks.choice("family_or_q", family_or_q, tuple(STARTS))](target.dim)
     elif isinstance(family_or_q, Family):
         given = family_or_q
     else:
         described = checks.describe(family_or_q)
-        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank' or a Gaussian to start from, got {described}")
+        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank', 'low_rank' or a Gaussian, got {described}")
     check_pair(target, given)
     if start is None:
         return given

@@ -1,8 +1,8 @@
 """Cross-fitting: every draw counts, corrected by a surrogate that the others fitted.
 
 Statistical checks have fixed seeds.  Means are allowed 5 standard errors for each of at most 65 entries: a false alarm
-in 26,000.  The ratio of reported to true standard deviations over 400 seeds is known to 3.5 % and allowed 10 %: a false
-alarm in 230.
+in 26,000.  The ratio of reported to true standard deviations over 200 seeds is known to 5 % and allowed 15 %: a false
+alarm in 370.
 """
 
 import concurrent.futures
@@ -74,20 +74,20 @@ def test_powers_of_pathwise_terms(family):
 @pytest.mark.parametrize("case", [logistic, full_rank])
 def test_it_is_unbiased_and_calibrated(case, num_samples):
     target, q = case()
-    exact = vi.elbo_gradient(target, q, 2_000_000, estimator="pathwise_quadratic", rng=77)
-    value = vi.elbo(target, q, 2_000_000, estimator="cubic", rng=78)
-    slopes = [vi.elbo_gradient(target, q, num_samples, rng=seed) for seed in range(400)]
+    exact = vi.elbo_gradient(target, q, 500_000, estimator="pathwise_quadratic", rng=77)
+    value = vi.elbo(target, q, 500_000, estimator="cubic", rng=78)
+    slopes = [vi.elbo_gradient(target, q, num_samples, rng=seed) for seed in range(200)]
     assert {s.method for s in slopes} == {"pathwise_quadratic"}
     runs = [
         ([s.gradient for s in slopes], [s.standard_error for s in slopes], exact.gradient, exact.standard_error),
     ]
     for name in ("quadratic", "cubic"):
-        found = [vi.elbo(target, q, num_samples, estimator=name, rng=seed) for seed in range(400)]
+        found = [vi.elbo(target, q, num_samples, estimator=name, rng=seed) for seed in range(200)]
         runs.append(([v.value for v in found], [v.standard_error for v in found], value.value, value.standard_error))
     for found, error, right, its_error in runs:
         spread = np.std(found, axis=0, ddof=1)
-        assert np.all(np.abs(np.mean(found, axis=0) - right) < 5 * np.hypot(spread / 20, its_error))
-        assert np.median(np.sqrt(np.mean(np.square(error), axis=0)) / spread) == pytest.approx(1.0, abs=0.1)
+        assert np.all(np.abs(np.mean(found, axis=0) - right) < 5 * np.hypot(spread / math.sqrt(200), its_error))
+        assert np.median(np.sqrt(np.mean(np.square(error), axis=0)) / spread) == pytest.approx(1.0, abs=0.15)
 
 
 def test_the_gain_from_very_few_draws():
