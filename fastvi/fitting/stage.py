@@ -8,6 +8,7 @@ import numpy as np
 from ..families.base import Family
 from .ascent import climb, truncated_newton
 from .coordinates import Coordinates
+from .factor_coordinates import FactorCoordinates
 from .fixed_draws import FixedDraws
 
 MOST, MEMORY, OVER = 300, 10, 3  # L-BFGS iterations, its memory; iterations whose rise tells the end
@@ -22,7 +23,9 @@ class Stage:
     so many Newton ``steps``.
     """
 
-    def __init__(self, draws: FixedDraws, about: Coordinates, tolerance: float, hidden: float) -> None:
+    def __init__(
+        self, draws: FixedDraws, about: Coordinates | FactorCoordinates, tolerance: float, hidden: float
+    ) -> None:
         self.draws, self.about, self.tolerance, self.gain, self.steps = draws, about, tolerance, math.nan, 0
         self.enough = SOLVED * max(tolerance, min(1.0, hidden))
         self.x = about.zero
