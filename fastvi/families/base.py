@@ -236,6 +236,10 @@ class Family(ABC):
     def composed(self, member: Self) -> Self:
         """The member whose draws are ``transform(member.transform(eps))``"""
 
+    def like(self, other: "Family") -> Self:
+        """The member with another Gaussian's location and, so far as the family can follow it, covariance"""
+        return self.standard(self.dim).stretched(other.loc, np.linalg.inv(self.restrict(other.covariance)), math.inf)
+
     @abstractmethod
     def stretched(self, loc: np.ndarray, precision: np.ndarray, widest: float) -> Self:
         """The member at ``loc`` with ``precision`` (dim, dim) in units of this one, so far as the family can follow it,

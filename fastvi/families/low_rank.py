@@ -272,6 +272,10 @@ class LowRankGaussian(Family):
             factors=self.scale[:, None] * member.factors,
         )
 
+    def like(self, other: Family) -> Self:
+        """The member with another Gaussian's location and standard deviations, and no factors"""
+        return type(self)(other.loc, other.stddev, np.zeros_like(self.factors))
+
     def restrict(self, matrix: np.ndarray) -> np.ndarray:
         raise TypeError(NO_NEWTON)
 
@@ -280,7 +284,7 @@ class LowRankGaussian(Family):
 
 
 FARTHEST = 1e12  # factors in units of the scale: beyond it, rounding leaves nothing of the scale
-NO_NEWTON = "q: a LowRankGaussian follows no Newton step, as those lead out of the family; use method='score'"
+NO_NEWTON = "q: a LowRankGaussian follows no Newton step, as those lead out of the family; use method='lbfgs'"
 
 
 def _log_prob(z, loc, scale, whiten, back, log_det):

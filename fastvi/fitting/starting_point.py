@@ -1,7 +1,5 @@
 """The member of the family that ``fit`` was asked to start from."""
 
-import math
-
 import numpy as np
 
 from .. import checks
@@ -34,9 +32,7 @@ def starting_point(target, family_or_q, start) -> Family:
     if isinstance(start, Family):
         if start.dim != target.dim:
             raise ValueError(f"start: expected {target.dim} dimensions, as the target has, got {start.dim}")
-        if type(start) is type(given):
-            return start
-        return given.stretched(start.loc, np.linalg.inv(given.restrict(start.covariance)), math.inf)
+        return start if type(start) is type(given) else given.like(start)
     loc = checks.real_array("start", start, 1)
     if loc.shape != (target.dim,):
         raise ValueError(f"start: expected shape ({target.dim},), got {loc.shape}")

@@ -158,7 +158,7 @@ def test_units_and_members():
     with pytest.raises(ValueError, match="composed: expected a q without factors, such as q.units"):
         q.composed(other)
     for refused in (lambda: q.restrict(np.eye(5)), lambda: q.stretched(q.loc, np.eye(5), 2.0)):
-        with pytest.raises(TypeError, match="use method='score'"):
+        with pytest.raises(TypeError, match="use method='lbfgs'"):
             refused()
     assert vi.LowRankGaussian.standard(5, 2).entropy() == pytest.approx(vi.MeanFieldGaussian.standard(5).entropy())
     assert repr(q) == "LowRankGaussian(dim=5, rank=2)"

@@ -58,6 +58,13 @@ def test_a_start_with_factors_is_gone_on_from():
     assert fewer.converged and fewer.q.rank == 2 and fewer.elbo.value < found.elbo.value - 1.0
 
 
+def test_it_starts_from_what_the_others_start_from():
+    target, _, best = fitted_posterior("arK-arK")
+    for start in ("laplace", best["mean_field"], best["full_rank"].loc):
+        found = vi.fit(target, "low_rank", start=start, rng=1)
+        assert found.converged and vi.compare(target, best["full_rank"], found.q, 20_000, rng=3).value < 0.005
+
+
 @pytest.mark.slow
 def test_bits_and_checkpoints(tmp_path):
     """Across threads, and resumed in the mean-field part and after it."""
