@@ -73,6 +73,8 @@ def approximations(dim):
     yield "mf", vi.MeanFieldGaussian(0.3 * rng.normal(size=dim), np.exp(0.3 * rng.normal(size=dim)))
     tril = np.tril(0.3 * rng.normal(size=(dim, dim)), -1) + np.diag(np.exp(0.2 * rng.normal(size=dim)))
     yield "fr", vi.FullRankGaussian(0.3 * rng.normal(size=dim), tril)
+    factors = 0.3 * rng.normal(size=(dim, min(2, dim)))
+    yield "lr", vi.LowRankGaussian(0.3 * rng.normal(size=dim), np.exp(0.2 * rng.normal(size=dim)), factors)
 
 
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
@@ -119,7 +121,7 @@ def calls():
             yield f"{at}/elbo/float32", lambda t=target, q=q: vi.elbo(t, q, 3000, dtype="float32", rng=5)
             yield f"{at}/bounds", lambda t=target, q=q: vi.bounds(t, q, 4000, orders=(0.5, 2.0), rng=6)
             yield f"{at}/diagnose", lambda t=target, q=q: vi.diagnose(t, q, 4000, rng=6)
-            yield f"{at}/compare", lambda t=target, q=q: vi.compare(t, q, type(q)(0 * q.loc, q.scale), 2000, rng=7)
+            yield f"{at}/compare", lambda t=target, q=q: vi.compare(t, q, q.member(0 * q.loc, q.scale), 2000, rng=7)
             for estimator in ("pathwise", "bank") if name != "branching" else ("bank",):
                 yield (
                     f"{at}/objective/{estimator}",
@@ -144,11 +146,12 @@ def calls():
 def pairs():
     """Divergences between every two kinds of distribution."""
     mixture = vi.GaussianMixture([0.3, 0.7], [[0.0, 0.5], [1.0, -1.0]], [[1.0, 0.5], [0.7, 1.2]])
-    (_, mf), (_, fr) = approximations(2)
+    (_, mf), (_, fr), (_, lr) = approximations(2)
     unnormalised = dict(targets())["smooth2"]
     for (a, q), (b, p) in [
         (("mf", mf), ("fr", fr)),
         (("fr", fr), ("mf", mf)),
+        (("lr", lr), ("fr", fr)),
         (("mf", mf), ("mixture", mixture)),
         (("fr", fr), ("smooth2", unnormalised)),
     ]:
