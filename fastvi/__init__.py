@@ -35,6 +35,21 @@ from .fitting.objective import Objective
 from .fitting.result import FitResult, Round
 from .info import show_versions
 from .kernels.arithmetic.functions import expit, log1mexp, logaddexp, softplus, where
+from .kernels.arithmetic.log_densities import (
+    bernoulli_logit_logpmf,
+    beta_logpdf,
+    binomial_logit_logpmf,
+    dirichlet_logpdf,
+    exponential_logpdf,
+    gamma_logpdf,
+    half_cauchy_logpdf,
+    lkj_cholesky_logpdf,
+    lognormal_logpdf,
+    neg_binomial_logpmf,
+    normal_logpdf,
+    poisson_log_logpmf,
+    student_t_logpdf,
+)
 from .results import Estimate, GradientEstimate
 from .targets.derivatives import GradientCheck
 from .targets.target import Target
@@ -59,20 +74,33 @@ __all__ = [
     "SmoothedWeights",
     "Target",
     "__version__",
+    "bernoulli_logit_logpmf",
+    "beta_logpdf",
+    "binomial_logit_logpmf",
     "bounds",
     "compare",
     "diagnose",
+    "dirichlet_logpdf",
     "divergence",
     "elbo",
     "elbo_gradient",
     "expit",
+    "exponential_logpdf",
     "fit",
+    "gamma_logpdf",
+    "half_cauchy_logpdf",
     "kl_divergence",
+    "lkj_cholesky_logpdf",
     "log1mexp",
     "logaddexp",
+    "lognormal_logpdf",
+    "neg_binomial_logpmf",
+    "normal_logpdf",
+    "poisson_log_logpmf",
     "psis",
     "show_versions",
     "softplus",
+    "student_t_logpdf",
     "where",
 ]
 
