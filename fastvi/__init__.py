@@ -34,9 +34,38 @@ from .fitting.fit import fit
 from .fitting.laplace import LaplaceResult
 from .fitting.objective import Objective
 from .fitting.result import FitResult, Round
+from .fitting.saving import load
+from .fitting.summary import Table
 from .info import show_versions
 from .kernels.arithmetic.functions import expit, log1mexp, logaddexp, softplus, where
+from .kernels.arithmetic.log_densities import (
+    bernoulli_logit_logpmf,
+    beta_logpdf,
+    binomial_logit_logpmf,
+    dirichlet_logpdf,
+    exponential_logpdf,
+    gamma_logpdf,
+    half_cauchy_logpdf,
+    lkj_cholesky_logpdf,
+    lognormal_logpdf,
+    neg_binomial_logpmf,
+    normal_logpdf,
+    poisson_log_logpmf,
+    student_t_logpdf,
+)
 from .results import Estimate, GradientEstimate
+from .targets.constraints import (
+    Space,
+    corr_cholesky,
+    greater_than,
+    interval,
+    less_than,
+    ordered,
+    positive,
+    real,
+    simplex,
+    unit,
+)
 from .targets.derivatives import GradientCheck
 from .targets.target import Target
 from .version import __version__
@@ -59,22 +88,47 @@ __all__ = [
     "Objective",
     "Round",
     "SmoothedWeights",
+    "Space",
+    "Table",
     "Target",
     "__version__",
+    "bernoulli_logit_logpmf",
+    "beta_logpdf",
+    "binomial_logit_logpmf",
     "bounds",
     "compare",
+    "corr_cholesky",
     "diagnose",
+    "dirichlet_logpdf",
     "divergence",
     "elbo",
     "elbo_gradient",
     "expit",
+    "exponential_logpdf",
     "fit",
+    "gamma_logpdf",
+    "greater_than",
+    "half_cauchy_logpdf",
+    "interval",
     "kl_divergence",
+    "less_than",
+    "load",
+    "lkj_cholesky_logpdf",
     "log1mexp",
     "logaddexp",
+    "lognormal_logpdf",
+    "neg_binomial_logpmf",
+    "normal_logpdf",
+    "ordered",
+    "poisson_log_logpmf",
+    "positive",
     "psis",
+    "real",
     "show_versions",
+    "simplex",
     "softplus",
+    "student_t_logpdf",
+    "unit",
     "where",
 ]
 

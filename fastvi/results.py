@@ -147,6 +147,8 @@ class GradientEstimate:
         False where a few draws hold a coordinate's variance, as for ``Estimate``
     expected_error : ndarray (len(q.parameters),) or None
         the standard errors that a pilot predicted, from a few dozen draws on; None where there was no pilot
+    places : dict of slices, or None
+        where the parameters of the target stand in z
     """
 
     elbo: Estimate
@@ -155,6 +157,22 @@ class GradientEstimate:
     method: str
     interval_reliable: np.ndarray
     expected_error: np.ndarray | None = None
+    places: dict[str, slice] | None = field(default=None, repr=False)
+
+    @property
+    def by_name(self) -> dict[str, dict[str, np.ndarray]]:
+        """The gradient by the target's parameters: ``by_name["tau"]["loc"]``, and ``["log_scale"]`` of a mean-field q.
+
+        Both are of the unconstrained coordinates of a parameter.
+        """
+        if self.places is None:
+            raise ValueError("target: it has no named parameters; declare them by parameters=")
+        dim, found = max(place.stop for place in self.places.values()), {}
+        for name, place in self.places.items():
+            found[name] = dict(loc=self.gradient[place])
+            if len(self.gradient) == 2 * dim:
+                found[name]["log_scale"] = self.gradient[dim:][place]
+        return found
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """(lower, upper) ends of a confidence interval for each coordinate, from Student's t distribution."""

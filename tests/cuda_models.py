@@ -64,6 +64,20 @@ def with_integers(z, counts, exposed, where):
     return total - 0.5 * (z[0] ** 2 + z[1] ** 2)
 
 
+def named(tau, w, L, B, mu, log_tau, log1m_p, effect, error):
+    total = -0.5 * mu * mu - log_tau - tau - 0.1 * log1m_p * log1m_p + np.sum(np.log(w)) + L[1, 0] * B[1, 0]
+    for i in range(len(effect)):
+        total -= 0.5 * ((effect[i] - mu - w[i % 3] * tau) / error[i]) ** 2
+    return total + 0.5 * math.log(L[2, 2]) - np.sum(np.square(B[0]))
+
+
+NAMED = dict(mu=vi.real(), tau=vi.positive(), w=vi.simplex(3), L=vi.corr_cholesky(3), B=vi.real((2, 2)), p=vi.unit())
+
+
+def named_branching(s, theta):
+    return -s if s > 1.0 and theta[0] < 0.0 else -2.0 * s - theta[1] ** 2
+
+
 COUNTS = (np.array([3, 0, 2, 5]), np.array([True, True, False, True]), np.array([0, 1, 1, 0]))
 MODELS = {
     "normal": (normal, 5, (np.arange(5.0) / 5,)),
@@ -76,6 +90,8 @@ MODELS = {
     "special": (special, 3, ()),
     "cut off": (cut_off, 1, ()),
     "integers": (with_integers, 2, COUNTS),
+    "named": (named, NAMED, (EFFECT, ERROR)),
+    "named branching": (named_branching, dict(s=vi.positive(transform="softplus"), theta=vi.ordered(2)), ()),
 }
 
 

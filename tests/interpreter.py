@@ -263,6 +263,7 @@ class Kernel:
                 "neg": "-{}",
                 "abs": "abs({})",
                 "fma": "libm.fma({}, {}, {})",
+                "copysign": "math.copysign({1}, {0})",
                 "div": "divide({}, {})",
                 "rcp": "divide(1.0, {})",
                 "sqrt": "root({})",

@@ -13,18 +13,29 @@ from . import guest
 arviz = guest("arviz", "arviz")
 
 
-def to_arviz(target: Target, q: Family, num_samples: int = 1000, *, rng: object = None, attributes=None):
+def to_arviz(
+    target: Target,
+    q: Family,
+    num_samples: int = 1000,
+    *,
+    rng: object = None,
+    attributes: dict | None = None,
+    coords: dict | None = None,
+    dims: dict | None = None,
+):
     """Draws of q, with what is known about each.
 
     Parameters
     ----------
     target : Target
-        from ``fastvi.bridges.pymc.from_model`` for constrained variables, deterministics, coords and dims; of any
-        other target the one variable is ``z``
+        with named parameters, or from ``fastvi.bridges.pymc.from_model`` for constrained variables, deterministics,
+        coords and dims; of any other target the one variable is ``z``
     num_samples : int
         draws of one chain
     attributes : dict, optional
         to add to those of every group
+    coords, dims : dict, optional
+        as for ``arviz.from_dict``: labels of axes, and the names of a variable's axes
 
     Returns
     -------
@@ -39,7 +50,9 @@ def to_arviz(target: Target, q: Family, num_samples: int = 1000, *, rng: object 
     log_w = log_p - log_q
     khat = float(psis(log_w).khat) if num_samples >= LEAST_FOR_KHAT and np.isfinite(log_w).any() else float("nan")
     stats = dict(lp=log_p, log_q=log_q, log_w=log_w)
-    groups = target.density.arviz_groups(z) if hasattr(target.density, "arviz_groups") else dict(posterior=dict(z=z))
+    groups = groups_of(target, z)
+    groups["coords"] = {**(groups.get("coords") or {}), **(coords or {})} or None
+    groups["dims"] = {**(groups.get("dims") or {}), **(dims or {})} or None
     sampled = {name: groups.get(name, {}) for name in SAMPLED[:2]} | dict(sample_stats=stats)
     sampled = {
         group: {name: np.asarray(values)[None] for name, values in variables.items()}
@@ -54,6 +67,16 @@ def to_arviz(target: Target, q: Family, num_samples: int = 1000, *, rng: object 
     for name in (*sampled, *kept):
         result[name].attrs.update(described)
     return result
+
+
+def groups_of(target: Target, z) -> dict:
+    """Variables by group."""
+    if hasattr(target.density, "arviz_groups"):
+        return target.density.arviz_groups(z)
+    if target.parameters is None:
+        return dict(posterior=dict(z=z))
+    free = {name: z[:, place] for name, place in target.parameters.places.items()}
+    return dict(posterior=target.constrain(z), unconstrained_posterior=free)
 
 
 SAMPLED = ("posterior", "unconstrained_posterior", "sample_stats")

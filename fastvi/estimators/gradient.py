@@ -127,7 +127,8 @@ def elbo_gradient(
         progress=progress,
     )
     check_count(r)
-    return estimated(r)
+    found = estimated(r)
+    return found if target.parameters is None else dataclasses.replace(found, places=target.parameters.places)
 
 
 def check_count(r: Request) -> None:

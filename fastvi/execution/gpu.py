@@ -71,7 +71,8 @@ def problem(target, job: Job):
     data = target.on_device.current(target.data)
     compiled, kinds = density.values(), abi.data_types(target.data)
     address = job.key.word, job.stream, job.first_draw, job.num_samples
-    return launch.Problem(density.source, compiled, kinds, data, q.family, q.dim, *q.arrays, *address, job.dtype)
+    dtype, inputs = job.dtype, density.inputs
+    return launch.Problem(density.source, compiled, kinds, data, q.family, q.dim, *q.arrays, *address, dtype, inputs)
 
 
 class Gpu:
@@ -120,6 +121,7 @@ def trust(target, q, key) -> None:
         if raised or not agree(value, found):
             what = "raises" if raised else f"gives {found!r}"
             raise ValueError(
-                f"log_density: {target.name} gives {value!r} in Python and {what} on the GPU, at z = {points[draw]}"
+                f"log_density: {target.name} gives {value!r} in Python and {what} on the GPU, at "
+                f"{target.density.at(points[draw])}"
             )
     target.agreed_on_gpu = compiled

@@ -68,8 +68,9 @@ def in_data(target) -> str:
 
 def _error(target, what, found, bad, n, draw, z) -> NonFiniteError:
     share = f"{bad:,} of {n:,} draws ({bad / n:.3g})"
+    where = f"draw {draw}, {target.density.at(z)}{in_data(target)}"
     return NonFiniteError(
-        f"{WHAT[what].format(target.name)} at {share}, first {found} at draw {draw}, z = {z}{in_data(target)}",
+        f"{WHAT[what].format(target.name)} at {share}, first {found} at {where}",
         count=bad,
         num_samples=n,
         draw=draw,

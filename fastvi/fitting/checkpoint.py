@@ -23,13 +23,13 @@ def fingerprint(target, q, method, options) -> str:
     return digest.hexdigest()
 
 
-def place(path) -> pathlib.Path:
+def place(path, what="checkpoint") -> pathlib.Path:
     """A path in a folder that exists."""
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"checkpoint: expected a path, got {path!r}")
+        raise TypeError(f"{what}: expected a path, got {path!r}")
     path = pathlib.Path(path)
     if not path.parent.is_dir() or path.is_dir():
-        raise ValueError(f"checkpoint: expected a file in a folder that exists, got {path}")
+        raise ValueError(f"{what}: expected a file in a folder that exists, got {path}")
     return path
 
 

@@ -13,6 +13,7 @@ from ..families.base import Family
 from ..results import Estimate, counted
 from ..rng import Key, RandomSource
 from ..targets.target import Target
+from .named_results import NamedResults
 
 # Of a diagnosis: draws, and the operations that they may take
 LEAST_DRAWS, MOST_DRAWS, OPERATIONS = 10_000, 100_000, 2**32
@@ -37,7 +38,7 @@ class Round(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(NamedResults):
     """What a fit brought.
 
     Attributes
@@ -108,29 +109,34 @@ class FitResult:
 
     def __getstate__(self):
         # the target may not travel where its results can, nor an executor
-        return vars(self) | dict(diagnosis=self.diagnosis, target=None, options={})
+        return vars(self) | dict(diagnosis=self.diagnosis, _parameters=self.parameters, target=None, options={})
 
-    def to_arviz(self, num_samples: int = 1000, *, target: Target | None = None, rng: RandomSource = None):
+    def to_arviz(
+        self,
+        num_samples: int = 1000,
+        *,
+        target: Target | None = None,
+        coords: dict | None = None,
+        dims: dict | None = None,
+        rng: RandomSource = None,
+    ):
         """Draws of q for ArviZ, see :func:`fastvi.bridges.arviz.to_arviz` (extra ``arviz``).
 
-        ``rng`` is by default the fit's key: the draws are of a stream that the fit has not seen.
+        ``coords`` and ``dims`` label axes as in ArviZ.  ``rng`` is by default the fit's key: the draws are of a stream
+        that the fit has not seen.
         """
         from ..bridges.arviz import to_arviz
 
         found = dict(elbo=self.elbo.value, elbo_standard_error=self.elbo.standard_error)
-        return to_arviz(self._of(target), self.q, num_samples, rng=self.key if rng is None else rng, attributes=found)
+        key = self.key if rng is None else rng
+        labels = dict(coords=coords, dims=dims)
+        return to_arviz(self._of(target), self.q, num_samples, rng=key, attributes=found, **labels)
 
     def to_pymc(self, *, target: Target | None = None):
         """q as ``pm.MeanField`` or ``pm.FullRank``, for a target that came from ``fastvi.bridges.pymc.from_model``."""
         from ..bridges.pymc import to_approximation
 
         return to_approximation(self.q, self._of(target), [-line.elbo for line in self.history])
-
-    def _of(self, target) -> Target:
-        found = self.target if target is None else target
-        if found is None:
-            raise ValueError("target: this result was pickled or copied, which loses it; pass target=")
-        return found
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"

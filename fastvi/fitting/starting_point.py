@@ -23,6 +23,7 @@ def starting_point(target, family_or_q, start) -> Family:
     check_pair(target, given)
     if start is None:
         return given
+    start = target.start(start)
     if not isinstance(family_or_q, str):
         raise ValueError("start: family_or_q is a Gaussian to start from already; give one of the two")
     if isinstance(start, str):

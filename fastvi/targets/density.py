@@ -87,6 +87,10 @@ class Density(ABC):
         """What the last call, or one at a draw z, raised, where that is known; told once."""
         return None
 
+    def at(self, z) -> str:
+        """A draw, for messages."""
+        return f"z = {z}"
+
     def raise_again(self, draws: np.ndarray, first: int = 0) -> None:
         """The compiled density raised at one of these draws (n, dim): raise the same."""
         failure = self.failure()

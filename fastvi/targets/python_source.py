@@ -29,6 +29,7 @@ class PythonDensity(Density):
     """``log_density(z, *data)``, with its gradient derived from the source or, if ``gradient`` is given, written."""
 
     source: Callable
+    inputs: Any = None  # its named parameters, if it has any
 
     def __init__(self, log_density: Callable, dim: int, data: tuple, gradient: Callable | None, name: str) -> None:
         super().__init__(dim, name)
@@ -56,15 +57,19 @@ class PythonDensity(Density):
             # the watch first: what changes while it compiles is seen the next time
             if not gradient:
                 watch = compilations.Watch(self.source)
-                compiled = compilations.compiled(self.source, self._kinds)
+                compiled = compilations.compiled(self.source, self._kinds, None, self.inputs)
             elif self.gradient is None:
                 watch = compilations.Watch(self.source)
-                compiled = compilations.differentiated(self.source, self._kinds, not self.careful)
+                compiled = compilations.differentiated(self.source, self._kinds, not self.careful, self.inputs)
             else:
                 watch = compilations.Watch(self.source, self.gradient)
                 compiled = compilations.with_gradient(self.source, self.gradient, self._kinds)
             known = self._known[gradient] = compilations.Known(watch, compiled, False)
         return known
+
+    def alone(self) -> abi.Compiled:
+        """The function of values of one draw at a time."""
+        return compilations.compiled(self.source, self._kinds, NOT_AS_PYTHON, self.inputs)
 
     def recompile(self) -> abi.Compiled:
         self.careful = True
@@ -88,7 +93,7 @@ class PythonDensity(Density):
         found = self.evaluate(points, compiled=compiled)
         if compiled.vectorised and (found is None or not all(map(agree, expected, found[0]))):
             # lanes spread no arrays of length one, and what else they miss the slow way must not
-            compiled = compilations.compiled(self.source, self._kinds, NOT_AS_PYTHON)
+            compiled = self.alone()
             found = self.evaluate(points, compiled=compiled)
         if found is None:
             self.raise_again(points)
@@ -96,7 +101,7 @@ class PythonDensity(Density):
             if not agree(value, other):
                 raise ValueError(
                     f"log_density: {self.name} gives {value!r} in Python and {float(other)!r} compiled"
-                    f"{ROUNDING_DECIDES if math.isnan(value) != math.isnan(other) else ''}, at z = {z}"
+                    f"{ROUNDING_DECIDES if math.isnan(value) != math.isnan(other) else ''}, at {self.at(z)}"
                 )
         return known._replace(compiled=compiled)
 
@@ -112,7 +117,7 @@ class PythonDensity(Density):
             self.trusted(lambda: points)  # which raises what is wrong with the density itself
             raise TypeError(
                 f"log_density: {self.name} cannot be differentiated: its differentiated version gives "
-                f"{'an error' if found is None else found[0]} and Python {expected}, at z = {points}"
+                f"{'an error' if found is None else found[0]} and Python {expected}, at {self.at(points[0])}"
             )
         return self._current(True)
 
@@ -149,7 +154,7 @@ class PythonDensity(Density):
             return self.source(z, *self.python_data)
 
     def _at(self, draw, z) -> str:
-        return f"raised by the log density {self.name} at draw {draw}, z = {z}"
+        return f"raised by the log density {self.name} at draw {draw}, {self.at(z)}"
 
     def raise_again(self, draws, first=0) -> None:
         for draw, z in enumerate(draws, first):
@@ -163,8 +168,8 @@ class PythonDensity(Density):
                 tell_where(error, self._at(draw, z))
                 raise
             raise OverflowError(
-                f"log_density: {self.name} divides an integer by zero or makes one of more than 64 bits, at z = {z}, "
-                "which compiled code refuses; write float(n)"
+                f"log_density: {self.name} divides an integer by zero or makes one of more than 64 bits, at "
+                f"{self.at(z)}, which compiled code refuses; write float(n)"
             )
         super().raise_again(draws, first)
 

@@ -1,8 +1,9 @@
 """The target: a log density written in plain Python, with its data, and what compiling it brought."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,26 +13,37 @@ from ..kernels import jit
 from ..kernels.density import abi
 from . import derivatives
 from .batched import BatchedDensity
+from .constrained import ConstrainedDensity
+from .constraints import Space
 from .data import converted, gpu_source, python_function
 from .density import Density
 from .external import Address
+from .named import NamedDensity
+from .names import Names
+from .parameters import Parameters
 from .python_source import PythonDensity
 
 
-class Target:
-    """A log density log p(z), up to a constant or not, of an unconstrained z.
+class Target(Names, derivatives.Curvature):
+    """A log density, up to a constant or not: of named parameters in their own spaces, or of an unconstrained z.
 
     Parameters
     ----------
     log_density : callable
-        ``log_density(z, *data) -> float`` for one draw z of shape (dim,), in ordinary Python with ``math`` and
+        ``log_density(mu, tau, …, *data) -> float`` of declared parameters, by name in any order, or
+        ``log_density(z, *data) -> float`` for one draw z of shape (dim,); in ordinary Python with ``math`` and
         ``numpy``; all constants kept.  A Numba dispatcher counts as the function under it.
-    dim : int
+    dim : int, or a dict of parameters
         length of z
     data : tuple
         arrays and numbers passed after z.  Floats become C-contiguous float64, integers int64, bools stay bools; what
         is already right is not copied.  New data never recompiles.  What lies on a GPU (an array of CuPy, torch or JAX)
         is read there by ``backend="cuda"``, and copied to the host once for everything else
+    parameters : dict
+        of names and spaces, ``{"mu": vi.real(), "tau": vi.positive()}``, in place of ``dim``.  z holds them in this
+        order, unconstrained; log |det dx/dz| is added to the log density, so that an ELBO is that of the density as it
+        is written.  An argument ``log_NAME`` (of a positive or unit parameter or a simplex) or ``log1m_NAME`` (unit) is
+        the exact logarithm of NAME or of 1 - NAME, and NAME may then be left out
     gradient : callable, optional
         ``gradient(z, *data, out)`` writes d log p / dz into every place of ``out``, (dim,); it is used in place of the
         one that fastvi derives from the source (see ``check_gradient``)
@@ -56,9 +68,10 @@ class Target:
     def __init__(
         self,
         log_density: Callable,
-        dim: int,
+        dim: int | Mapping[str, Space] | None = None,
         data: tuple = (),
         *,
+        parameters: Mapping[str, Space] | None = None,
         gradient: Callable | None = None,
         normalized: bool = False,
         name: str | None = None,
@@ -67,7 +80,17 @@ class Target:
         written = None if gradient is None else python_function("gradient", gradient)
         taken = converted(data)
         given_name = str(name) if name is not None else source.__name__
-        density = PythonDensity(source, checks.count("dim", dim), taken, written, given_name)
+        if isinstance(dim, Mapping):
+            dim, parameters = None, dim if parameters is None else one_of_both()
+        if parameters is None:
+            size = checks.count("dim", one_of_both() if dim is None else dim)
+            density = PythonDensity(source, size, taken, written, given_name)
+        elif dim is not None:
+            one_of_both()
+        elif written is not None:
+            raise TypeError("gradient: not of named parameters, as spaces are differentiated with them; leave it out")
+        else:
+            density = NamedDensity(source, Parameters(parameters), taken, given_name)
         on_gpu = tuple(gpu_source(value, item) for value, item in zip(data, taken, strict=True))
         self._adopt(density, taken, normalized, on_gpu)
 
@@ -83,6 +106,8 @@ class Target:
         self.agreed_on_gpu: abi.Compiled | None = None
 
     def __repr__(self):
+        if self.parameters is not None:
+            return f"Target({self.name}, {self.parameters!r}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
         return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
 
     def __reduce__(self):
@@ -169,6 +194,30 @@ class Target:
         return target
 
     @classmethod
+    def constrained(cls, inner: "Target", parameters: Mapping[str, Space]) -> "Target":
+        """A target of named parameters around one of their values, laid side by side: for densities from elsewhere.
+
+        Parameters
+        ----------
+        inner : Target
+            a density of x, the numbers of all parameters in the order of the dict (matrices by rows)
+        parameters : dict
+            names and spaces.  log |det dx/dz| is added
+
+        Examples
+        --------
+        >>> import numpy as np, fastvi as vi
+        >>> inner = vi.Target.from_batched(lambda x: -x[:, 0], 1)  # an exponential density on x > 0
+        >>> target = vi.Target.constrained(inner, {"x": vi.positive()})
+        >>> target.value(np.zeros(1))
+        -1.0
+        """
+        if not isinstance(inner, Target):
+            raise TypeError(f"inner: expected a fastvi.Target, got {checks.describe(inner)}")
+        density = ConstrainedDensity(inner, Parameters(parameters))
+        return cls.of(density, inner.data, normalized=inner.normalized)
+
+    @classmethod
     def from_factory(cls, make: Callable, *arguments) -> "Target":
         """``make(*arguments)``, a target that travels to other processes as this call: for what cannot be pickled."""
         target = make(*arguments)
@@ -225,27 +274,6 @@ class Target:
         """
         return self._at(z, num_threads, True)
 
-    def hessian(self, z: ArrayLike) -> np.ndarray:
-        """The second derivatives at one point, (dim, dim): central differences of exact gradients, made symmetric.
-
-        Their error is about 1e-9 of the largest entry for a log density that varies on a scale of 1.
-        """
-        return derivatives.hessian(self, z)
-
-    def hessian_product(self, z: ArrayLike, vector: ArrayLike) -> np.ndarray:
-        """hessian(z) @ vector from two gradients, with the same accuracy."""
-        return derivatives.hessian_product(self, z, vector)
-
-    def check_gradient(self, z: ArrayLike) -> derivatives.GradientCheck:
-        """Compare the gradient in use at one point with central differences, and a written one with the derived."""
-        return derivatives.check_gradient(self, z)
-
-    def laplace(self, start: ArrayLike, **options):
-        """The Gaussian at the mode: see :class:`LaplaceResult`; options are those of ``fitting.laplace``."""
-        from ..fitting.laplace import laplace
-
-        return laplace(self, start, **options)
-
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""
         compiled = self.density.values()
@@ -253,3 +281,12 @@ class Target:
         if compiled.vectorised:
             return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time{slow}"
         return f"{self.name}: one draw at a time: {compiled.reason}{slow}"
+
+
+def one_of_both() -> NoReturn:
+    raise TypeError("dim, parameters: expected one of the two, a length of z or a dict of names and spaces")
+
+
+def named(log_density, parameters, data, normalized, name) -> Target:
+    """A target of named parameters again, in another process."""
+    return Target(log_density, parameters, data, normalized=normalized, name=name)

@@ -50,6 +50,18 @@ def log1mexp(x):
     return np.where(x <= 0.0, y, np.nan)[()]
 
 
+def within(margin, value):
+    """``value`` where margin > 0, else -inf: the support of a density, which is no step as ``where`` is one."""
+    return np.where(margin > 0.0, value, -math.inf)[()]
+
+
+def lgamma(x):
+    """log |Gamma(x)|, of arrays too."""
+    from scipy.special import gammaln
+
+    return gammaln(x)
+
+
 def digamma(x):
     """The derivative of log Gamma(x); NaN at 0, -1, -2, … (Abramowitz and Stegun 1964, 6.3.5, 6.3.7 and 6.3.18)."""
     value = 0.0
@@ -79,6 +91,14 @@ def _where(condition, a, b):
         return lambda condition, a, b: select(condition, float(a), float(b))
 
 
+@overload(within)
+def _within(margin, value):
+    if _scalars(margin, value):
+        return lambda margin, value: select(margin > 0.0, float(value), -math.inf)
+    if any(isinstance(k, types.Array) for k in (margin, value)):
+        return lambda margin, value: np.where(margin > 0.0, value, -math.inf)
+
+
 @overload(logaddexp)
 def _logaddexp(x, y):
     if _scalars(x, y):
@@ -103,6 +123,7 @@ def _overload_unary(function, scalar):
             return items
 
 
+_overload_unary(lgamma, math.lgamma)
 _overload_unary(softplus, elementary.softplus)
 _overload_unary(expit, elementary.expit)
 _overload_unary(log1mexp, elementary.log1mexp)

@@ -41,26 +41,25 @@ class Known(NamedTuple):
     trusted: bool
 
 
-def compiled(function, kinds, lanes_refused=None) -> Compiled:
+def compiled(function, kinds, lanes_refused=None, inputs=None) -> Compiled:
     """The compilation of ``function``, as it means now, for data of these types.
 
-    ``lanes_refused`` is a reason not to try lanes.
+    ``lanes_refused`` is a reason not to try lanes; ``inputs`` are its named parameters, if it has any.
     """
     with _lock, held_back():
         from .values import compile_density
 
-        key = (meaning(function), kinds, lanes_refused)
-        return once(key, lambda: compile_density(function, kinds, lanes_refused))
+        key = (meaning(function), kinds, lanes_refused, inputs)
+        return once(key, lambda: compile_density(function, kinds, lanes_refused, inputs))
 
 
-def differentiated(function, kinds, in_place=True) -> Compiled:
+def differentiated(function, kinds, in_place=True, inputs=None) -> Compiled:
     """The same with the gradient that ``kernels.gradient`` derives."""
     with _lock, held_back():
         from .derived_gradient import compile_gradient
 
-        return once(
-            (meaning(function), kinds, in_place, "gradient"), lambda: compile_gradient(function, kinds, in_place)
-        )
+        key = (meaning(function), kinds, in_place, inputs, "gradient")
+        return once(key, lambda: compile_gradient(function, kinds, in_place, inputs))
 
 
 def with_gradient(function, gradient, kinds) -> Compiled:

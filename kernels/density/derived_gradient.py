@@ -10,28 +10,29 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ..lanes import Lanes, LaneVector, recorded_arithmetic
+from ..lanes import Lanes, recorded_arithmetic
 from ..lanes import tape as tapes
 from ..lanes.partials import edges_of, value_of, where
 from ..lanes.recorded_arrays import with_tables
 from ..lanes.recorded_types import Leaf, Number, Recorded
 from ..lanes.sequence import store
 from ..lanes.tape import FLAG, LINE, SINK, STOP, TOP, WORDS, number, write
-from ..lanes.types import pack
 from .abi import LANE_WIDTH, NEEDS_CARE, RAISED, SCRATCH_SMALL, Compiled
 from .error_messages import DensityError, explain_error
+from .inputs import Flat
 from .references import assigns_items, helper_may_step, with_helpers
 from .tile_loop import Callee, c_function
-from .values import USERS, checked_result, nothing, quietly
+from .values import USERS, checked_result, quietly
 
 
-def recorded(function, kinds, width, in_place, tables):
+def recorded(function, kinds, width, in_place, tables, inputs=Flat):
     """A C function that computes values and gradients of ``width`` draws at a time.
 
     With ``tables`` the arrays that the density makes hold recorded numbers.
     """
     lanes = Lanes(width)
-    arguments = [LaneVector(Leaf(lanes, in_place)), *kinds]
+    leaf = Leaf(lanes, in_place)
+    arguments = [*inputs.kinds(leaf), *kinds]
     back = tapes.way_back(width)
     if tables:
         function = with_tables(function, Recorded(lanes, in_place))
@@ -42,6 +43,7 @@ def recorded(function, kinds, width, in_place, tables):
 
         def start(context, builder, tile):
             spacing = builder.mul(tile.width, number(8))
+            draws = inputs.open_recorded(context, builder, tile, leaf)
 
             def group(first, stop):
                 tape, fits = new_tape(builder, lanes, tile)
@@ -50,22 +52,22 @@ def recorded(function, kinds, width, in_place, tables):
                 with cgutils.for_range(builder, tile.dim) as loop:
                     place = builder.add(adjoint, builder.mul(loop.index, spacing))
                     tapes.write_lanes(builder, ir.Constant(lanes.vector, None), place)
-                data = builder.gep(tile.z, [first])
-                members = dict(data=data, stride=tile.width, size=tile.dim)
-                view = pack(context, builder, arguments[0], adjoint=adjoint, spacing=spacing, tape=tape, **members)
-                raised, result = density.call(context, builder, arguments, [view, *tile.data])
+                given = draws.values(first, tape)
+                raised, result = density.call(context, builder, arguments, [*given, *tile.data])
                 flag = tapes.read(builder, tape, FLAG)
                 stop(builder.icmp_signed("==", flag, number(tapes.FULL)), SCRATCH_SMALL)
                 stop(raised, RAISED)
                 kind, value = value_of(context, builder, density.result, result)
                 value = context.cast(builder, value, kind, lanes)
+                value = value if draws.log_j is None else builder.fadd(value, draws.log_j)
                 store(builder, lanes, value, builder.gep(tile.log_p, [first]))
                 start_back(context, builder, density.result, result)
                 stop(builder.icmp_signed("!=", tapes.read(builder, tape, FLAG), number(0)), NEEDS_CARE)
                 address = builder.inttoptr(number(back.address), BACK.as_pointer())
                 builder.call(address, [tape])
+                draws.way_back(first)
 
-            return group, nothing
+            return group, draws.close
 
         return start
 
@@ -101,14 +103,14 @@ def new_tape(builder, lanes, tile):
     return tape, fits
 
 
-def compile_gradient(function, kinds, in_place=True) -> Compiled:
+def compile_gradient(function, kinds, in_place=True, inputs=None) -> Compiled:
     """Compile a plain Python function with its gradient, draw by draw where it branches on z."""
     reason = None
     tables = (False, True) if assigns_items(function) else (False,)
     for width, with_tables_ in itertools.product((LANE_WIDTH, 1), tables):
 
         def build(function, kinds, width=width, with_tables_=with_tables_):
-            return recorded(function, kinds, width, in_place, with_tables_)
+            return recorded(function, kinds, width, in_place, with_tables_, inputs or Flat)
 
         before = recorded_arithmetic.steps - recorded_arithmetic.guards
         try:

@@ -48,7 +48,7 @@ def compile_jitted(function, kinds, reads, gradient: bool) -> Compiled:
 
             def group(first, stop):
                 copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, WORD(1))
-                put_value(context, builder, density, arguments, draw, tile, first, stop, types.float64)
+                put_value(context, builder, density, arguments, [draw], tile, first, stop, types.float64)
                 if gradient:
                     copy_column(builder, tile, slope_place, WORD(1), builder.gep(tile.gradient, [first]), tile.width)
 

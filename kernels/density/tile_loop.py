@@ -137,6 +137,7 @@ class Tile:
 
     def __init__(self, z, dim, width, words, log_p, gradient, scratch, scratch_bytes, data):
         self.z, self.dim, self.width, self.log_p, self.gradient = z, dim, width, log_p, gradient
+        self.words = words
         self.scratch, self.scratch_bytes, self.data = scratch, scratch_bytes, data
 
 

@@ -21,9 +21,10 @@ from ..lanes.sequence import checked_index, is_vector, item, item_type, length, 
 from ..lanes.types import SCALARS, LaneSequence, LaneVectorModel, pack
 from .abi import LANE_WIDTH, RAISED, Compiled
 from .error_messages import DensityError, explain_error
+from .inputs import view_of
 from .references import assigns_items, with_helpers
 from .tile_loop import WORD, Callee, c_function, copy_column, new_draw
-from .values import USERS, checked_result, nothing, put_value, quietly, view_of
+from .values import USERS, checked_result, nothing, put_value, quietly
 
 
 class LaneOut(LaneVector):
@@ -140,7 +141,7 @@ def in_lanes(functions, kinds):
         def start(context, builder, tile):
             def group(first, stop):
                 view = view_of(context, builder, arguments[0], tile, first)
-                put_value(context, builder, density, arguments, view, tile, first, stop, lanes)
+                put_value(context, builder, density, arguments, [view], tile, first, stop, lanes)
                 with builder.if_then(asked(builder, tile)):
                     place = builder.gep(tile.gradient, [first])
                     slope = pack(context, builder, out, data=place, stride=tile.width, size=tile.dim)
@@ -172,7 +173,7 @@ def draw_by_draw(functions, kinds):
 
             def group(first, stop):
                 copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, WORD(1))
-                put_value(context, builder, density, arguments, draw, tile, first, stop, types.float64)
+                put_value(context, builder, density, arguments, [draw], tile, first, stop, types.float64)
                 with builder.if_then(asked(builder, tile)):
                     with cgutils.for_range(builder, tile.dim) as loop:
                         builder.store(ir.Constant(ir.DoubleType(), math.nan), builder.gep(slope_place, [loop.index]))

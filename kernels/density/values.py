@@ -3,30 +3,24 @@
 import warnings
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import errors
 
 from ..jit import DENSITY_FASTMATH
-from ..lanes import Lanes, LaneVector
+from ..lanes import Lanes
 from ..lanes.sequence import store
-from ..lanes.types import pack as pack_struct
 from .abi import LANE_WIDTH, RAISED, Compiled
 from .error_messages import DensityError, explain_error
+from .inputs import Flat
 from .integers import ERROR_MODEL
 from .python_semantics import UsersCompiler
 from .references import assigns_items, with_helpers
-from .tile_loop import Callee, c_function, copy_column, new_draw
+from .tile_loop import Callee, c_function
 
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
 USERS: dict[str, Any] = dict(
     boundscheck=True, error_model=ERROR_MODEL, fastmath=DENSITY_FASTMATH, pipeline_class=UsersCompiler
 )
-
-
-def view_of(context, builder, kind, tile, first):
-    """The draws first … first + 31 of a tile as a LaneVector."""
-    return pack_struct(context, builder, kind, data=builder.gep(tile.z, [first]), stride=tile.width, size=tile.dim)
 
 
 def nothing():
@@ -38,16 +32,17 @@ def checked_result(kind, *wanted):
         raise errors.NumbaTypeError(f"the log density returned {kind}, not a number")
 
 
-def put_value(context, builder, density, arguments, draws, tile, first, stop, kind):
-    """Call a density for some draws and store what it returns as ``kind``: Lanes, or one float64."""
-    raised, value = density.call(context, builder, arguments, [draws, *tile.data])
+def put_value(context, builder, density, arguments, given, tile, first, stop, kind, log_j=None):
+    """Call a density for some draws and store what it returns, and log |J|, as ``kind``: Lanes, or one float64."""
+    raised, value = density.call(context, builder, arguments, [*given, *tile.data])
     stop(raised, RAISED)
     value = context.cast(builder, value, density.result, kind)
+    value = value if log_j is None else builder.fadd(value, log_j)
     place = builder.gep(tile.log_p, [first])
     builder.store(value, place) if kind == types.float64 else store(builder, kind, value, place)
 
 
-def in_lanes(function, kinds):
+def in_lanes(function, kinds, inputs=Flat):
     """A C function that computes 32 draws at a time."""
     if assigns_items(function):
         raise errors.NumbaTypeError(
@@ -55,64 +50,67 @@ def in_lanes(function, kinds):
             "as in t = [z[0], 2.0 * z[1]]"
         )
     lanes = Lanes(LANE_WIDTH)
-    arguments = [LaneVector(lanes), *kinds]
+    arguments = [*inputs.kinds(lanes), *kinds]
 
     def prepare(typingctx):
         density = Callee(typingctx, with_helpers(function, USERS), arguments, USERS)
         checked_result(density.result, Lanes, types.Float, types.Integer)
 
         def start(context, builder, tile):
-            def group(first, stop):
-                view = view_of(context, builder, arguments[0], tile, first)
-                put_value(context, builder, density, arguments, view, tile, first, stop, lanes)
+            draws = inputs.open(context, builder, tile, lanes)
 
-            return group, nothing
+            def group(first, stop):
+                given = draws.values(first)
+                put_value(context, builder, density, arguments, given, tile, first, stop, lanes, draws.log_j)
+
+            return group, draws.close
 
         return start
 
     return c_function(prepare, kinds, LANE_WIDTH)
 
 
-def draw_by_draw(function, kinds):
+def draw_by_draw(function, kinds, inputs=Flat):
     """A C function that computes one draw at a time."""
-    arguments = [types.Array(types.float64, 1, "C"), *kinds]
+    arguments = [*inputs.kinds_of_one(), *kinds]
 
     def prepare(typingctx):
         density = Callee(typingctx, with_helpers(function, USERS), arguments, USERS)
         checked_result(density.result, types.Float, types.Integer, types.Boolean)
 
         def start(context, builder, tile):
-            draw, place = new_draw(context, builder, arguments[0], tile)
+            draw = inputs.open_one(context, builder, tile)
 
             def group(first, stop):
-                copy_column(builder, tile, builder.gep(tile.z, [first]), tile.width, place, ir.IntType(64)(1))
-                put_value(context, builder, density, arguments, draw, tile, first, stop, types.float64)
+                given = draw.values(first)
+                put_value(context, builder, density, arguments, given, tile, first, stop, types.float64, draw.log_j)
 
-            return group, lambda: context.nrt.decref(builder, arguments[0], draw)
+            return group, draw.close
 
         return start
 
     return c_function(prepare, kinds, 1)
 
 
-def compile_density(function, kinds, lanes_refused=None) -> Compiled:
+def compile_density(function, kinds, lanes_refused=None, inputs=None) -> Compiled:
     """Compile a plain Python function to lanes, or draw by draw where lanes cannot follow it."""
+    inputs = inputs or Flat
     reason = lanes_refused
     if reason is None:
         try:
-            compiled = quietly(in_lanes, function, kinds)
+            compiled = quietly(in_lanes, function, kinds, inputs)
             return Compiled(compiled.address, True, None, (compiled, function))
         except Exception as error:  # lowering can raise anything; the second attempt decides what the user sees
             reason = explain_error(error, function, " for a vector of draws")
     try:
-        compiled = quietly(draw_by_draw, function, kinds)
+        compiled = quietly(draw_by_draw, function, kinds, inputs)
     except Exception as error:
         raise DensityError(f"log_density: {explain_error(error, function)}", str(error)) from None
     return Compiled(compiled.address, False, reason, (compiled, function))
 
 
-def quietly(build, function, kinds):
+def quietly(build, function, kinds, *more):
     """Compile without Numba's advice on contiguous arrays, which is not ours to pass on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.NumbaWarning)
-        return build(function, kinds)
+        return build(function, kinds, *more)

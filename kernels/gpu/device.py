@@ -1,5 +1,4 @@
 """What stands between the kernels and numba-cuda: whether there is a GPU, moving data, a density as device code.
-
 Nothing here is imported unless somebody asks for ``backend="cuda"``; this file and ``cuda`` alone know numba-cuda.
 """
 
@@ -8,6 +7,7 @@ import functools
 import os
 import re
 import threading
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -18,11 +18,11 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from ..density.error_messages import DensityError, explain_error
+from ..density.inputs import Flat
 from ..density.references import with_helpers
 from ..density.tile_loop import all_given
 from ..density.values import checked_result, quietly
-from ..lanes import Lanes, LaneVector
-from ..lanes.types import pack
+from ..lanes import Lanes
 
 try:
     from numba.cuda.core import config as cuda_config
@@ -32,9 +32,8 @@ except ImportError:  # Numba's own, which runs the simulator
 SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", 0))
 # no fastmath: CUDA takes any of it for all of it, and products are contracted anyway
 USERS = dict(boundscheck=True, error_model="numpy")
-FORMS = LaneVector(Lanes(1)), types.Array(types.float64, 1, "C")
-
-
+FORMS = "lanes", "arrays"  # of what a density is called with: one SIMD lane, or ordinary numbers and arrays
+LANE = Lanes(1)
 lock = threading.RLock()
 _used = _lost = False  # whether this process has met the driver; whether it was forked from one that had
 
@@ -134,59 +133,95 @@ def launch(kernel, grid, threads, *arguments):
 
 
 # ---- a density as device code
-def call_in_python(function, dim):
+def call_in_python(function, dim, inputs):
     """For the simulator: the very function of the user's."""
 
     def call(z, data):
         try:
-            return False, float(function(z[:dim, 0], *data))
+            if inputs is None:
+                return False, float(function(z[:dim, 0], *data))
+            values, log_j = inputs.in_python(z[:dim, 0].tolist())
+            pairs = zip(values, inputs.separate, strict=True)
+            values = [np.array(v).reshape(a.shape) if a.shape else v for v, a in pairs]
+            return False, float(function(*values, *data)) + log_j
         except Exception:  # a GPU tells no more than that
             return True, 0.0
 
     return call
 
 
-def call_compiled(function, kinds, dim, form):
+class Draw(NamedTuple):
+    """One draw of a thread, as the inputs of a density read a tile."""
+
+    z: Any
+    width: Any
+    dim: Any
+
+
+def call_compiled(function, kinds, dim, form, inputs):
     """``call(z, data) -> (whether it raised, log p)`` in a kernel, for z (dim or more, 1) and a tuple of data.
 
-    z is one SIMD lane, so that the density means what it means on a CPU, array expressions included; or an ordinary
-    array.
+    A draw is one SIMD lane, so that the density means what it means on a CPU, array expressions included; or arrays.
     """
     dispatcher = njit(**USERS)(with_helpers(function, USERS))
+    inputs = inputs or Flat
+    given = inputs.kinds(LANE) if form == FORMS[0] else inputs.kinds_of_one()
+    kinds = (*given, *kinds)
 
-    def view(context, builder, z):
-        size = context.get_constant(types.intp, dim)
-        if form is FORMS[0]:
-            return pack(context, builder, form, data=z.data, stride=context.get_constant(types.intp, 1), size=size)
-        array = context.make_array(form)(context, builder)
-        shape, strides = [size], [context.get_constant(types.intp, 8)]
-        context.populate_array(array, data=z.data, shape=shape, strides=strides, itemsize=strides[0], meminfo=None)
-        return array._getvalue()
+    def draw_of(context, builder, data):
+        one = Draw(data, *(context.get_constant(types.intp, n) for n in (1, dim)))
+        if form == FORMS[0]:
+            return inputs.open(context, builder, one, LANE)
+        if inputs is Flat:
+            return ArrayInPlace(context, builder, one, *given)
+        return inputs.open_one(context, builder, one)
 
     @intrinsic
     def call(typingctx, z, data):
         known = typingctx.resolve_value_type(dispatcher)
         with careful():
-            sig = known.get_call_type(typingctx, (form, *kinds), {})
-        all_given(sig, (form, *kinds))
+            sig = known.get_call_type(typingctx, kinds, {})
+        all_given(sig, kinds)
         checked_result(sig.return_type, Lanes, types.Float, types.Integer, types.Boolean)
         compiled = known.dispatcher.compile_device(tuple(sig.args))
 
         def codegen(context, builder, outer, args):
-            z = context.make_array(outer.args[0])(context, builder, args[0])
-            values = [view(context, builder, z), *(builder.extract_value(args[1], k) for k in range(len(kinds)))]
-            values = [context.cast(builder, v, k, t) for v, k, t in zip(values, (form, *kinds), sig.args, strict=True)]
+            draw = draw_of(context, builder, context.make_array(outer.args[0])(context, builder, args[0]).data)
+            values = draw.values(context.get_constant(types.intp, 0))
+            values += [builder.extract_value(args[1], k) for k in range(len(kinds) - len(values))]
+            values = [context.cast(builder, v, k, t) for v, k, t in zip(values, kinds, sig.args, strict=True)]
             context.add_linking_libs([compiled.library])
             status, value = context.call_internal_no_propagate(builder, compiled.fndesc, sig, values)
-            if isinstance(sig.return_type, Lanes):
-                value = builder.extract_element(value, ir.IntType(32)(0))
-            else:
+            if not isinstance(sig.return_type, Lanes):
                 value = context.cast(builder, value, sig.return_type, types.float64)
+            value = only(builder, value)
+            value = value if draw.log_j is None else builder.fadd(value, only(builder, draw.log_j))
             return context.make_tuple(builder, outer.return_type, [status.is_error, value])
 
         return signature(types.Tuple((types.boolean, types.float64)), z, data), codegen
 
     return call
+
+
+def only(builder, value):
+    """A number, or the one number of a SIMD lane."""
+    return builder.extract_element(value, ir.IntType(32)(0)) if isinstance(value.type, ir.VectorType) else value
+
+
+class ArrayInPlace:
+    """A flat draw as an ordinary array, where it lies."""
+
+    log_j = None
+
+    def __init__(self, context, builder, draw, kind):
+        self.context, self.builder, self.draw, self.kind = context, builder, draw, kind
+
+    def values(self, first):
+        array = self.context.make_array(self.kind)(self.context, self.builder)
+        step = [self.context.get_constant(types.intp, 8)]
+        described = dict(data=self.draw.z, shape=[self.draw.dim], strides=step, itemsize=step[0], meminfo=None)
+        self.context.populate_array(array, **described)
+        return [array._getvalue()]
 
 
 def of_the_driver(error) -> bool:
@@ -236,7 +271,7 @@ def advice(error, function) -> tuple[str, str]:
     return what, f"[{place}"
 
 
-def compile_for_density(function, kinds, dim, build):
+def compile_for_density(function, kinds, dim, build, inputs=None):
     """``build(call)`` with the first form of the density that CUDA can compile.
 
     Raises
@@ -245,10 +280,10 @@ def compile_for_density(function, kinds, dim, build):
         in one line, with what to write in its place
     """
     if SIMULATED:
-        return build(call_in_python(function, dim))
+        return build(call_in_python(function, dim, inputs))
 
     def attempt(form):
-        return lambda function, kinds: build(call_compiled(function, kinds, dim, form))
+        return lambda function, kinds: build(call_compiled(function, kinds, dim, form, inputs))
 
     reports = []
     for form in FORMS:

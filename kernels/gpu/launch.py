@@ -34,17 +34,18 @@ class Problem(NamedTuple):
     offset: int
     num_samples: int
     dtype: str = "float64"
+    inputs: object = None
 
 
 def weights_kernel(problem, keep, surrogate):
     """The compiled kernel of log w; compiled once for what the density means now, of which ``compiled`` is the mark."""
-    family, dim, shape, kinds = problem.family, problem.dim, problem.scale.shape, problem.kinds
+    family, dim, shape, kinds, inputs = problem.family, problem.dim, problem.scale.shape, problem.kinds, problem.inputs
 
     def build(call):
         return device.jit(*cuda.weights(family, dim, shape, call, kinds, keep, surrogate, problem.dtype))
 
     key = (compilations.Kept(problem.compiled), kinds, family, dim, shape, keep, surrogate, problem.dtype)
-    return compilations.once(key, lambda: device.compile_for_density(problem.function, kinds, dim, build))
+    return compilations.once(key, lambda: device.compile_for_density(problem.function, kinds, dim, build, inputs))
 
 
 @functools.cache

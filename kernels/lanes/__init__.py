@@ -6,6 +6,7 @@
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
+``lane_matrix``  parameters with two axes
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, extremes, means
 ``products``     dot products, matrix times z
@@ -26,11 +27,13 @@ Importing the package registers the types with Numba; code without Lanes compile
 """
 
 from . import conversions, expression, operators, powers, products, recorded_arithmetic, reduction, sequence
+from .lane_matrix import LaneMatrix
 from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
 
 __all__ = [
     "LaneMask",
+    "LaneMatrix",
     "LaneVector",
     "Lanes",
     "Leaf",

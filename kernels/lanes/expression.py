@@ -50,6 +50,7 @@ UNARY: list = [
     np.isinf,
     np.isfinite,
     np.logical_not,
+    functions.lgamma,
     functions.softplus,
     functions.expit,
     functions.log1mexp,
@@ -81,6 +82,7 @@ BINARY: list = [
     np.logical_and,
     np.logical_or,
     functions.logaddexp,
+    functions.within,
 ]
 TERNARY: list = [np.where, np.clip, functions.where]
 

@@ -77,6 +77,12 @@ register(
 register([functions.softplus], 1, trace(elementary.softplus), (lambda v, x: elementary.expit(x),))
 register([functions.expit], 1, trace(elementary.expit), (lambda v, x: v * elementary.expit(-x),))
 register([functions.log1mexp], 1, trace(elementary.log1mexp), (lambda v, x: -1.0 / elementary.expm1(-x),))
+register(
+    [functions.within],
+    2,
+    trace(lambda margin, x: select(margin > 0.0, x, -math.inf)),
+    (lambda v, margin, x: 0.0, lambda v, margin, x: Only(margin > 0.0)),
+)
 register([builtins.abs, math.fabs, np.abs, np.fabs], 1, trace(absolute), (lambda v, x: sign(x),))
 register([np.square], 1, lambda b, x: b.fmul(x, x), (lambda v, x: 2.0 * x,))
 register([math.floor, np.floor], 1, lambda b, x: intrinsic_call(b, "floor", x))
@@ -171,7 +177,7 @@ EACH_LANE: list[tuple] = [
 for name, partial in EACH_LANE:
     numpy_name = name.replace("a", "arc", 1) if name.startswith("a") else name
     register_each_lane([getattr(math, name), getattr(np, numpy_name)], getattr(math, name), (partial,))
-register_each_lane([math.lgamma], math.lgamma, (lambda v, x: digamma(x),))
+register_each_lane([math.lgamma, functions.lgamma], math.lgamma, (lambda v, x: digamma(x),))
 register_each_lane([math.gamma], math.gamma, (lambda v, x: v * digamma(x),))
 register_each_lane([math.erf], math.erf, (lambda v, x: TWO_OVER_ROOT_PI * elementary.exp(-(x * x)),))
 register_each_lane([math.erfc], math.erfc, (lambda v, x: -TWO_OVER_ROOT_PI * elementary.exp(-(x * x)),))

@@ -23,14 +23,16 @@ def weights(function, dim, data, family="mean_field", capability=(9, 0), keep=Tr
     """A kernel of log w, compiled to PTX or by ``make(kernel, signature)``."""
     import ptx
 
-    kinds = data_types(vi.Target(function, dim, data).data)
+    target = vi.Target(function, dim, data)
+    kinds, inputs = data_types(target.data), target.density.inputs
 
     def build(call):
-        kernel, signature = kernels.weights(family, dim, scale_shape(family, dim), call, kinds, keep, surrogate)
+        shape = scale_shape(family, target.dim)
+        kernel, signature = kernels.weights(family, target.dim, shape, call, kinds, keep, surrogate)
         return (make or (lambda f, s: ptx.compiled(f, s, capability)))(kernel, signature)
 
     with ptx.pretend(capability):
-        return device.compile_for_density(function, kinds, dim, build)
+        return device.compile_for_density(function, kinds, target.dim, build, inputs)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

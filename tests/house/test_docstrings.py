@@ -21,7 +21,7 @@ def methods_of(name):
             yield f"{name}.{key}", function
 
 
-CALLABLES = [(name, getattr(fastvi, name)) for name in FUNCTIONS if name not in ELSEWHERE]
+CALLABLES = [(n, getattr(fastvi, n)) for n in FUNCTIONS if n not in ELSEWHERE and not n.endswith(("pdf", "pmf"))]
 CALLABLES += [pair for name in CLASSES if not issubclass(getattr(fastvi, name), tuple) for pair in methods_of(name)]
 
 

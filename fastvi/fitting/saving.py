@@ -1,0 +1,96 @@
+"""Results of fits on disk: one ``.npz`` of arrays and JSON, no pickle."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ..families import BY_NAME
+from ..results import Estimate
+from ..rng import Key
+from ..targets.constraints import Space
+from ..targets.parameters import Parameters
+from .checkpoint import place
+from .result import FitResult, Round
+
+FORMAT = "fastvi fit 1"
+NUMBERS = ("converged", "message", "method", "num_samples", "gain", "blur", "khat")
+OF_ELBO = ("value", "standard_error", "num_samples", "num_neginf", "method", "converged", "degrees_of_freedom", "khat",
+           "ess", "note", "interval_reliable", "expected_error")  # fmt: skip
+OF_SPACE = ("name", "shape", "dim", "low", "high", "transform")
+
+
+def save(found: Any, path: Any) -> None:
+    """See :meth:`FitResult.save`."""
+    if found.q.family not in BY_NAME:
+        raise TypeError(f"q: expected one of {', '.join(BY_NAME)} to save, got {found.q.family}")
+    spaces = None
+    if found.parameters is not None:
+        spaces = [[name, {k: getattr(space, k) for k in OF_SPACE}] for name, space in found.parameters.items()]
+    head = {name: plain(getattr(found, name)) for name in NUMBERS}
+    head |= dict(format=FORMAT, family=found.q.family, parameters=spaces, key=found.key.word)
+    head["elbo"] = {name: plain(getattr(found.elbo, name)) for name in OF_ELBO}
+    head["elbo_key"] = None if found.elbo.key is None else found.elbo.key.word
+    arrays = {f"q{k}": array for k, array in enumerate(found.q.arguments)}
+    if found.natural_gradient is not None:
+        arrays["natural_gradient"] = found.natural_gradient
+    history = np.array(found.history, dtype=np.float64).reshape(-1, len(Round._fields))
+    with open(place(path, "path"), "wb") as file:
+        np.savez(file, head=np.array(json.dumps(head)), history=history, **arrays)  # type: ignore[arg-type]
+
+
+def plain(value):
+    """A NumPy number as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def load(path: str | pathlib.Path) -> FitResult:
+    """A result that :meth:`FitResult.save` wrote: q, names, spaces and what was said of the fit, to the same bits.
+
+    Parameters
+    ----------
+    path : path
+        nothing in the file is run
+
+    Returns
+    -------
+    FitResult
+        its ``target`` is None: ``draws``, ``summary``, ``predict`` need none; weights do
+
+    See Also
+    --------
+    fit
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, fastvi as vi
+    >>> target = vi.Target(lambda mu: vi.normal_logpdf(mu, 1.0, 2.0), {"mu": vi.real()})
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "fit.npz"
+    >>> vi.fit(target, "mean_field", rng=0).save(path)
+    >>> round(vi.load(path).summary()["mu"]["sd"], 1)
+    2.0
+    """
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            head = json.loads(str(file["head"]))
+            arrays = [file[name] for name in sorted(file.files) if name[0] == "q"]
+            left = file["natural_gradient"] if "natural_gradient" in file.files else None
+            history = file["history"]
+        if head["format"] != FORMAT:
+            raise ValueError(f"format {head['format']!r}, expected {FORMAT!r}")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"path: {path} is no saved fit ({type(error).__name__}: {error})") from None
+    key = None if head["elbo_key"] is None else Key(head["elbo_key"])
+    elbo = Estimate(**head["elbo"], key=key)
+    lines = [Round(int(r), int(n), e, se, int(d), g, b) for r, n, e, se, d, g, b in history.tolist()]
+    numbers = {name: head[name] for name in NUMBERS}
+    found = FitResult(
+        BY_NAME[head["family"]](*arrays), elbo, lines, key=Key(head["key"]), natural_gradient=left, **numbers
+    )
+    if head["parameters"] is not None:
+        named = {name: Space(**(space | dict(shape=tuple(space["shape"])))) for name, space in head["parameters"]}
+        vars(found)["_parameters"] = Parameters(named)
+    return found

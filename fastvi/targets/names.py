@@ -1,0 +1,52 @@
+"""What a target says of its parameters: their names and values at a point z, and z at values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import checks
+from .density import Density
+from .parameters import Parameters
+
+
+class Names:
+    """The part of a :class:`Target` that knows names."""
+
+    density: Density
+    dim: int
+    name: str
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """Names and spaces of the parameters; None of a flat z."""
+        return getattr(self.density, "parameters", None)
+
+    def constrain(self, z: ArrayLike) -> dict[str, Any]:
+        """The parameters by name at one point (dim,), or at many (n, dim) as arrays (n, *shape).
+
+        A target without names has the one parameter ``z``.
+        """
+        points, single = checks.points(z, self.dim)
+        found = self.parameters.constrain(points) if self.parameters is not None else dict(z=points)
+        return {name: value[0] for name, value in found.items()} if single else found
+
+    def unconstrain(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
+        """The point z (dim,) at which the parameters have these values.
+
+        Raises
+        ------
+        ValueError
+            for a name that is missing or not declared, another shape, or a value outside of its space
+        """
+        return self.named().unconstrain(values)
+
+    def named(self) -> Parameters:
+        if self.parameters is None:
+            raise ValueError(f"target: {self.name} has no named parameters; declare them by parameters=")
+        return self.parameters
+
+    def start(self, values: Any) -> Any:
+        """A point to start from: of named values, those that are left out at z = 0; anything else as it is."""
+        return self.named().unconstrain(values, "start", partly=True) if isinstance(values, Mapping) else values

@@ -1,0 +1,103 @@
+"""Log densities for densities: SciPy's numbers, in Python, in lanes, and their gradients."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats as st
+from scipy.integrate import nquad
+
+import fastvi as vi
+
+X = np.array([0.3, 0.7, 0.05])
+COUNTS = np.array([0.0, 3.0, 7.0])
+
+
+def alone(z, x, k):
+    """All of them at numbers and arrays of data and of z, each with its own weight, so that none can hide another."""
+    a, b, u = z[0], np.exp(z[1]), np.exp(z[2:5])
+    total = 1.0 * np.sum(vi.normal_logpdf(x, a, b)) + 1.1 * vi.student_t_logpdf(a, 3.5, 0.2, b)
+    total += 1.2 * np.sum(vi.half_cauchy_logpdf(u, 2.0)) + 1.3 * vi.gamma_logpdf(b, 2.5, 1.5)
+    total += 1.4 * np.sum(vi.beta_logpdf(x, u, b)) + 1.5 * vi.exponential_logpdf(b, 0.7)
+    total += 1.6 * np.sum(vi.lognormal_logpdf(u, a, b)) + 1.7 * vi.bernoulli_logit_logpmf(1.0, a)
+    total += 1.8 * np.sum(vi.binomial_logit_logpmf(k, 9.0, z[2:5])) + 1.9 * np.sum(vi.poisson_log_logpmf(k, a))
+    return total + 2.0 * np.sum(vi.neg_binomial_logpmf(k, u, b)) + 2.1 * vi.dirichlet_logpdf(x, u)
+
+
+def by_scipy(z, x, k):
+    a, b, u = z[0], np.exp(z[1]), np.exp(z[2:5])
+    p = 1.0 / (1.0 + np.exp(-z))
+    total = 1.0 * st.norm.logpdf(x, a, b).sum() + 1.1 * st.t.logpdf(a, 3.5, 0.2, b)
+    total += 1.2 * st.halfcauchy.logpdf(u, scale=2.0).sum() + 1.3 * st.gamma.logpdf(b, 2.5, scale=1 / 1.5)
+    total += 1.4 * st.beta.logpdf(x, u, b).sum() + 1.5 * st.expon.logpdf(b, scale=1 / 0.7)
+    total += 1.6 * st.lognorm.logpdf(u, b, scale=np.exp(a)).sum() + 1.7 * st.bernoulli.logpmf(1, p[0])
+    total += 1.8 * st.binom.logpmf(k, 9, p[2:5]).sum() + 1.9 * st.poisson.logpmf(k, np.exp(a)).sum()
+    dirichlet = st.dirichlet.logpdf(x / x.sum(), u) + np.sum((u - 1.0) * np.log(x.sum()))  # x need not sum to 1
+    return total + 2.0 * st.nbinom.logpmf(k, b, b / (u + b)).sum() + 2.1 * dirichlet
+
+
+@pytest.mark.slow
+def test_all_of_them_equal_scipy():
+    points = 0.7 * np.random.default_rng(0).normal(size=(6, 5))
+    target = vi.Target(alone, 5, (X, COUNTS))
+    expected = [by_scipy(z, X, COUNTS) for z in points]
+    np.testing.assert_allclose([alone(z, X, COUNTS) for z in points], expected, rtol=1e-12)
+    assert target.density.values().vectorised, target.explain()
+    np.testing.assert_allclose(target.value(points), expected, rtol=1e-12)
+    assert target.check_gradient(points[0]).ok
+    assert target.density.gradients().vectorised and target.density.gradients().smooth
+
+
+@pytest.mark.parametrize(
+    "function, arguments, outside",
+    [
+        (vi.half_cauchy_logpdf, (1.0,), (-0.1,)),
+        (vi.gamma_logpdf, (2.0, 1.0), (-0.1, 0.0)),
+        (vi.beta_logpdf, (2.0, 3.0), (-0.1, 0.0, 1.0, 1.5)),
+        (vi.exponential_logpdf, (2.0,), (-0.1,)),
+        (vi.lognormal_logpdf, (0.0, 1.0), (-0.1, 0.0)),
+    ],
+)
+def test_outside_of_the_support_it_is_minus_infinity(function, arguments, outside):
+    with np.errstate(all="ignore"):
+        assert [function(x, *arguments) for x in outside] == [-math.inf] * len(outside)
+        np.testing.assert_array_equal(function(np.array(outside), *arguments), -math.inf)
+
+
+def test_the_lkj_density_of_a_cholesky_factor_is_normalised():
+    """Over the entries below the diagonal, as in Stan; in three dimensions by the area of the triangle's support."""
+    for eta in (1.0, 2.5):
+
+        def density(r, s, t, eta=eta):
+            if r * r >= 1.0 or s * s + t * t >= 1.0:
+                return 0.0
+            rows = [[1, 0, 0], [r, math.sqrt(1 - r * r), 0], [s, t, math.sqrt(1 - s * s - t * t)]]
+            return math.exp(vi.lkj_cholesky_logpdf(np.array(rows), eta))
+
+        def half(s):
+            return (-math.sqrt(1 - s * s), math.sqrt(1 - s * s))
+
+        def of_two(r, eta=eta):
+            return math.exp(vi.lkj_cholesky_logpdf(np.array([[1.0, 0.0], [r, math.sqrt(1.0 - r * r)]]), eta))
+
+        two = nquad(of_two, [(-1, 1)])[0]
+        assert abs(two - 1.0) < 1e-7
+        three = nquad(lambda t, s: density(0.3, s, t), [half, (-1, 1)])[0]
+        across = nquad(lambda r: density(r, 0.1, 0.2), [(-1, 1)])[0]
+        assert abs(three * across / density(0.3, 0.1, 0.2) - 1.0) < 1e-5
+
+
+@pytest.mark.slow
+def test_a_name_imported_alone_and_a_branch():
+    from fastvi import normal_logpdf
+
+    def density(z):
+        if z[0] > 0.0:
+            return normal_logpdf(z[0], 0.0, 1.0)
+        return np.sum(vi.beta_logpdf(X, 2.0, 1.0 - z[0])) + vi.exponential_logpdf(-z[0], 1.0)
+
+    target = vi.Target(density, 1)
+    assert not target.density.values().vectorised
+    expected = [st.norm.logpdf(1.0), st.beta.logpdf(X, 2.0, 3.0).sum() - 2.0]
+    np.testing.assert_allclose(target.value([[1.0], [-2.0]]), expected, rtol=1e-13)
+    assert target.check_gradient([-2.0]).ok
