@@ -144,8 +144,9 @@ class ModelDensity(ExternalDensity):
             if name not in values:
                 continue
             value, transform = np.asarray(values[name], dtype=np.float64), self.model.rvs_to_transforms[rv]
-            if value.shape != tuple(rv.shape.eval()):
-                raise ValueError(f"{what}[{name!r}]: expected shape {tuple(rv.shape.eval())}, got {value.shape}")
+            shape = tuple(map(int, rv.shape.eval()))
+            if value.shape != shape:
+                raise ValueError(f"{what}[{name!r}]: expected shape {shape}, got {value.shape}")
             if transform is not None:
                 value = transform.forward(pytensor.tensor.as_tensor(value), *rv.owner.inputs).eval()
             if not np.isfinite(value).all():

@@ -22,6 +22,7 @@ from .methods import checked_name, chosen
 from .restarts import AUTOMATIC, CHEAP, MOST_DIM, basins
 from .result import FitResult, Round
 from .rounds import CONVERGED, INTERRUPTED, Run, teller
+from .units import hint
 
 MAX_ROUNDS, MAX_SWEEPS, MAX_SAMPLES = 500, 100_000, 4_000_000
 LEAST_TOLERANCE, TOLERANCE_A_DIMENSION = 0.002, 2e-4  # nats
@@ -226,7 +227,7 @@ def finished(run: Run, endings: list[Ending]) -> FitResult:
         found.elbo,
         run.history,
         converged,
-        message(run, best, converged, found.elbo),
+        message(run, best, converged, found.elbo) + hint(run.target, fitter.q),
         fitter.name,
         sum(each.state["draws"] for each in run.fitters),
         run.key,

@@ -10,7 +10,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 GUIDES = [
-    ROOT / "fastvi" / room / "README.md" for room in ("estimators", "fitting", "diagnostics", "bridges", "execution")
+    ROOT / "fastvi" / room / "README.md"
+    for room in ("targets", "estimators", "fitting", "diagnostics", "bridges", "execution")
 ]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *GUIDES]
 
