@@ -10,15 +10,18 @@ from .examples.models import eight_schools, launches
 from .info import show_versions
 from .results import shown_khat, with_error
 
+SHOWN = {"eight schools": ("mu", "tau")}  # of the parameters, where not all are of interest
 HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "k-hat", "draws/s", "compiled")
 
 
-def rows(num_samples, rng, num_threads):
-    """A row of the table for each model and family: fitted, then estimated from the same draws, timed once compiled."""
+def rows(num_samples, rng, num_threads, kept):
+    """A row of the table for each model and family: fitted, then estimated from the same draws, timed once compiled.
+
+    The last fit of each model is kept by its name."""
     for model in (eight_schools(), launches()):
         options = dict(rng=rng, num_threads=num_threads)
         for found in model.fitted(**options):
-            q = found.q
+            q, kept[model.name] = found.q, found
             elbo(model.target, q, 10_000, **options)  # compiles
             start = time.perf_counter()
             value = elbo(model.target, q, num_samples, **options)
@@ -76,12 +79,15 @@ def main(arguments=None) -> int:
         parser.error(f"--num-samples: expected at least 1024, got {options.num_samples}")
     if options.num_threads is not None and options.num_threads < 1:
         parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
-    print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads)]))
+    fits: dict = {}
+    print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads, fits)]))
     print(
         f"\n{options.num_samples:,} draws for each number, ± one standard error, in nats; identical for any number of "
         "threads."
     )
     print("q is the best of its family. k-hat: below 0.5 good, to 0.7 usable.")
+    for name, found in fits.items():
+        print(f"\n{name}, by the full-rank q:\n{found.summary(names=SHOWN.get(name))}")
     return 0
 
 

@@ -132,6 +132,28 @@ class ModelDensity(ExternalDensity):
             found |= {v.name: np.array([row[i] for row in rows]) for i, v in enumerate(wanted)}
         return found
 
+    def unconstrained(self, values, what="values", partly=False) -> np.ndarray:
+        """z of the free variables by name; those that are left out, where that is allowed, at z = 0."""
+        free = {rv.name: rv for rv in self.model.free_RVs}
+        wrong = [f"{name} is no free variable" for name in values if name not in free]
+        wrong += [] if partly else [f"{name} is missing" for name in free if name not in values]
+        if wrong:
+            raise ValueError(f"{what}: expected {', '.join(free)}; {', '.join(wrong)}")
+        z = np.zeros(self.layout.dim)
+        for place, (name, rv) in zip(self.layout.places, free.items(), strict=True):
+            if name not in values:
+                continue
+            value, transform = np.asarray(values[name], dtype=np.float64), self.model.rvs_to_transforms[rv]
+            shape = tuple(map(int, rv.shape.eval()))
+            if value.shape != shape:
+                raise ValueError(f"{what}[{name!r}]: expected shape {shape}, got {value.shape}")
+            if transform is not None:
+                value = transform.forward(pytensor.tensor.as_tensor(value), *rv.owner.inputs).eval()
+            if not np.isfinite(value).all():
+                raise ValueError(f"{what}[{name!r}]: expected a value of its support, got {values[name]}")
+            z[place] = np.ravel(value)
+        return z
+
     def untransformed(self, z):
         """The free variables that are their own value variables, as (variable, draws)."""
         values = self.layout.unravel(z)

@@ -12,6 +12,7 @@ from ..families.base import LOG_2PI
 from ..families.full_rank import FullRankGaussian
 from ..families.mean_field import MeanFieldGaussian
 from ..fitting.fit import fit
+from ..targets.constraints import positive, real
 from ..targets.target import Target
 
 # Rubin (1981), "Estimation in parallel randomized experiments", J. Educ. Stat. 6(4), table 1: estimated effects of
@@ -26,34 +27,34 @@ TEMPERATURES = np.array([66, 70, 69, 68, 67, 72, 73, 70, 57, 63, 70, 78, 67, 53,
 DISTRESS = np.array([0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1])
 
 
-def schools_prior(z):
-    """theta_j = mu + tau z_j: z_j ~ N(0, 1), mu ~ N(0, 5), tau = e^z_9 ~ half-Cauchy(0, 5)"""
-    mu, log_tau = z[8], z[9]
-    tau = math.exp(log_tau)
-    total = -0.5 * np.dot(z[:8], z[:8]) - 0.5 * (mu / 5.0) ** 2 - 4.5 * LOG_2PI - math.log(5.0)
-    # the density of log tau: half-Cauchy times the Jacobian tau
-    return total + math.log(2.0 / (5.0 * math.pi)) - math.log1p((tau / 5.0) ** 2) + log_tau
+def schools_prior(z, mu, tau):
+    """theta_j = mu + tau z_j: z_j ~ N(0, 1), mu ~ N(0, 5), tau ~ half-Cauchy(0, 5)"""
+    total = -0.5 * np.dot(z, z) - 0.5 * (mu / 5.0) ** 2 - 4.5 * LOG_2PI - math.log(5.0)
+    return total + math.log(2.0 / (5.0 * math.pi)) - math.log1p((tau / 5.0) ** 2)
 
 
-def schools_log_density(z, effects, errors):
-    """Gelman et al. (2013), section 5.5, in the non-centred form of posteriordb: log p(effects, z)"""
-    mu, tau = z[8], math.exp(z[9])
-    total = schools_prior(z)
+def schools_log_density(z, mu, tau, effects, errors):
+    """Gelman et al. (2013), section 5.5, in the non-centred form of posteriordb: log p(effects, z, mu, tau)"""
+    total = schools_prior(z, mu, tau)
     for j in range(8):
         r = (effects[j] - mu - tau * z[j]) / errors[j]
         total -= 0.5 * r * r + math.log(errors[j]) + 0.5 * LOG_2PI
     return total
 
 
-def launches_prior(beta):
+def launches_prior(intercept, slope):
     """Intercept ~ N(0, 5), slope of the standardised temperature ~ N(0, 2.5)"""
-    return -0.5 * (beta[0] / 5.0) ** 2 - 0.5 * (beta[1] / 2.5) ** 2 - LOG_2PI - math.log(12.5)
+    return -0.5 * (intercept / 5.0) ** 2 - 0.5 * (slope / 2.5) ** 2 - LOG_2PI - math.log(12.5)
 
 
-def launches_log_density(beta, temperature, distress):
-    """Logistic regression of distress on temperature: log p(distress, beta)"""
-    eta = beta[0] + beta[1] * temperature
-    return launches_prior(beta) + np.sum(distress * eta - np.logaddexp(0.0, eta))
+def launches_log_density(intercept, slope, temperature, distress):
+    """Logistic regression of distress on temperature: log p(distress, intercept, slope)"""
+    eta = intercept + slope * temperature
+    return launches_prior(intercept, slope) + np.sum(distress * eta - np.logaddexp(0.0, eta))
+
+
+SCHOOLS = {"z": real(8), "mu": real(), "tau": positive()}
+LAUNCHES = {"intercept": real(), "slope": real()}
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def eight_schools() -> Model:
     """Rubin's eight schools, 10 dimensions; log p(x) = -31.3113"""
     return Model(
         "eight schools",
-        Target(schools_log_density, 10, (EFFECTS, STANDARD_ERRORS), name="eight schools"),
-        Target(schools_prior, 10, normalized=True, name="eight schools' prior"),
+        Target(schools_log_density, SCHOOLS, (EFFECTS, STANDARD_ERRORS), name="eight schools"),
+        Target(schools_prior, SCHOOLS, normalized=True, name="eight schools' prior"),
         np.append(np.zeros(9), 1.0),
         np.append(np.ones(8), [4.0, 1.2]),
     )
@@ -89,8 +90,8 @@ def launches() -> Model:
     temperature = (TEMPERATURES - TEMPERATURES.mean()) / TEMPERATURES.std()
     return Model(
         "O-ring launches",
-        Target(launches_log_density, 2, (temperature, DISTRESS), name="O-ring launches"),
-        Target(launches_prior, 2, normalized=True, name="O-ring launches' prior"),
+        Target(launches_log_density, LAUNCHES, (temperature, DISTRESS), name="O-ring launches"),
+        Target(launches_prior, LAUNCHES, normalized=True, name="O-ring launches' prior"),
         np.array([-1.0, -1.0]),
         np.array([1.0, 1.0]),
     )

@@ -6,7 +6,7 @@ from .. import checks
 from ..errors import STOPPED
 from ..kernels.cpu import pool
 from ..kernels.cpu import sweep as cpu
-from ..kernels.density import abi, tape_memory
+from ..kernels.density import tape_memory
 from ..kernels.sums.control_variate import NOTHING
 from .job import Job, Sums
 
@@ -58,7 +58,7 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
     memory, stop, careless = density.memory(), np.zeros(1, np.int64), []
     followed = variate is not None
     draws = np.uint64(job.key.word), job.stream, job.first_draw, job.num_samples
-    lane_width = abi.LANE_WIDTH if compiled.vectorised else 1
+    lane_width = compiled.step
     what = *q.arrays, q.dim, *draws, plan.tile, plan.chunk, lane_width
     where = compiled.address, memory.address, stop, room.rows, room.sums
     if job.pathwise:

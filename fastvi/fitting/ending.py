@@ -18,6 +18,7 @@ from .fitter import CONVERGED
 from .restarts import CHEAP, MOST_DIM, basins
 from .result import FitResult
 from .rounds import INTERRUPTED, Run
+from .units import hint
 
 DRAWS, LEAST_DRAWS = 10_000, 256
 ALIKE = 1e-6  # nats between the smallest and the largest log weight: their tail is one of rounding
@@ -88,7 +89,7 @@ def finished(run: Run, endings: list[Ending]) -> FitResult:
         found.elbo,
         run.history,
         converged,
-        message(run, best, converged, found.elbo),
+        message(run, best, converged, found.elbo) + hint(run.target, fitter.q),
         fitter.name,
         sum(each.state["draws"] + each.state["lost"] for each in run.fitters),
         run.key,

@@ -76,7 +76,7 @@ class Score(Fitter):
         compiled = target.density.trusted(lambda: q.sample(2, rng=self.key))
         loc, scale = (np.array(a) for a in q.arrays)
         kernel, memory = adam.climb(q.family), target.density.memory()
-        lane_width = abi.LANE_WIDTH if compiled.vectorised else 1
+        lane_width = compiled.step
         tile = q.kernels.TILE if q.dim <= WIDE_DIM else WIDE_TILE
         tile = min(tile, -(-NUM_SAMPLES // abi.LANE_WIDTH) * abi.LANE_WIDTH)
         parameters, mean, square = (s[k].copy() for k in ("parameters", "mean", "square"))

@@ -28,7 +28,7 @@ class ConstrainedDensity(Density):
 
     def _around(self, compiled: abi.Compiled, gradient: bool) -> abi.Compiled:
         outer = constrained.around(self.parameters.stage, compiled.address, gradient)
-        return compiled._replace(address=outer.address, keep=(compiled, outer))
+        return compiled._replace(address=outer.address, keep=(compiled, outer), padded=True)
 
     def values(self) -> abi.Compiled:
         return self._around(self.inner.density.values(), False)

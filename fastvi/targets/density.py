@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,8 @@ class Density(ABC):
         whether changes can be detected only by comparing pickles
     careful : bool
         whether the gradient is compiled without accumulation in place
+    parameters : Parameters or None
+        names and spaces
     source : callable or None
         the Python function that can be compiled for a GPU too
     rates : dict
@@ -39,6 +42,7 @@ class Density(ABC):
     opaque = False
     careful = False
     source: Callable | None = None
+    parameters: Any = None
     operations = 2.0**14  # of a function that is not ours to look into
 
     def __init__(self, dim: int, name: str) -> None:
@@ -86,6 +90,16 @@ class Density(ABC):
     def failure(self, z: np.ndarray | None = None) -> BaseException | None:
         """What the last call, or one at a draw z, raised, where that is known; told once."""
         return None
+
+    def constrained(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        """Points (n, dim) by the names of parameters, (n, *shape) each."""
+        return dict(z=points) if self.parameters is None else self.parameters.constrain(points)
+
+    def unconstrained(self, values: Any, what: str = "values", partly: bool = False) -> np.ndarray:
+        """z of values by name; those that are left out, where that is allowed, at z = 0."""
+        if self.parameters is None:
+            raise ValueError(f"{what}: {self.name} has no named parameters; declare them by parameters=")
+        return self.parameters.unconstrain(values, what, partly)
 
     def at(self, z) -> str:
         """A draw, for messages."""

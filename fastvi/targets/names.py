@@ -21,15 +21,15 @@ class Names:
     @property
     def parameters(self) -> Parameters | None:
         """Names and spaces of the parameters; None of a flat z."""
-        return getattr(self.density, "parameters", None)
+        return self.density.parameters
 
     def constrain(self, z: ArrayLike) -> dict[str, Any]:
         """The parameters by name at one point (dim,), or at many (n, dim) as arrays (n, *shape).
 
-        A target without names has the one parameter ``z``.
+        A target without names has the one parameter ``z``; one of a PyMC or Stan model has what the model reports.
         """
         points, single = checks.points(z, self.dim)
-        found = self.parameters.constrain(points) if self.parameters is not None else dict(z=points)
+        found = self.density.constrained(points)
         return {name: value[0] for name, value in found.items()} if single else found
 
     def unconstrain(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
@@ -40,13 +40,8 @@ class Names:
         ValueError
             for a name that is missing or not declared, another shape, or a value outside of its space
         """
-        return self.named().unconstrain(values)
-
-    def named(self) -> Parameters:
-        if self.parameters is None:
-            raise ValueError(f"target: {self.name} has no named parameters; declare them by parameters=")
-        return self.parameters
+        return self.density.unconstrained(values)
 
     def start(self, values: Any) -> Any:
         """A point to start from: of named values, those that are left out at z = 0; anything else as it is."""
-        return self.named().unconstrain(values, "start", partly=True) if isinstance(values, Mapping) else values
+        return self.density.unconstrained(values, "start", partly=True) if isinstance(values, Mapping) else values

@@ -20,14 +20,21 @@ FINE, RAISED, SCRATCH_SMALL, NEEDS_CARE = range(4)  # what it returns; the last 
 
 
 class Compiled(NamedTuple):
-    """A compiled density: where it is, whether it runs in lanes, why not, what must outlive the address, and whether
-    it is known to be continuous: no comparison, step or branch on z."""
+    """A compiled density: where it is, whether it runs in lanes, why not, what must outlive the address, whether it is
+    known to be continuous: no comparison, step or branch on z; and whether it takes multiples of 32 draws all the
+    same."""
 
     address: int
     vectorised: bool
     reason: str | None
     keep: tuple
     smooth: bool = False
+    padded: bool = False
+
+    @property
+    def step(self) -> int:
+        """Draws of which it takes multiples."""
+        return LANE_WIDTH if self.vectorised or self.padded else 1
 
 
 def pack(data):

@@ -235,6 +235,50 @@ def test_results_go_to_arviz(fitted):
     np.testing.assert_array_equal(fitted.to_arviz(4000)["posterior"]["mu"].values, mu)
 
 
+def test_tables_and_starts_have_the_models_names(pm, target_of_schools, fitted):
+    """The numbers of a table are ArviZ's own of the same draws, but for the error of the mean, which it estimates."""
+    az = pytest.importorskip("arviz")
+    table = fitted.summary(2000, names=["mu", "theta"])
+    assert table.index == ["mu", *(f"theta[{k}]" for k in range(8))]
+    theirs = az.summary(fitted.to_arviz(2000), var_names=["mu", "theta"], round_to="none")
+    np.testing.assert_allclose(table.columns["mean"], np.asarray(theirs["mean"], float), rtol=1e-9)
+    np.testing.assert_allclose(table.columns["sd"], np.asarray(theirs["sd"], float), rtol=1e-9)
+    values = dict(mu=1.0, tau=2.0, z=np.arange(8.0))
+    np.testing.assert_allclose(target_of_schools.unconstrain(values), [1.0, np.log(2.0), *range(8)], rtol=1e-14)
+    z = target_of_schools.start({"tau": 2.0})
+    found = target_of_schools.constrain(z)
+    assert np.isclose(found["tau"], 2.0) and found["mu"] == 0.0 and "theta" in found
+    with pytest.raises(ValueError, match="start: expected mu, tau, z; theta is no free variable"):
+        target_of_schools.start({"theta": np.zeros(8)})
+    with pytest.raises(ValueError, match=r"start\['z'\]: expected shape \(8,\), got \(\)"):
+        target_of_schools.start({"z": 1.0})
+    with pytest.raises(ValueError, match=r"start\['tau'\]: expected a value of its support, got -1.0"):
+        target_of_schools.start({"tau": -1.0})
+
+
+def test_named_parameters_go_to_arviz():
+    """Eight schools as named parameters: a table with coords, and ArviZ's numbers of the same draws."""
+    az = pytest.importorskip("arviz")
+
+    def density(mu, tau, theta, y, sigma):
+        total = vi.normal_logpdf(mu, 0.0, 5.0) + vi.half_cauchy_logpdf(tau, 5.0)
+        for i in range(len(y)):
+            total += vi.normal_logpdf(theta[i], mu, tau) + vi.normal_logpdf(y[i], theta[i], sigma[i])
+        return total
+
+    names = dict(mu=vi.real(), tau=vi.positive(), theta=vi.real(8))
+    found = vi.fit(vi.Target(density, names, (EFFECT, ERROR)), "mean_field", rng=0)
+    labels = dict(coords={"school": list("ABCDEFGH")}, dims={"theta": ["school"]})
+    data = found.to_arviz(3000, **labels)
+    assert data["posterior"]["theta"].dims == ("chain", "draw", "school")
+    assert set(data["unconstrained_posterior"].data_vars) == {"mu", "tau", "theta"}
+    theirs = az.summary(data, round_to="none")
+    table = found.summary(3000, coords={"theta": list("ABCDEFGH")})
+    assert table.index == list(theirs.index)
+    np.testing.assert_allclose(table.columns["mean"], np.asarray(theirs["mean"], float), rtol=1e-9)
+    np.testing.assert_allclose(table.columns["sd"], np.asarray(theirs["sd"], float), rtol=1e-9)
+
+
 def test_results_are_pymcs_own(pm, fitted):
     approximation = fitted.to_pymc()
     assert isinstance(approximation, pm.MeanField)

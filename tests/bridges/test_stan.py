@@ -59,6 +59,16 @@ class StandIn:
     def param_unc_num(self):
         return 3
 
+    def param_names(self, include_tp, include_gq):
+        return ["tau", "B.1.1", "B.2.1"] + ["twice"] * include_tp
+
+    def param_constrain(self, z, include_tp, include_gq):
+        x = [np.exp(z[0]), z[1], z[2]]
+        return np.array(x + [2.0 * x[0]] * include_tp)
+
+    def param_unconstrain(self, x):
+        return np.array([np.log(x[0]), x[1], x[2]])
+
     def name(self):
         return "three_normals_model"
 
@@ -81,6 +91,18 @@ def test_the_functions_are_called_by_their_signatures(library):
     np.testing.assert_allclose(found.q.loc, MEAN, atol=1e-3)
     with pytest.raises(RuntimeError, match="three_normals_model: the C function reports an error at draw 0"):
         vi.elbo(target, vi.MeanFieldGaussian([100.0, 0, 0], [1, 1, 1]), 100, rng=1)
+
+
+def test_a_models_names(library):
+    target, z = from_model(StandIn(library)), np.array([0.5, 2.0, -1.0])
+    found = target.constrain(z)
+    assert list(found) == ["tau", "B", "twice"] and found["twice"] == 2.0 * found["tau"] == 2.0 * np.exp(0.5)
+    np.testing.assert_array_equal(found["B"], [[2.0], [-1.0]])
+    np.testing.assert_allclose(target.unconstrain({"tau": found["tau"], "B": found["B"]}), z, rtol=1e-14)
+    fitted = vi.fit(target, "mean_field", start={"tau": 2.0}, rng=0)
+    assert fitted.summary(50).index == ["tau", "B[0, 0]", "B[1, 0]", "twice"]
+    with pytest.raises(ValueError, match="start: expected tau, B; tua is no parameter"):
+        vi.fit(target, "mean_field", start={"tua": 2.0}, rng=0)
 
 
 def test_what_is_no_model_is_refused(library):

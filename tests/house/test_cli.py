@@ -21,9 +21,11 @@ def test_the_main_job():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split()[0] == "model" and done.stderr == ""
-    rows = [line for line in lines if line.startswith(("eight schools", "O-ring launches"))]
+    rows = [line for line in lines if line.startswith(("eight schools  ", "O-ring launches  "))]
     assert len(rows) == 4 and all("in lanes" in row for row in rows)
     assert len({row.index("in lanes") for row in rows}) == 1  # aligned
+    named = [line.split()[0] for line in lines if line.startswith(("mu ", "tau ", "intercept ", "slope "))]
+    assert named == ["mu", "tau", "intercept", "slope"] and "mcse" in done.stdout
 
 
 def test_info():

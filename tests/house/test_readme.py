@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 GUIDES = [
     ROOT / "fastvi" / room / "README.md"
-    for room in ("families", "estimators", "fitting", "diagnostics", "bridges", "execution")
+    for room in ("targets", "families", "estimators", "fitting", "diagnostics", "bridges", "execution")
 ]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *GUIDES]
 

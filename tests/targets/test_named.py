@@ -258,6 +258,7 @@ def test_starts_by_name():
     start = {"mu": 3e6, "sigma": 2e5}
     found = vi.fit(target, "full_rank", start=start, rng=0)
     assert found.converged and abs(found.q.mean[0] - y.mean()) < 1e3
+    assert "; the deviation of mu is 1e+05 times that of sigma: bring data to like units" in found.message
     point = target.unconstrain(start)
     assert vi.fit(target, "full_rank", start=point, rng=0).q.loc[0] == found.q.loc[0]
     np.testing.assert_allclose(target.laplace(start).q.loc[0], y.mean(), rtol=1e-5)
