@@ -10,6 +10,7 @@
 ``reduction``    sums, extremes, means
 ``products``     dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
+``rows_in_order``   products with one row after the other, a block of rows at a time
 
 and for derivatives, by reverse mode:
 
