@@ -34,7 +34,19 @@ from .fitting.laplace import LaplaceResult
 from .fitting.objective import Objective
 from .fitting.result import FitResult, Round
 from .info import show_versions
-from .kernels.arithmetic.functions import expit, log1mexp, logaddexp, softplus, where
+from .kernels.arithmetic.functions import (
+    digamma,
+    erf,
+    erfc,
+    erfcx,
+    expit,
+    gammaln,
+    log1mexp,
+    log_ndtr,
+    logaddexp,
+    softplus,
+    where,
+)
 from .results import Estimate, GradientEstimate
 from .targets.derivatives import GradientCheck
 from .targets.target import Target
@@ -62,13 +74,19 @@ __all__ = [
     "bounds",
     "compare",
     "diagnose",
+    "digamma",
     "divergence",
     "elbo",
     "elbo_gradient",
+    "erf",
+    "erfc",
+    "erfcx",
     "expit",
     "fit",
+    "gammaln",
     "kl_divergence",
     "log1mexp",
+    "log_ndtr",
     "logaddexp",
     "psis",
     "show_versions",

@@ -53,6 +53,12 @@ UNARY: list = [
     functions.softplus,
     functions.expit,
     functions.log1mexp,
+    functions.gammaln,
+    functions.digamma,
+    functions.erf,
+    functions.erfc,
+    functions.erfcx,
+    functions.log_ndtr,
 ]
 BINARY: list = [
     operator.add,
