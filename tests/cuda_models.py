@@ -48,7 +48,10 @@ def branching(z):
 
 
 def special(z):
-    return math.lgamma(2.0 + abs(z[0])) + math.erf(z[1]) + math.sin(z[2]) * math.cos(z[0]) - max(z[1], 0.0) ** 1.5
+    angles = math.sin(z[2]) * math.cos(1e5 * z[0]) + 0.001 * np.sin(1e14 * z[1])
+    gammas = math.lgamma(2.0 + abs(z[0])) + vi.gammaln(z[1] - 0.3) + vi.digamma(z[2])
+    errors = math.erf(z[1]) + vi.log_ndtr(3.0 * z[0]) + np.sum(vi.erfcx(z)) + vi.erfc(z[2])
+    return angles + 0.1 * gammas + errors - max(z[1], 0.0) ** 1.5
 
 
 def cut_off(z):

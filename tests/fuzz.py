@@ -31,6 +31,8 @@ SCALARS = (
     "helper({0}, {1})", "vi.where({0} > {1}, {0}, 0.5 * {1})", "np.maximum({0}, 0.1)", "vi.softplus({0})",
     "np.logaddexp({0}, {1})", "(({0} > 0.2) * {1})", "np.clip({0}, -1.0, 1.5)", "{2} * {0}", "x[{2} % 3] * {0}",
     "np.sum({3})", "np.mean({3})", "({3}).max()", "np.dot({3}, {4})", "np.sum({3} * {0}, axis=0)", "({3})[1]",
+    "vi.gammaln(0.2 + {0} * {0})", "vi.digamma(1.2 + abs({0}))", "vi.erf(0.5 * {0})", "math.erfc({0})",
+    "vi.erfcx({0} * {0})", "vi.log_ndtr({0})", "np.sin(3.0 * {0})",
     "np.hypot({0}, {1})", "math.copysign({0}, 1.5)", "np.prod(0.5 + 0.1 * {3})", "(2.0 if x[{2} % 3] > 0.0 else {0})",
 )  # fmt: skip
 ARRAYS = (
@@ -38,6 +40,7 @@ ARRAYS = (
     "({3} + {4})", "np.where({3} > 0.1, {3}, {4})", "np.tanh({3})", "{3} ** 2", "np.maximum({3}, {0})",
     "np.logaddexp(0.0, {3})",
     "(X @ ({3}))", "({3})[g]", "np.abs({3})", "(({3} > 0.0) * {4})", "vi.expit({3})",
+    "vi.gammaln(1.5 + {3} * {3})", "vi.log_ndtr({3})", "vi.erf({3})", "np.cos({3})",
 )  # fmt: skip
 WHOLE = (
     "2", "3", "len(x)", "g[0]", "g[2]", "(g[1] + 1)", "(len(z) * 2 - 1)", "(g[0] * 3 % 2)", "(7 // (1 + g[0]))",

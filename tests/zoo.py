@@ -224,6 +224,14 @@ PATTERNS = {
     "row times matrix": (lambda z, X: np.sum(z @ X.T) + np.dot(np.exp(z), X.T)[1] - z.dot(X.T)[0], (MATRIX,)),
     "the one axis": (lambda z: np.sum(z * z, axis=0) - np.sum(z, axis=-1) + np.sum(z[1:], 0), ()),
     "a special function beside an array": (lambda z: np.sum(math.lgamma(z[0] * z[0] + 1.0) + z[1:]), ()),
+    "functions of SciPy": (
+        lambda z: vi.gammaln(z[0] - 2.5) + vi.digamma(z[1] + 7.0) + vi.erf(z[2]) + vi.erfc(z[3]) + math.erfc(z[4]),
+        (),
+    ),
+    "functions of SciPy, array": (
+        lambda z, y: np.sum(vi.log_ndtr(3.0 * z) * y - vi.gammaln(y + np.exp(z))) + np.sum(vi.erfcx(z) + np.sin(9 * z)),
+        (DATA,),
+    ),
     "integer data": (lambda z, n: np.sum(n * z) + n[0] * z[0] + n @ z, (COUNTS,)),
 }
 

@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 
-from . import elementary
+from . import elementary, error_function, gamma
 from .primitives import select
 
 
@@ -55,30 +55,41 @@ def within(margin, value):
     return np.where(margin > 0.0, value, -math.inf)[()]
 
 
-def lgamma(x):
-    """log |Gamma(x)|, of arrays too."""
-    from scipy.special import gammaln
-
-    return gammaln(x)
+def gammaln(x):
+    """log |Gamma(x)|; of a number, ``math.lgamma`` is the same."""
+    return special("gammaln", x)
 
 
 def digamma(x):
-    """The derivative of log Gamma(x); NaN at 0, -1, -2, … (Abramowitz and Stegun 1964, 6.3.5, 6.3.7 and 6.3.18)."""
-    value = 0.0
-    if x <= 0.0:
-        if x == math.floor(x):
-            return math.nan
-        value = -math.pi / math.tan(math.pi * x)
-        x = 1.0 - x
-    while x < 10.0:
-        value -= 1.0 / x
-        x += 1.0
-    t = 1.0 / (x * x)
-    series = 1 / 12 - t * (1 / 120 - t * (1 / 252 - t * (1 / 240 - t * (1 / 132 - t * (691 / 32760 - t / 12)))))
-    return value + math.log(x) - 0.5 / x - t * series
+    """The derivative of log Gamma(x)."""
+    return special("digamma", x)
 
 
-register_jitable(error_model="numpy")(digamma)
+def erf(x):
+    """The error function; of a number, ``math.erf`` is the same."""
+    return special("erf", x)
+
+
+def erfc(x):
+    """1 - erf(x) without cancellation; of a number, ``math.erfc`` is the same."""
+    return special("erfc", x)
+
+
+def erfcx(x):
+    """exp(x^2) erfc(x), the scaled complementary error function, without overflow for x > 0."""
+    return special("erfcx", x)
+
+
+def log_ndtr(x):
+    """log Phi(x), Phi the distribution function of the standard normal, without underflow."""
+    return special("log_ndtr", x)
+
+
+def special(name, x):
+    """SciPy's function in Python."""
+    from scipy import special
+
+    return getattr(special, name)(x)
 
 
 def _scalars(*kinds):
@@ -123,7 +134,16 @@ def _overload_unary(function, scalar):
             return items
 
 
-_overload_unary(lgamma, math.lgamma)
-_overload_unary(softplus, elementary.softplus)
-_overload_unary(expit, elementary.expit)
-_overload_unary(log1mexp, elementary.log1mexp)
+SCALAR = {
+    softplus: elementary.softplus,
+    expit: elementary.expit,
+    log1mexp: elementary.log1mexp,
+    gammaln: gamma.lgamma,
+    digamma: gamma.digamma,
+    erf: error_function.erf,
+    erfc: error_function.erfc,
+    erfcx: error_function.erfcx,
+    log_ndtr: error_function.log_ndtr,
+}
+for _function, _scalar in SCALAR.items():
+    _overload_unary(_function, _scalar)

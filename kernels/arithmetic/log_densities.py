@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .functions import lgamma, softplus, within
+from .functions import gammaln, softplus, within
 
 LEAST = 5e-324  # x + LEAST > 0 is x >= 0
 HALF_LOG_2PI, LOG_PI = 0.5 * math.log(2.0 * math.pi), math.log(math.pi)
@@ -54,7 +54,7 @@ def student_t_logpdf(x, df, loc, scale):
     -1.000889
     """
     t = (x - loc) / scale
-    constant = lgamma(0.5 * (df + 1.0)) - lgamma(0.5 * df) - 0.5 * np.log(df)
+    constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(df)
     return constant - 0.5 * LOG_PI - np.log(scale) - 0.5 * (df + 1.0) * np.log1p(t * t / df)
 
 
@@ -96,7 +96,7 @@ def gamma_logpdf(x, concentration, rate):
     >>> round(float(vi.gamma_logpdf(1.0, 2.0, 3.0)), 6)
     -0.802775
     """
-    value = concentration * np.log(rate) - lgamma(concentration) + (concentration - 1.0) * np.log(x) - rate * x
+    value = concentration * np.log(rate) - gammaln(concentration) + (concentration - 1.0) * np.log(x) - rate * x
     return within(x, value)
 
 
@@ -117,7 +117,7 @@ def beta_logpdf(x, concentration1, concentration0):
     >>> round(float(vi.beta_logpdf(0.25, 2.0, 3.0)), 6)
     0.523248
     """
-    constant = lgamma(concentration1 + concentration0) - lgamma(concentration1) - lgamma(concentration0)
+    constant = gammaln(concentration1 + concentration0) - gammaln(concentration1) - gammaln(concentration0)
     value = constant + (concentration1 - 1.0) * np.log(x) + (concentration0 - 1.0) * np.log1p(-x)
     return within(x, within(1.0 - x, value))
 
@@ -200,7 +200,7 @@ def binomial_logit_logpmf(x, total, logit):
     >>> round(float(vi.binomial_logit_logpmf(1, 3, 0.0)), 6)
     -0.980829
     """
-    choose = lgamma(total + 1.0) - lgamma(x + 1.0) - lgamma(total - x + 1.0)
+    choose = gammaln(total + 1.0) - gammaln(x + 1.0) - gammaln(total - x + 1.0)
     return choose + x * logit - total * softplus(logit)
 
 
@@ -221,7 +221,7 @@ def poisson_log_logpmf(x, log_rate):
     >>> float(vi.poisson_log_logpmf(0, 0.0))
     -1.0
     """
-    return x * log_rate - np.exp(log_rate) - lgamma(x + 1.0)
+    return x * log_rate - np.exp(log_rate) - gammaln(x + 1.0)
 
 
 def neg_binomial_logpmf(x, mean, concentration):
@@ -241,7 +241,7 @@ def neg_binomial_logpmf(x, mean, concentration):
     >>> round(float(vi.neg_binomial_logpmf(2, 3.0, 4.0)), 6)
     -1.630474
     """
-    choose = lgamma(x + concentration) - lgamma(concentration) - lgamma(x + 1.0)
+    choose = gammaln(x + concentration) - gammaln(concentration) - gammaln(x + 1.0)
     return choose - concentration * np.log1p(mean / concentration) + x * (np.log(mean) - np.log(mean + concentration))
 
 
@@ -263,7 +263,7 @@ def dirichlet_logpdf(x, concentration):
     1.504077
     """
     powers = np.sum((concentration - 1.0) * np.log(x))
-    return powers + lgamma(np.sum(concentration)) - np.sum(lgamma(concentration))
+    return powers + gammaln(np.sum(concentration)) - np.sum(gammaln(concentration))
 
 
 def lkj_cholesky_logpdf(L, concentration):
@@ -288,10 +288,10 @@ def lkj_cholesky_logpdf(L, concentration):
     -0.733969
     """
     n = L.shape[0]
-    total = (n - 1) * lgamma(concentration + 0.5 * (n - 1))
+    total = (n - 1) * gammaln(concentration + 0.5 * (n - 1))
     for k in range(1, n):
         total += (n - 1 - k + 2.0 * (concentration - 1.0)) * np.log(L[k, k])
-        total -= 0.5 * k * LOG_PI + lgamma(concentration + 0.5 * (n - 1 - k))
+        total -= 0.5 * k * LOG_PI + gammaln(concentration + 0.5 * (n - 1 - k))
     return total
 
 

@@ -14,6 +14,7 @@ from numba.core.typed_passes import NopythonTypeInference
 from ..lanes import LaneMask, recorded_arithmetic
 from .guards import guards
 from .integers import check_integers
+from .row_loops import block_rows
 
 ADDITIONS = {operator.add, operator.iadd}
 POWERS = {operator.pow, operator.ipow, pow}
@@ -85,6 +86,7 @@ class PythonSemantics(FunctionPass):
         for expression, found in state.calltypes.items():
             if getattr(expression, "op", None) in ("binop", "inplace_binop"):
                 check_integers(expression, found, [state.typemap[v.name] for v in (expression.lhs, expression.rhs)])
+        block_rows(state)
         return True
 
 

@@ -3,6 +3,7 @@
 ``types``        what the values are: Lanes (a register of draws), LaneMask, and the one-dimensional sequences of Lanes
 ``registry``     how a function is taught to lanes
 ``operators``    the entries: arithmetic, comparisons, elementary functions, each with its SIMD code and derivative
+``special``      lgamma and digamma, erf and its kin, sin and cos
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
@@ -11,6 +12,7 @@
 ``reduction``    sums, extremes, means
 ``products``     dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
+``rows_in_order``   products with one row after the other, a block of rows at a time
 
 and for derivatives, by reverse mode:
 
@@ -26,7 +28,7 @@ and for derivatives, by reverse mode:
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import conversions, expression, operators, powers, products, recorded_arithmetic, reduction, sequence
+from . import conversions, expression, operators, powers, products, recorded_arithmetic, reduction, sequence, special
 from .lane_matrix import LaneMatrix
 from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
@@ -45,4 +47,5 @@ __all__ = [
     "recorded_arithmetic",
     "reduction",
     "sequence",
+    "special",
 ]

@@ -50,10 +50,15 @@ UNARY: list = [
     np.isinf,
     np.isfinite,
     np.logical_not,
-    functions.lgamma,
     functions.softplus,
     functions.expit,
     functions.log1mexp,
+    functions.gammaln,
+    functions.digamma,
+    functions.erf,
+    functions.erfc,
+    functions.erfcx,
+    functions.log_ndtr,
 ]
 BINARY: list = [
     operator.add,

@@ -10,7 +10,9 @@ from numba import njit, types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
+from ..arithmetic.traced import emit_fma
 from ..jit import c_kernel, host_cpu, source_stamp
+from .registry import splat
 from .types import DOUBLE, Lanes
 
 I64 = ir.IntType(64)
@@ -23,7 +25,7 @@ def pointer(builder, address, kind):
 
 @functools.cache
 def access(lanes):
-    """Intrinsics by address: (entry of a matrix, lanes, store lanes, ask for a cache line), and zero lanes."""
+    """Intrinsics by address: (entry of a matrix, lanes, store lanes, ask for a cache line), zero lanes, and fma."""
 
     @intrinsic
     def zero(typingctx):
@@ -65,7 +67,16 @@ def access(lanes):
 
         return signature(types.none, types.int64), codegen
 
-    return entry, get, put, prefetch, zero
+    @intrinsic
+    def add_fused(typingctx, total, factor, x):
+        """total + factor * x with one rounding, for a factor that all lanes share."""
+
+        def codegen(context, builder, sig, args):
+            return emit_fma(builder, splat(builder, args[1], lanes.vector), args[2], args[0])
+
+        return signature(lanes, lanes, types.float64, lanes), codegen
+
+    return entry, get, put, prefetch, zero, add_fused
 
 
 def many_registers(lanes) -> bool:
@@ -78,7 +89,7 @@ def many_registers(lanes) -> bool:
 def times(width: int):
     """The compiled ``void f(x, row, column, rows, columns, z, stride, out)``: out = X z, lanes one after the other."""
     stamp, lanes = source_stamp(), Lanes(width)
-    entry, get, put, prefetch, zero = access(lanes)
+    entry, get, put, prefetch, zero, _ = access(lanes)
     step, by_four = 8 * width, many_registers(lanes)
 
     def matrix_times(x, row, column, rows, columns, z, stride, out):
@@ -112,13 +123,49 @@ def times(width: int):
 
 
 @functools.cache
+def rows_times(width: int):
+    """The same for a few rows, each with the very sums of a dot product of its own, which takes its terms by fma."""
+    stamp, lanes = source_stamp(), Lanes(width)
+    entry, get, put, prefetch, zero, add_fused = access(lanes)
+    step, by_four = 8 * width, many_registers(lanes)
+
+    def few_rows_times(x, row, column, rows, columns, z, stride, out):
+        stamp  # noqa: B018  (in the closure: part of the cache key)
+        i = 0
+        while by_four and i + 4 <= rows:
+            p = x + i * row
+            a0 = a1 = a2 = a3 = zero()
+            for k in range(columns):
+                q, v = p + k * column, get(z + k * stride)
+                if column == 8:
+                    prefetch(p + 4 * row + 32 * k)
+                a0 = add_fused(a0, entry(q), v)
+                a1 = add_fused(a1, entry(q + row), v)
+                a2 = add_fused(a2, entry(q + 2 * row), v)
+                a3 = add_fused(a3, entry(q + 3 * row), v)
+            put(out + i * step, a0)
+            put(out + (i + 1) * step, a1)
+            put(out + (i + 2) * step, a2)
+            put(out + (i + 3) * step, a3)
+            i += 4
+        while i < rows:
+            p = x + i * row
+            a = zero()
+            for k in range(columns):
+                a = add_fused(a, entry(p + k * column), get(z + k * stride))
+            put(out + i * step, a)
+            i += 1
+
+    return c_kernel(types.void(*[types.int64] * 8), few_rows_times)
+
+
+@functools.cache
 def transposed_times(width: int):
-    """The same for out += X^T y, to be inlined by the way back of ``tape``."""
-    entry, get, put, _, _ = access(Lanes(width))
-    step = 8 * width
+    """The same for out += X^T y, with ``step`` from row to row of y, to be inlined by the way back of ``tape``."""
+    entry, get, put, *_ = access(Lanes(width))
 
     @njit(error_model="numpy")
-    def transposed_product(y, rows, x, row, column, columns, out, stride):
+    def transposed_product(y, step, rows, x, row, column, columns, out, stride):
         for start in range(0, rows, ROW_BLOCK):
             end = min(rows, start + ROW_BLOCK)
             k = 0
@@ -147,7 +194,7 @@ def transposed_times(width: int):
     return transposed_product
 
 
-def emit_times(builder, width, *words):
-    """Call ``times(width)`` from IR."""
+def emit_times(builder, product, *words):
+    """Call ``times(width)`` or ``rows_times(width)`` from IR."""
     kind = ir.FunctionType(ir.VoidType(), [I64] * 8)
-    builder.call(builder.inttoptr(ir.Constant(I64, times(width).address), kind.as_pointer()), words)
+    builder.call(builder.inttoptr(ir.Constant(I64, product.address), kind.as_pointer()), words)

@@ -2,7 +2,7 @@
 
 An entry of ``register`` is: the spellings, the number of operands, ``emit(builder, *vectors)`` and the partials, one
 function for each operand: (value, *operands) -> d value / d operand, in traced values, which ``edges`` multiplies up.
-To add a function, add an entry (and to ``expression`` for its lazy, element-wise form).
+To add a function, add an entry (and to ``expression`` for its lazy, element-wise form).  ``special`` has more.
 """
 
 import builtins
@@ -23,7 +23,7 @@ from ..jit import template
 from .registry import PARTIALS, Only, common_lanes, register, register_each_lane, register_mask, traced_each_lane
 from .types import LaneMask, Lanes
 
-LOG2_E, LOG10_E, TWO_OVER_ROOT_PI = 1.0 / math.log(2.0), 1.0 / math.log(10.0), 2.0 / math.sqrt(math.pi)
+LOG2_E, LOG10_E = 1.0 / math.log(2.0), 1.0 / math.log(10.0)
 
 
 def instruction(name):
@@ -156,12 +156,8 @@ def scaled_hypot(x, y):
     return select(infinite > 0.0, math.inf, big * sqrt(ratio * ratio + 1.0))
 
 
-sin, cos, sinh, cosh, log, pow_, digamma = (
-    traced_each_lane(f) for f in (math.sin, math.cos, math.sinh, math.cosh, math.log, math.pow, functions.digamma)
-)
+sinh, cosh, log, pow_ = (traced_each_lane(f) for f in (math.sinh, math.cosh, math.log, math.pow))
 EACH_LANE: list[tuple] = [
-    ("sin", lambda v, x: cos(x)),
-    ("cos", lambda v, x: -sin(x)),
     ("tan", lambda v, x: 1.0 + v * v),
     ("sinh", lambda v, x: cosh(x)),
     ("cosh", lambda v, x: sinh(x)),
@@ -177,10 +173,6 @@ EACH_LANE: list[tuple] = [
 for name, partial in EACH_LANE:
     numpy_name = name.replace("a", "arc", 1) if name.startswith("a") else name
     register_each_lane([getattr(math, name), getattr(np, numpy_name)], getattr(math, name), (partial,))
-register_each_lane([math.lgamma, functions.lgamma], math.lgamma, (lambda v, x: digamma(x),))
-register_each_lane([math.gamma], math.gamma, (lambda v, x: v * digamma(x),))
-register_each_lane([math.erf], math.erf, (lambda v, x: TWO_OVER_ROOT_PI * elementary.exp(-(x * x)),))
-register_each_lane([math.erfc], math.erfc, (lambda v, x: -TWO_OVER_ROOT_PI * elementary.exp(-(x * x)),))
 register_each_lane(
     [math.atan2, np.arctan2], math.atan2, (lambda v, y, x: x / (x * x + y * y), lambda v, y, x: -y / (x * x + y * y))
 )

@@ -14,7 +14,7 @@ from numba.np import arrayobj
 from ..arithmetic.traced import emit_fma
 from ..jit import template
 from .lazy_product import LaneProduct, lazy_product, matrix_product_type
-from .matrix import emit_times
+from .matrix import emit_times, times
 from .recorded_sums import is_recorded, product_type, record_matrix_times, recorded_dot
 from .reduction import ZERO, lower_sum
 from .registry import accumulate
@@ -73,7 +73,7 @@ def rows_times(context, builder, kinds, values, out):
         addresses = [builder.ptrtoint(p, INTP(0).type) for p in (matrix.data, data, out)]
         stride = builder.mul(stride, INTP(8))
         steps = cgutils.unpack_tuple(builder, matrix.strides, 2)
-        emit_times(builder, lanes.width, addresses[0], *steps, rows, columns, addresses[1], stride, addresses[2])
+        emit_times(builder, times(lanes.width), addresses[0], *steps, rows, columns, addresses[1], stride, addresses[2])
         return
     with cgutils.for_range(builder, rows) as i:
 

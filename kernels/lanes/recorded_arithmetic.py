@@ -15,6 +15,7 @@ from numba.extending import lower_builtin
 from ..arithmetic import functions
 from ..arithmetic.traced import DOUBLE
 from ..jit import template
+from . import special  # noqa: F401  (its entries are recorded too)
 from .operators import BRANCH
 from .partials import add_in_place, value_of
 from .recorded_types import MAX_LEAVES, Expression, Number

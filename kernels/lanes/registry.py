@@ -114,8 +114,8 @@ def traced_each_lane(function):
     return lambda *x: Traced(x[0].builder, each_lane(x[0].context, x[0].builder, function, [v.value for v in x]))
 
 
-def register_each_lane(names, scalar, partials):
-    """The rest of ``math``."""
+def register_each_lane(names, scalar, partials, emit=None):
+    """The rest of ``math``, lane by lane unless there is an ``emit(context, builder, *vectors)``."""
     count = len(partials)
     for function in names:
         PARTIALS[function, count] = partials
@@ -129,7 +129,7 @@ def register_each_lane(names, scalar, partials):
 
         @lower_builtin(function, *([Lanes] * count))
         def lower(context, builder, sig, args):
-            return each_lane(context, builder, scalar, args)
+            return emit(context, builder, *args) if emit else each_lane(context, builder, scalar, args)
 
 
 def call(context, builder, function, kinds, values):

@@ -6,6 +6,7 @@ From above, words: one record for each statement, the last one first.
     run      kind, adjoint, count, partials;  then count x address          (SPREAD: partials are lanes)
                                               then count x (address, number) (SCALED: partials are numbers)
     product  kind, adjoint, rows, x, row stride, column stride, columns, adjoint and stride of the operand
+    rows     the same; the last row goes back first, as it would alone
     sum      kind, adjoint, function, size;  then size words of operands, see ``fused``
 
 A run says: the adjoints at these addresses grow by their partial times the adjoint of the result.  Statements that add
@@ -28,7 +29,7 @@ from .types import Lanes
 
 TOP, WORDS, FLAG, SINK = range(4)  # the words of the tape's header
 LINE = 64  # bytes of a cache line; of the header, and of what stands before a variable's adjoint: its version
-STOP, SPREAD, SCALED, PRODUCT, SUM = range(5)
+STOP, SPREAD, SCALED, PRODUCT, SUM, ROWS = range(6)
 RUN_WORDS, PRODUCT_WORDS, SUM_WORDS = 4, 9, 4
 FULL, STALE = 1, 2  # flags: out of memory; a variable was used after an addition in place had replaced it
 I64, DOUBLE = ir.IntType(64), ir.DoubleType()
@@ -153,13 +154,14 @@ def push_run(context, builder, lanes, tape, adjoint, edges, fresh):
         write(builder, builder.add(top, number(room)), tape, TOP)
 
 
-def push_product(context, builder, tape, *words):
-    """Record y = X v: see the module's docstring for the words after ``kind``."""
+def push_product(context, builder, tape, *words, kind=PRODUCT):
+    """Record y = X v: see the module's docstring for the words after ``kind``; returns the address of the record."""
     _, low = reserve(context, builder, tape, number(0), number(8 * PRODUCT_WORDS))
     record = builder.sub(low, number(8 * PRODUCT_WORDS))
-    for place, word in enumerate((number(PRODUCT), *words)):
+    for place, word in enumerate((number(kind), *words)):
         write(builder, word, record, place)
     write(builder, record, tape, WORDS)
+    return record
 
 
 def push_sum(context, builder, tape, adjoint, function, size):
@@ -237,9 +239,24 @@ def way_back(width: int):
             elif kind == PRODUCT:
                 transposed_product(
                     word(record + 8),
+                    step,
                     word(record + 16),
                     word(record + 24),
                     word(record + 32),
+                    word(record + 40),
+                    word(record + 48),
+                    word(record + 56),
+                    word(record + 64),
+                )
+                record += 8 * PRODUCT_WORDS
+            elif kind == ROWS:
+                rows, row = word(record + 16), word(record + 32)
+                transposed_product(
+                    word(record + 8) + (rows - 1) * step,
+                    -step,
+                    rows,
+                    word(record + 24) + (rows - 1) * row,
+                    -row,
                     word(record + 40),
                     word(record + 48),
                     word(record + 56),

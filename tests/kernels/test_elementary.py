@@ -1,11 +1,11 @@
 """The elementary functions against mpmath: at most 4 units in the last place, and IEEE special values."""
 
 import math
-import warnings
 
 import mpmath
 import numpy as np
 import pytest
+from accuracy import fit, over, ulps
 from numba import njit
 
 from fastvi.kernels.arithmetic import elementary, functions, primitives
@@ -34,25 +34,6 @@ CASES = {
     "log1mexp": (lambda x: mpmath.log(-mpmath.expm1(x)), np.concatenate([-points(1e-8, 30.0), -small])),
     "tanh": (mpmath.tanh, np.concatenate([points(-20.0, 20.0), small, -small])),
 }
-
-
-def ulps(found, x, exact):
-    """The worst error in units of the last place of the true value."""
-    worst = mpmath.mpf(0)
-    for y, t in zip(found, x, strict=True):
-        true = exact(mpmath.mpf(float(t)))
-        unit = math.ulp(float(true))
-        worst = max(worst, abs(mpmath.mpf(float(y)) - true) / unit)
-    return float(worst)
-
-
-def over(function):
-    @njit
-    def loop(x, out):
-        for i in range(x.size):
-            out[i] = function(x[i])
-
-    return loop
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -88,15 +69,6 @@ def test_special_values_are_numpys(name):
 def test_fma_rounds_once():
     assert primitives.fma(1.0 + 2.0**-30, 1.0 - 2.0**-30, -1.0) == -(2.0**-60)
     assert math.isnan(primitives.fma(math.inf, 0.0, 1.0)) and primitives.fma(1e308, 10.0, 0.0) == math.inf
-
-
-def fit(function, low, high, terms):
-    """Near-minimax coefficients, lowest power first: what the tables were made by."""
-    with warnings.catch_warnings():  # newer mpmath announces another order of the result
-        warnings.simplefilter("ignore", DeprecationWarning)
-        fitted = mpmath.chebyfit(function, [low, high], terms)
-    lowest_first = abs(sum(c * high**k for k, c in enumerate(fitted)) - function(high)) < 1e-6
-    return [float(c) for c in (fitted if lowest_first else fitted[::-1])]
 
 
 def atanh_ratio(x):
