@@ -9,7 +9,9 @@ import fastvi
 
 FUNCTIONS = [name for name in fastvi.__all__ if inspect.isfunction(getattr(fastvi, name))]
 CLASSES = [name for name in fastvi.__all__ if inspect.isclass(getattr(fastvi, name))]
-ELSEWHERE = {"expit", "log1mexp", "logaddexp", "softplus", "where"}  # numbers in, numbers out: routines of the kernels
+# Numbers in, numbers out: routines of the kernels
+ELSEWHERE = {"expit", "log1mexp", "logaddexp", "softplus", "where"}
+ELSEWHERE |= {"digamma", "erf", "erfc", "erfcx", "gammaln", "log_ndtr"}
 
 
 def methods_of(name):
