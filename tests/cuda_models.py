@@ -49,9 +49,13 @@ def branching(z):
 
 def special(z):
     angles = math.sin(z[2]) * math.cos(1e5 * z[0]) + 0.001 * np.sin(1e14 * z[1])
-    gammas = math.lgamma(2.0 + abs(z[0])) + vi.gammaln(z[1] - 0.3) + vi.digamma(z[2])
+    return angles - max(z[1], 0.0) ** 1.5
+
+
+def gammas(z):
+    negative = 0.1 * vi.gammaln(0.5 * z[1] - 3.5) + vi.digamma(2.0 + abs(z[2]))
     errors = math.erf(z[1]) + vi.log_ndtr(3.0 * z[0]) + np.sum(vi.erfcx(z)) + vi.erfc(z[2])
-    return angles + 0.1 * gammas + errors - max(z[1], 0.0) ** 1.5
+    return math.lgamma(2.0 + abs(z[0])) + negative + errors
 
 
 def cut_off(z):
@@ -91,6 +95,7 @@ MODELS = {
     "funnel": (funnel, 6, ()),
     "branching": (branching, 2, ()),
     "special": (special, 3, ()),
+    "gammas": (gammas, 3, ()),
     "cut off": (cut_off, 1, ()),
     "integers": (with_integers, 2, COUNTS),
     "named": (named, NAMED, (EFFECT, ERROR)),

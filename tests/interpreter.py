@@ -262,6 +262,7 @@ class Kernel:
                 "mul": "{} * {}",
                 "neg": "-{}",
                 "abs": "abs({})",
+                "copysign": "math.copysign({1}, {0})",  # the sign is that of the first
                 "fma": "libm.fma({}, {}, {})",
                 "copysign": "math.copysign({1}, {0})",
                 "div": "divide({}, {})",
