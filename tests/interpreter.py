@@ -264,7 +264,6 @@ class Kernel:
                 "abs": "abs({})",
                 "copysign": "math.copysign({1}, {0})",  # the sign is that of the first
                 "fma": "libm.fma({}, {}, {})",
-                "copysign": "math.copysign({1}, {0})",
                 "div": "divide({}, {})",
                 "rcp": "divide(1.0, {})",
                 "sqrt": "root({})",

@@ -1,7 +1,8 @@
 """Log densities for use inside log densities, normalised: the same in Python, in lanes, with gradients and on a GPU.
 
-Arguments are numbers or arrays that broadcast, as in ``np.sum(vi.normal_logpdf(y, mu, sigma))``.  They are compiled as
-a helper of the density that calls them.  Outside of its support a density is -inf.
+Arguments are numbers or arrays that broadcast, as in ``np.sum(vi.normal_logpdf(y, mu, sigma))``.  In lanes the formulas
+are written where they are called: see ``lanes.composite``, whose names they may use and no others.  Outside of its
+support a density is -inf.
 """
 
 import math

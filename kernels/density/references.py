@@ -7,8 +7,6 @@ from numba import njit
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
-from ..arithmetic import log_densities
-
 
 def plain(function):
     """The Python function under a Numba dispatcher, or the function itself."""
@@ -137,17 +135,14 @@ def with_helpers(function, options, done=None):
         return done[value] or value
 
     def module_of(module):
-        if of_a_library(module):
-            wanted = [name for name in read if is_log_density(vars(module).get(name))]
-            wanted += [name for name in read if wanted and name in vars(module)]
-        else:
-            plain = all(known_or_plain(value) for _, _, value in inside(module, read, set()))
-            wanted = [] if plain else [name for name in read if name in vars(module)]
-        if wanted and module not in done:
+        if of_a_library(module) or all(known_or_plain(value) for _, _, value in inside(module, read, set())):
+            return module
+        if module not in done:
             done[module] = python_types.ModuleType(module.__name__)
-            for name in wanted:
-                vars(done[module])[name] = callable_(vars(module)[name])
-        return done.get(module, module)
+            for name in read:
+                if name in vars(module):
+                    vars(done[module])[name] = callable_(vars(module)[name])
+        return done[module]
 
     scope = {**function.__globals__}
     scope.update((name, callable_(scope[name])) for name in read if name in scope)
@@ -158,11 +153,6 @@ def with_helpers(function, options, done=None):
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     copy.__kwdefaults__ = function.__kwdefaults__
     return copy
-
-
-def is_log_density(value) -> bool:
-    """Whether a function is one of ours that are compiled as a helper of the density that calls it."""
-    return isinstance(value, python_types.FunctionType) and value.__module__ == log_densities.__name__
 
 
 def known_or_plain(value) -> bool:

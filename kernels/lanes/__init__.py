@@ -8,6 +8,7 @@
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
 ``lane_matrix``  parameters with two axes
+``composite``    functions that are formulas of the others, such as log densities
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, extremes, means
 ``products``     dot products, matrix times z
@@ -28,7 +29,19 @@ and for derivatives, by reverse mode:
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import conversions, expression, operators, powers, products, recorded_arithmetic, reduction, sequence, special
+from ..arithmetic import log_densities
+from . import (
+    composite,
+    conversions,
+    expression,
+    operators,
+    powers,
+    products,
+    recorded_arithmetic,
+    reduction,
+    sequence,
+    special,
+)
 from .lane_matrix import LaneMatrix
 from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
@@ -39,6 +52,7 @@ __all__ = [
     "LaneVector",
     "Lanes",
     "Leaf",
+    "composite",
     "conversions",
     "expression",
     "operators",
@@ -49,3 +63,7 @@ __all__ = [
     "sequence",
     "special",
 ]
+
+for _name in log_densities.__all__:
+    _function = getattr(log_densities, _name)
+    composite.compile_itself(_function) if _name == "lkj_cholesky_logpdf" else composite.compose(_function)

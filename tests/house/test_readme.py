@@ -9,10 +9,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-GUIDES = [
-    ROOT / "fastvi" / room / "README.md"
-    for room in ("targets", "families", "estimators", "fitting", "diagnostics", "bridges", "execution")
-]
+ROOMS = ("targets", "families", "estimators", "fitting", "diagnostics", "bridges", "execution")
+GUIDES = [ROOT / "fastvi" / room / "README.md" for room in ROOMS]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *GUIDES]
 
 

@@ -101,3 +101,25 @@ def test_a_name_imported_alone_and_a_branch():
     expected = [st.norm.logpdf(1.0), st.beta.logpdf(X, 2.0, 3.0).sum() - 2.0]
     np.testing.assert_allclose(target.value([[1.0], [-2.0]]), expected, rtol=1e-13)
     assert target.check_gradient([-2.0]).ok
+
+
+def test_temporary_arrays_are_released():
+    from numba.core.runtime import _nrt_python, rtsys
+
+    def density(z, x):
+        return np.sum(vi.normal_logpdf(2.0 * x, z[0], 1.0 + x)) + np.sum(vi.exponential_logpdf(x * x, x + 1.0))
+
+    target, points = vi.Target(density, 1, (X,)), np.zeros((500, 1))
+    assert target.density.values().vectorised
+    target.value(points), target.gradient(points)
+    _nrt_python.memsys_enable_stats()
+    before = rtsys.get_allocation_stats()
+    target.value(points), target.gradient(points)
+    after = rtsys.get_allocation_stats()
+    _nrt_python.memsys_disable_stats()
+    assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free > 0
+
+
+def test_arguments_by_keyword():
+    target = vi.Target(lambda z: vi.normal_logpdf(z[0], scale=2.0, loc=1), 1)
+    np.testing.assert_allclose(target.value([3.0]), st.norm.logpdf(3.0, 1.0, 2.0), rtol=1e-14)
