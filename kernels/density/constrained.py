@@ -49,8 +49,9 @@ def around(stage, address, gradient) -> Compiled:
             def at(pointer, first):
                 return builder.gep(pointer, [first])
 
-            def run_of(first, *more):
-                return InCode(builder, LANES, at(tile.z, first), tile.width, at(x, first), *more, step=tile.width)
+            def run_of(first, slopes=None, gradient=None):
+                at_z, at_x = at(tile.z, first), at(x, first)
+                return InCode(builder, LANES, at_z, tile.width, at_x, slopes, gradient, step=tile.width)
 
             groups = builder.sdiv(tile.width, WORD(LANE_WIDTH))
             with cgutils.for_range(builder, groups) as loop:

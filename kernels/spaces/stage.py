@@ -14,11 +14,11 @@ ABSENT = -1  # a row that nobody asked for
 
 
 class Row(NamedTuple):
-    """A space at its place: ``count`` numbers x, from coordinate ``z`` on, written from row ``x`` on, and their
+    """A space at its place: ``length`` numbers x, from coordinate ``z`` on, written from row ``x`` on, and their
     logarithms from ``log`` and ``log1m`` on; ``size`` is k of a vector or a matrix."""
 
     space: Any
-    count: int
+    length: int
     size: int
     z: int
     x: int = ABSENT
@@ -52,7 +52,7 @@ class Part:
 
     def __init__(self, run, row, log_j=None):
         self.run, self.row, self.log_j = run, row, log_j
-        self.count, self.size, self.low, self.high = row.count, row.size, row.low, row.high
+        self.count, self.size, self.low, self.high = row.length, row.size, row.low, row.high
         self.has_x, self.has_log, self.has_log1m = (place != ABSENT for place in (row.x, row.log, row.log1m))
         self.cell, self.loop, self.number, self.log_of = run.cell, run.loop, run.number, run.log_of
 
