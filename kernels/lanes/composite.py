@@ -78,7 +78,7 @@ class Writing(Typing):
     def release(self, result):
         """All that was made on the way to a result, which owns what it needs."""
         for each in self.made:
-            if each is not result:
+            if each is not result and self.context.enable_nrt:  # a GPU has no memory to give back
                 self.context.nrt.decref(self.builder, each.kind, each.value)
 
 
