@@ -72,7 +72,9 @@ def with_integers(z, counts, exposed, where):
 
 
 def named(tau, w, L, B, mu, log_tau, log1m_p, effect, error):
-    total = vi.normal_logpdf(mu, 0.0, 1.0) - log_tau - tau - 0.1 * log1m_p * log1m_p + np.sum(np.log(w)) + L[1, 0] * B[1, 0]
+    total = (
+        vi.normal_logpdf(mu, 0.0, 1.0) - log_tau - tau - 0.1 * log1m_p * log1m_p + np.sum(np.log(w)) + L[1, 0] * B[1, 0]
+    )
     for i in range(len(effect)):
         total -= 0.5 * ((effect[i] - mu - w[i % 3] * tau) / error[i]) ** 2
     return total + 0.5 * math.log(L[2, 2]) - np.sum(np.square(B[0]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.density import abi, constrained
+from ..kernels.density import abi
 from .density import Density
 from .parameters import Parameters
 
@@ -27,6 +27,8 @@ class ConstrainedDensity(Density):
         return self.inner.density.careful
 
     def _around(self, compiled: abi.Compiled, gradient: bool) -> abi.Compiled:
+        from ..kernels.density import constrained
+
         outer = constrained.around(self.parameters.stage, compiled.address, gradient)
         return compiled._replace(address=outer.address, keep=(compiled, outer), padded=True)
 

@@ -2,15 +2,18 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import checks
-from ..kernels.density import abi, constrained
-from ..kernels.density.inputs import Argument, Named
+from ..kernels.density import abi
 from ..kernels.spaces import Row, Stage
 from .constraints import KERNELS, Space
+
+if TYPE_CHECKING:
+    from ..kernels.density.inputs import Argument, Named
 
 PLACES = {"log_": "log", "log1m_": "log1m", "": "x"}  # of an argument's prefix, the member of a Row
 
@@ -35,7 +38,6 @@ class Parameters(Mapping):
             self.places[name] = slice(self.dim, self.dim + space.dim)
             self.dim += space.dim
         self._spaces: dict[str, Space] = dict(given)
-        self._all = self._stage({name: {""} for name in self}, False)
 
     def __getitem__(self, name: str) -> Space:
         return self._spaces[name]
@@ -52,15 +54,17 @@ class Parameters(Mapping):
     def __reduce__(self):
         return Parameters, (self._spaces,)
 
-    @property
+    @cached_property
     def stage(self) -> Stage:
         """x of all parameters one after the other."""
-        return self._all[0]
+        return self._stage({name: {""} for name in self}, False)[0]
 
-    def _stage(self, wanted, in_place) -> tuple[Stage, dict[str, Argument]]:
+    def _stage(self, wanted, in_place) -> tuple[Stage, dict[str, "Argument"]]:
         """What writes the wanted numbers, {name: prefixes}, and where each argument is then.
 
         ``in_place`` leaves in z what is a part of z as it is."""
+        from ..kernels.density.inputs import Argument
+
         rows, found, height = [], {}, 0
         for name, space in self.items():
             places, start = {}, self.places[name].start
@@ -78,8 +82,10 @@ class Parameters(Mapping):
                 rows.append(row._replace(**places))
         return Stage(tuple(rows), height), found
 
-    def inputs(self, arguments) -> Named:
+    def inputs(self, arguments) -> "Named":
         """For a density with these arguments, each a name or a prefix and a name."""
+        from ..kernels.density.inputs import Named
+
         wanted: dict[str, set[str]] = {name: set() for name in self}
         for argument in arguments:
             prefix, name = self.split(argument)
@@ -134,6 +140,8 @@ class Parameters(Mapping):
 
     def flat(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points (n, dim) as (x (n, numbers of all parameters), log |J| (n,)), to the bits that densities get."""
+        from ..kernels.density import constrained  # brings the lanes, which take a while to import
+
         n = len(z)
         width = -(-max(n, 1) // abi.LANE_WIDTH) * abi.LANE_WIDTH
         tile, log_j, x = np.zeros((self.dim, width)), np.empty(width), np.empty((self.stage.height, width))

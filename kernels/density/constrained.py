@@ -5,7 +5,7 @@ from numba.core import cgutils
 
 from ..lanes import Lanes
 from ..lanes.sequence import load, store
-from ..spaces.stage import InCode
+from ..spaces.code import InCode
 from . import compilations
 from .abi import FINE, LANE_WIDTH, Compiled
 from .inputs import Buffer

@@ -16,7 +16,8 @@ from ..lanes import LaneMatrix, Lanes, LaneVector
 from ..lanes.sequence import load
 from ..lanes.types import pack
 from ..spaces import Stage
-from ..spaces.stage import InCode, InPython
+from ..spaces.code import InCode
+from ..spaces.stage import InPython
 from .tile_loop import copy_column, new_draw
 
 WORD = ir.IntType(64)

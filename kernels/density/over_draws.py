@@ -13,6 +13,8 @@ def compiled(function, count: int, number_of_data: int):
     """(of one draw, of all of them into an array) for arrays of draws p0, p1, … and data; compiled when called."""
 
     def build():
+        from .. import lanes  # noqa: F401  (which teaches Numba our log densities)
+
         parameters, data = [f"p{k}" for k in range(count)], [f"d{k}" for k in range(number_of_data)]
         call = f"f({', '.join([f'{p}[i]' for p in parameters] + data)})"
         arguments = "".join(f", {name}" for name in parameters + data)

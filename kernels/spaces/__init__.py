@@ -2,7 +2,8 @@
 
 ``elementwise``  real, positive, bounded
 ``vectors``      simplex, ordered, Cholesky factors of correlation matrices
-``stage``        several of them side by side, and what they are run by: Python, or code that is being written
+``stage``        several of them side by side, run in Python
+``code``         the same as code that is being written
 """
 
 from .elementwise import Above, Below, Interval, Real, Softplus

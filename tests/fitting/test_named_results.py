@@ -98,8 +98,15 @@ def test_files_keep_every_bit(tmp_path):
     path = tmp_path / "fit.npz"
     FOUND.save(path)
     again = vi.load(path)
-    code = f"import fastvi as vi; f = vi.load({str(path)!r});print(repr(f.summary()), f.elbo, f.draws(9).z.sum().hex())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    steps = (
+        f"import fastvi as vi; f = vi.load({str(path)!r})",
+        "f.predict(lambda a: vi.normal_logpdf(a, 0.0, 1.0), 9)",
+        "print(repr(f.summary()), f.elbo, f.draws(9).z.sum().hex())",
+    )
+    code = "\n".join(steps)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.rstrip() == f"{FOUND.summary()!r} {FOUND.elbo} {FOUND.draws(9).z.sum().hex()}"
     assert again.elbo == FOUND.elbo and repr(again.history) == repr(FOUND.history) and again.key == FOUND.key
     assert repr(again) == repr(FOUND) and repr(again.parameters) == repr(TARGET.parameters)

@@ -162,7 +162,7 @@ def test_edges_of_the_elementary_functions(function, points):
 def test_any_failure_of_the_attempt_falls_back(monkeypatch):
     """Lowering can raise a KeyError or worse; the draw-by-draw compilation then decides."""
 
-    def broken(function, kinds, *more):
+    def broken(*_):
         raise KeyError("lowering")
 
     monkeypatch.setattr(density, "in_lanes", broken)
