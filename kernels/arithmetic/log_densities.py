@@ -164,7 +164,7 @@ def lognormal_logpdf(x, loc, scale):
     return within(x, -0.5 * t * t - np.log(x) - np.log(scale) - HALF_LOG_2PI)
 
 
-def bernoulli_logit_logpmf(x, logit):
+def bernoulli_logit_logpdf(x, logit):
     """Log probability of x, 0 or 1, where that of 1 is expit(logit); exact however large the logit is.
 
     Parameters
@@ -173,18 +173,18 @@ def bernoulli_logit_logpmf(x, logit):
 
     See Also
     --------
-    binomial_logit_logpmf
+    binomial_logit_logpdf
 
     Examples
     --------
     >>> import fastvi as vi
-    >>> float(vi.bernoulli_logit_logpmf(0, 800.0))
+    >>> float(vi.bernoulli_logit_logpdf(0, 800.0))
     -800.0
     """
     return x * logit - softplus(logit)
 
 
-def binomial_logit_logpmf(x, total, logit):
+def binomial_logit_logpdf(x, total, logit):
     """Log probability of x successes in ``total`` trials, each of probability expit(logit).
 
     Parameters
@@ -193,19 +193,19 @@ def binomial_logit_logpmf(x, total, logit):
 
     See Also
     --------
-    bernoulli_logit_logpmf
+    bernoulli_logit_logpdf
 
     Examples
     --------
     >>> import fastvi as vi
-    >>> round(float(vi.binomial_logit_logpmf(1, 3, 0.0)), 6)
+    >>> round(float(vi.binomial_logit_logpdf(1, 3, 0.0)), 6)
     -0.980829
     """
     choose = gammaln(total + 1.0) - gammaln(x + 1.0) - gammaln(total - x + 1.0)
     return choose + x * logit - total * softplus(logit)
 
 
-def poisson_log_logpmf(x, log_rate):
+def poisson_log_logpdf(x, log_rate):
     """Log probability of the count x of a Poisson distribution with the mean exp(log_rate).
 
     Parameters
@@ -214,18 +214,18 @@ def poisson_log_logpmf(x, log_rate):
 
     See Also
     --------
-    neg_binomial_logpmf
+    neg_binomial_logpdf
 
     Examples
     --------
     >>> import fastvi as vi
-    >>> float(vi.poisson_log_logpmf(0, 0.0))
+    >>> float(vi.poisson_log_logpdf(0, 0.0))
     -1.0
     """
     return x * log_rate - np.exp(log_rate) - gammaln(x + 1.0)
 
 
-def neg_binomial_logpmf(x, mean, concentration):
+def neg_binomial_logpdf(x, mean, concentration):
     """Log probability of the count x of a negative binomial distribution with variance mean + mean² / concentration.
 
     Parameters
@@ -234,12 +234,12 @@ def neg_binomial_logpmf(x, mean, concentration):
 
     See Also
     --------
-    poisson_log_logpmf
+    poisson_log_logpdf
 
     Examples
     --------
     >>> import fastvi as vi
-    >>> round(float(vi.neg_binomial_logpmf(2, 3.0, 4.0)), 6)
+    >>> round(float(vi.neg_binomial_logpdf(2, 3.0, 4.0)), 6)
     -1.630474
     """
     choose = gammaln(x + concentration) - gammaln(concentration) - gammaln(x + 1.0)
@@ -296,4 +296,4 @@ def lkj_cholesky_logpdf(L, concentration):
     return total
 
 
-__all__ = [name for name in tuple(globals()) if name.endswith(("_logpdf", "_logpmf"))]
+__all__ = [name for name in tuple(globals()) if name.endswith("_logpdf")]

@@ -19,9 +19,9 @@ def alone(z, x, k):
     total = 1.0 * np.sum(vi.normal_logpdf(x, a, b)) + 1.1 * vi.student_t_logpdf(a, 3.5, 0.2, b)
     total += 1.2 * np.sum(vi.half_cauchy_logpdf(u, 2.0)) + 1.3 * vi.gamma_logpdf(b, 2.5, 1.5)
     total += 1.4 * np.sum(vi.beta_logpdf(x, u, b)) + 1.5 * vi.exponential_logpdf(b, 0.7)
-    total += 1.6 * np.sum(vi.lognormal_logpdf(u, a, b)) + 1.7 * vi.bernoulli_logit_logpmf(1.0, a)
-    total += 1.8 * np.sum(vi.binomial_logit_logpmf(k, 9.0, z[2:5])) + 1.9 * np.sum(vi.poisson_log_logpmf(k, a))
-    return total + 2.0 * np.sum(vi.neg_binomial_logpmf(k, u, b)) + 2.1 * vi.dirichlet_logpdf(x, u)
+    total += 1.6 * np.sum(vi.lognormal_logpdf(u, a, b)) + 1.7 * vi.bernoulli_logit_logpdf(1.0, a)
+    total += 1.8 * np.sum(vi.binomial_logit_logpdf(k, 9.0, z[2:5])) + 1.9 * np.sum(vi.poisson_log_logpdf(k, a))
+    return total + 2.0 * np.sum(vi.neg_binomial_logpdf(k, u, b)) + 2.1 * vi.dirichlet_logpdf(x, u)
 
 
 def by_scipy(z, x, k):
