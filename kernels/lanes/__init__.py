@@ -9,6 +9,7 @@
 ``conversions``  np.float64
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, extremes, means
+``settled``      cumsum, and copies of expressions that are used twice
 ``products``     dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
 ``rows_in_order``   products with one row after the other, a block of rows at a time
@@ -27,7 +28,18 @@ and for derivatives, by reverse mode:
 Importing the package registers the types with Numba; code without Lanes compiles as before.
 """
 
-from . import conversions, expression, operators, powers, products, recorded_arithmetic, reduction, sequence, special
+from . import (
+    conversions,
+    expression,
+    operators,
+    powers,
+    products,
+    recorded_arithmetic,
+    reduction,
+    sequence,
+    settled,
+    special,
+)
 from .recorded_types import Leaf
 from .types import LaneMask, Lanes, LaneVector
 
@@ -44,5 +56,6 @@ __all__ = [
     "recorded_arithmetic",
     "reduction",
     "sequence",
+    "settled",
     "special",
 ]

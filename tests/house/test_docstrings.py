@@ -9,7 +9,8 @@ import fastvi
 
 FUNCTIONS = [name for name in fastvi.__all__ if inspect.isfunction(getattr(fastvi, name))]
 CLASSES = [name for name in fastvi.__all__ if inspect.isclass(getattr(fastvi, name))]
-ELSEWHERE = {"expit", "log1mexp", "logaddexp", "softplus", "where"}  # numbers in, numbers out: routines of the kernels
+# numbers in, numbers out
+ELSEWHERE = {name for name in FUNCTIONS if getattr(fastvi, name).__module__.startswith("fastvi.kernels.")}
 
 
 def methods_of(name):
