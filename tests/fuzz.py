@@ -41,6 +41,7 @@ ARRAYS = (
     "np.logaddexp(0.0, {3})",
     "(X @ ({3}))", "({3})[g]", "np.abs({3})", "(({3} > 0.0) * {4})", "vi.expit({3})",
     "vi.gammaln(1.5 + {3} * {3})", "vi.log_ndtr({3})", "vi.erf({3})", "np.cos({3})",
+    "np.cumsum({3})", "({3} + {4}).copy()",
 )  # fmt: skip
 WHOLE = (
     "2", "3", "len(x)", "g[0]", "g[2]", "(g[1] + 1)", "(len(z) * 2 - 1)", "(g[0] * 3 % 2)", "(7 // (1 + g[0]))",
@@ -104,6 +105,9 @@ class Program:
             e += [f"    t{number} = [{x}, {y}, z[1]]", f"    {a} = t{number}[g[0]] + t{number}[1] * 0.5"]
         elif kind == 6:
             e += [f"    t{number} = np.zeros(3)", "    for i in range(3):", f"        t{number}[i] = z[i] * ({y})"]
+            if self.random.random() < 0.5:  # what has been written down by then keeps its items
+                e += [f"    u{number} = t{number} * {self.array(1)}", f"    t{number}[g[0]] += {self.scalar(1)}"]
+                e += [f"    total += np.sum(u{number})"]
             e += [f"    {a} = np.sum(t{number} * {self.array(1)}) + t{number}[g[1]]"]
         elif kind == 7:
             e += [f"    v{number} = {self.array(3)}", f"    {a} = np.sum(v{number}) - v{number}[0] * ({y})"]

@@ -321,6 +321,55 @@ def rebinding(z, y):
     return v[0]
 
 
+def temporary(z):
+    t = np.empty(z.size)
+    for j in range(z.size):
+        t[j] = z[j] * 2
+    return t.sum()
+
+
+def zeros_like(z):
+    t = np.zeros_like(z)
+    t[0] = z[1]
+    return t[0] + t[1]
+
+
+def cholesky(z):
+    L = np.zeros((3, 3))
+    for i in range(3):
+        L[i, i] = 1.0 + z[i] ** 2
+        for j in range(i):
+            L[i, j] = 0.3 * z[i] * z[j]
+    total, x = 0.0, np.zeros(3)
+    for i in range(3):
+        x[i] = (z[i + 2] - np.dot(L[i, :i], x[:i])) / L[i, i]
+        total -= 0.5 * x[i] ** 2 + np.log(L[i, i])
+    return total
+
+
+def rewritten(z, y):
+    """What is read later must be what was there when the expression was written."""
+    t, u = np.ones(len(z)), np.zeros(len(z))
+    for i in range(len(z)):
+        t[i] *= z[i]
+        u[i] = y[i]
+    first, second = t * z, np.exp(0.1 * u) * z
+    for i in range(len(z)):
+        t[i] += 2.0
+        u[-1 - i] = z[i]
+    return np.sum(first) + np.sum(second) + np.sum(t * t) - np.dot(u, t[::-1])
+
+
+def walk(z, y):
+    path = np.cumsum(np.exp(0.3 * z[1:]) * z[0])
+    return -0.5 * np.sum((y[1:] - path) ** 2) + np.cumsum(z)[-1] * z.cumsum()[2]
+
+
+def settled(z, X):
+    hidden = np.tanh(X @ z + 0.1).copy()
+    return np.sum(hidden) * hidden[1] - np.dot(hidden, hidden) + np.copy(z[1:] * z[0])[2] - np.max(hidden)
+
+
 MODELS = {
     "standard normal": (standard_normal, ()),
     "standard normal, array": (standard_normal_array, ()),
@@ -340,7 +389,15 @@ MODELS = {
     "student": (student, (DATA,)),
     "closure": (closing(), ()),
 }
-VECTORISED = {**MODELS, **PATTERNS}
+WITH_ARRAYS = {
+    "np.empty": (temporary, ()),
+    "zeros_like": (zeros_like, ()),
+    "triangle": (cholesky, ()),
+    "rewritten": (rewritten, (DATA,)),
+    "cumsum": (walk, (DATA,)),
+    "copy": (settled, (MATRIX,)),
+}
+VECTORISED = {**MODELS, **PATTERNS, **WITH_ARRAYS}
 
 
 # ---- what cannot vectorise
@@ -350,24 +407,11 @@ def branching(z):
     return -z[0]
 
 
-def temporary(z):
-    t = np.empty(z.size)
-    for j in range(z.size):
-        t[j] = z[j] * 2
-    return t.sum()
-
-
 def looping(z):
     x = z[0]
     while x < 3:
         x = x + 1
     return x
-
-
-def zeros_like(z):
-    t = np.zeros_like(z)
-    t[0] = z[1]
-    return t[0] + t[1]
 
 
 @njit
@@ -387,10 +431,8 @@ DRAW_BY_DRAW = {
     "conditional expression": (lambda z: z[0] if z[0] > 0 else -z[0], ()),
     "while": (looping, ()),
     "and": (lambda z: 1.0 * ((z[0] > 0) and (z[1] > 0)), ()),
-    "np.empty": (temporary, ()),
     "np.linalg": (lambda z: np.linalg.norm(z), ()),
     "determinant": (lambda z: np.linalg.slogdet(np.eye(2) * (z[0] ** 2 + 1.0))[1], ()),
-    "cumsum": (lambda z: np.cumsum(z)[-1], ()),
     "reshape": (lambda z: (z.reshape(1, 5) * z).sum(), ()),
     "branching helper": (lambda z: signed(z[0]), ()),
     "explicit helper": (lambda z: explicit(z[0]), ()),
@@ -399,8 +441,7 @@ DRAW_BY_DRAW = {
     "not": (lambda z: 1.0 * (not (z[0] > 0)), ()),
     "chained comparison": (lambda z: 1.0 * (0 < z[0] < 1), ()),
     "outer": (lambda z: np.outer(z, z)[0, 1], ()),
-    "zeros_like": (zeros_like, ()),
-    "copy": (lambda z: z.copy()[0] + z.T[1], ()),
+    "transposed": (lambda z: z.copy()[0] + z.T[1], ()),
     "variance": (lambda z: np.var(z) + np.std(z), ()),
     "any, all": (lambda z: 1.0 * np.any(z > 0) + np.all(z > -3), ()),
     "sorting": (lambda z: np.sort(z)[0] * z[np.argmax(z)], ()),

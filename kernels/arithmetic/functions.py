@@ -56,32 +56,62 @@ def within(margin, value):
 
 
 def gammaln(x):
-    """log |Gamma(x)|; of a number, ``math.lgamma`` is the same."""
+    """log |Gamma(x)|; of a number, ``math.lgamma`` is the same.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.gammaln(5.0):.6g}")
+    3.17805
+    """
     return special("gammaln", x)
 
 
 def digamma(x):
-    """The derivative of log Gamma(x)."""
+    """The derivative of log Gamma(x).
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.digamma(1.0):.6g}")
+    -0.577216
+    """
     return special("digamma", x)
 
 
 def erf(x):
-    """The error function; of a number, ``math.erf`` is the same."""
+    """The error function; of a number, ``math.erf`` is the same.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.erf(0.5):.6g}")
+    0.5205
+    """
     return special("erf", x)
 
 
 def erfc(x):
-    """1 - erf(x) without cancellation; of a number, ``math.erfc`` is the same."""
+    """1 - erf(x) without cancellation; of a number, ``math.erfc`` is the same.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.erfc(5.0):.6g}")
+    1.53746e-12
+    """
     return special("erfc", x)
 
 
 def erfcx(x):
-    """exp(x^2) erfc(x), the scaled complementary error function, without overflow for x > 0."""
+    """exp(x^2) erfc(x), the scaled complementary error function, without overflow for x > 0.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.erfcx(30.0):.6g}")
+    0.0187959
+    """
     return special("erfcx", x)
 
 
 def log_ndtr(x):
-    """log Phi(x), Phi the distribution function of the standard normal, without underflow."""
+    """log Phi(x), Phi the distribution function of the standard normal, without underflow.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.log_ndtr(-40.0):.6g}")
+    -804.608
+    """
     return special("log_ndtr", x)
 
 

@@ -1,6 +1,7 @@
 """How a user's log density becomes a C function that evaluates it for a tile of draws, by ``abi``."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 from numba import types
@@ -8,6 +9,7 @@ from numba.core import errors
 
 from ..jit import DENSITY_FASTMATH
 from ..lanes import Lanes
+from ..lanes.recorded_arrays import with_tables
 from ..lanes.sequence import store
 from .abi import LANE_WIDTH, RAISED, Compiled
 from .error_messages import DensityError, explain_error
@@ -42,15 +44,15 @@ def put_value(context, builder, density, arguments, given, tile, first, stop, ki
     builder.store(value, place) if kind == types.float64 else store(builder, kind, value, place)
 
 
-def in_lanes(function, kinds, inputs=Flat):
-    """A C function that computes 32 draws at a time."""
-    if assigns_items(function):
-        raise errors.NumbaTypeError(
-            "an assignment to an item, which a lazy expression of draws may still have to read; a list runs in lanes, "
-            "as in t = [z[0], 2.0 * z[1]]"
-        )
+def in_lanes(function, kinds, inputs=Flat, tables=False):
+    """A C function that computes 32 draws at a time.
+
+    With ``tables`` the arrays that the density makes hold lanes.
+    """
     lanes = Lanes(LANE_WIDTH)
     arguments = [*inputs.kinds(lanes), *kinds]
+    if tables:
+        function = with_tables(function, lanes)
 
     def prepare(typingctx):
         density = Callee(typingctx, with_helpers(function, USERS), arguments, USERS)
@@ -96,12 +98,14 @@ def compile_density(function, kinds, lanes_refused=None, inputs=None) -> Compile
     """Compile a plain Python function to lanes, or draw by draw where lanes cannot follow it."""
     inputs = inputs or Flat
     reason = lanes_refused
-    if reason is None:
+    attempts = (in_lanes, partial(in_lanes, tables=True)) if assigns_items(function) else (in_lanes,)
+    for build in attempts if reason is None else ():
         try:
-            compiled = quietly(in_lanes, function, kinds, inputs)
+            compiled = quietly(build, function, kinds, inputs)
             return Compiled(compiled.address, True, None, (compiled, function))
-        except Exception as error:  # lowering can raise anything; the second attempt decides what the user sees
-            reason = explain_error(error, function, " for a vector of draws")
+        except Exception as error:  # lowering can raise anything; the last attempt decides what the user sees
+            refused = explain_error(error, function, " for a vector of draws")
+    reason = reason or refused
     try:
         compiled = quietly(draw_by_draw, function, kinds, inputs)
     except Exception as error:

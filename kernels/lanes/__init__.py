@@ -11,6 +11,7 @@
 ``composite``    functions that are formulas of the others, such as log densities
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, extremes, means
+``settled``      cumsum, and copies of expressions that are used twice
 ``products``     dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
 ``rows_in_order``   products with one row after the other, a block of rows at a time
@@ -40,6 +41,7 @@ from . import (
     recorded_arithmetic,
     reduction,
     sequence,
+    settled,
     special,
 )
 from .lane_matrix import LaneMatrix
@@ -61,6 +63,7 @@ __all__ = [
     "recorded_arithmetic",
     "reduction",
     "sequence",
+    "settled",
     "special",
 ]
 

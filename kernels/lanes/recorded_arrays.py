@@ -1,4 +1,4 @@
-"""Arrays that a density fills item by item with recorded numbers: ``L = np.zeros((n, n))``, then ``L[i, j] = …``.
+"""Arrays that a density fills with lanes or recorded numbers: ``L = np.zeros((n, n))``, then ``L[i, j] = …``.
 
 Only densities that assign items are compiled with them: ``with_tables`` puts ``zeros`` and its kin in the place of
 NumPy's.  Items are read and written at once, never lazily.
@@ -18,17 +18,20 @@ from numba.extending import lower_builtin, models, register_model
 from numba.np import arrayobj
 
 from ..jit import template
-from .recorded_types import Number, Recorded
+from .recorded_types import Number
 from .registry import call
 from .sequence import INTP, checked_index, copies
 from .tape import number, read, read_lanes, write, write_lanes
 from .types import SCALARS, Lanes, LaneSequence, pack, part
 
-WORDS = ("adjoint", "tape", "version")
+
+def words_of(item):
+    """The members of an item beside its lanes."""
+    return ("adjoint", "tape", "version") if isinstance(item, Number) else ()
 
 
 class Table(LaneSequence):
-    """An array of recorded numbers, of one or two dimensions, or a view of one.
+    """An array of lanes or recorded numbers, of one or two dimensions, or a view of one.
 
     One that is ``fixed``, the result of a product or a copy, is never written to: lazy expressions may read it.
     """
@@ -45,7 +48,7 @@ class Table(LaneSequence):
     @property
     def step(self):
         """Bytes from item to item."""
-        return 8 * (self.lanes.width + 8)
+        return 8 * (self.lanes.width + (8 if words_of(self.item) else 0))
 
 
 @register_model(Table)
@@ -58,13 +61,17 @@ class TableModel(models.StructModel):
 
 
 def load_item(context, builder, kind, address):
-    members = {name: read(builder, address, kind.lanes.width + k) for k, name in enumerate(WORDS)}
-    return pack(context, builder, kind.item, value=read_lanes(builder, kind.lanes, address), **members)
+    value = read_lanes(builder, kind.lanes, address)
+    if kind.item == kind.lanes:
+        return value
+    members = {name: read(builder, address, kind.lanes.width + k) for k, name in enumerate(words_of(kind.item))}
+    return pack(context, builder, kind.item, value=value, **members)
 
 
 def store_item(context, builder, kind, address, value):
-    write_lanes(builder, part(context, builder, kind.item, value, "value"), address)
-    for k, name in enumerate(WORDS):
+    lanes = value if kind.item == kind.lanes else part(context, builder, kind.item, value, "value")
+    write_lanes(builder, lanes, address)
+    for k, name in enumerate(words_of(kind.item)):
         write(builder, part(context, builder, kind.item, value, name), address, kind.lanes.width + k)
 
 
@@ -229,7 +236,7 @@ def place_of(context, builder, kind, value, index_kind, index):
 
 def get_item(context, builder, sig, args):
     kind, value = sig.args[0], args[0]
-    if isinstance(sig.return_type, Recorded):
+    if sig.return_type == kind.item:
         return load_item(context, builder, kind, place_of(context, builder, kind, value, sig.args[1], args[1]))
     if isinstance(sig.args[1], types.Integer):
         return impl_ret_borrowed(context, builder, sig.return_type, row_of(context, builder, kind, value, args[1])[1])

@@ -21,7 +21,7 @@ from .sequence import INTP, checked_index, length, load, rows_of, same_length, s
 from .tape import number
 from .types import LaneVector, pack, part
 
-BLOCK = 16  # rows
+FIRST, LARGEST = 4, 64  # rows: each block has twice those of the one before, so few are computed in vain
 SHORTEST = 8  # a shorter row is sooner computed than looked up
 
 
@@ -54,10 +54,10 @@ class Block:
         self.rows, self.columns = cgutils.unpack_tuple(builder, self.matrix.shape, 2)
         self.row, self.column = cgutils.unpack_tuple(builder, self.matrix.strides, 2)
         self.data, self.stride = rows_of(context, builder, self.kind, self.z)
-        names = ("start", "count", "after", "data", "stride", "record", "adjoints")
+        names = ("start", "count", "after", "data", "stride", "ahead", "record", "adjoints")
         self.cells = {name: cgutils.alloca_once(builder, INTP) for name in names}
         with builder.goto_entry_block():
-            self.values = builder.alloca(self.lanes.vector, size=BLOCK)
+            self.values = builder.alloca(self.lanes.vector, size=LARGEST)
         self.value = cgutils.alloca_once(builder, self.lanes.vector)
         self.adjoint = cgutils.alloca_once(builder, INTP)
 
@@ -79,9 +79,12 @@ class Block:
         """Whether row i is the next one and in the block."""
         builder, place = self.builder, self.builder.sub(i, self.get("start"))
         found = builder.and_(self.is_next(i), builder.icmp_unsigned("<", place, self.get("count")))
-        for name, now in self.operand().items():
-            found = builder.and_(found, builder.icmp_signed("==", self.get(name), now))
-        return found
+        return builder.and_(found, self.same_z())
+
+    def same_z(self):
+        builder = self.builder
+        same = [builder.icmp_signed("==", self.get(name), now) for name, now in self.operand().items()]
+        return builder.and_(*same)
 
     def address(self, i):
         return self.builder.add(self.builder.ptrtoint(self.matrix.data, INTP), self.builder.mul(i, self.row))
@@ -89,13 +92,16 @@ class Block:
     def compute(self, i):
         """Row i and those after it."""
         builder, context = self.builder, self.context
-        left, most = builder.sub(self.rows, i), number(BLOCK)
-        count = builder.select(builder.icmp_signed("<", left, most), left, most)
+        more = builder.select(self.same_z(), builder.shl(self.get("ahead"), number(1)), number(0))
+        ahead = builder.select(builder.icmp_signed("<", more, number(FIRST)), number(FIRST), more)
+        ahead = builder.select(builder.icmp_signed(">", ahead, number(LARGEST)), number(LARGEST), ahead)
+        left = builder.sub(self.rows, i)
+        count = builder.select(builder.icmp_signed("<", left, ahead), left, ahead)
         start, z, out = self.address(i), self.operand()["data"], builder.ptrtoint(self.values, INTP)
         stride = builder.mul(self.stride, number(8))
         words = start, self.row, self.column, count, self.columns, z, stride, out
         emit_times(builder, rows_times(self.lanes.width), *words)
-        self.put(start=i, count=count, **self.operand())
+        self.put(start=i, count=count, ahead=ahead, **self.operand())
         if self.kind.recorded:
             to, spacing, tape = (part(context, builder, self.kind, self.z, n) for n in ("adjoint", "spacing", "tape"))
             new = tapes.new_adjoints(context, builder, self.lanes, tape, count)
@@ -115,7 +121,7 @@ class Block:
     def alone(self, i):
         """Row i, and an end to the block: what is recorded stays in order."""
         context, builder = self.context, self.builder
-        self.put(count=number(0))
+        self.put(count=number(0), ahead=number(0))
         kind = types.Array(types.float64, 1, "A", readonly=True)
         row = struct(kind)(context, builder)
         arrayobj.populate_array(

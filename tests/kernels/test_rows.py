@@ -10,9 +10,9 @@ import fastvi as vi
 from fastvi.kernels.density import compilations, python_semantics, row_loops
 
 RNG = np.random.default_rng(8)
-X = RNG.normal(size=(37, 9))
+X = RNG.normal(size=(150, 9))
 Z = RNG.normal(size=(40, 10)) / 3.0
-ORDER = np.r_[0:20, 5, 6, 7, 7, 8, 30, 8, 9, 36, 0:18, 20:17:-1, -1]
+ORDER = np.r_[0:90, 5, 6, 7, 7, 8, 30, 8, 9, 149, 0:18, 20:17:-1, -1]
 
 
 def dot(z, X, order):
@@ -60,7 +60,7 @@ def two_slices(z, X, order):
 def leaving(z, X, order):
     total = 0.0
     for i in range(X.shape[0]):
-        if i == 20:
+        if i == 120:
             break
         if i % 7 != 6:
             total += np.tanh(X[i] @ z[1:]) * np.tanh(X[i] @ z[1:])
@@ -78,7 +78,7 @@ def rows_of(function, z, order):
         pieces = {3: slice(None, 9), 4: slice(8, None, -1)}
         return [(X[i], pieces.get(i % 5, slice(1, None))) for i in range(len(X))]
     if function is leaving:
-        return [(X[i], slice(1, None)) for i in range(20) if i % 7 != 6]
+        return [(X[i], slice(1, None)) for i in range(120) if i % 7 != 6]
     return [(row, slice(1, None)) for row in X]
 
 

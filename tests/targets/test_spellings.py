@@ -95,6 +95,6 @@ def listed(z):
     return -(t[0] ** 2) - t[1]
 
 
-def test_explain_names_the_spelling_that_runs_in_lanes():
-    assert "a list runs in lanes" in vi.Target(filled, 2).explain()
+def test_arrays_and_lists_run_in_lanes():
+    assert "vectorised" in vi.Target(filled, 2).explain()
     assert "vectorised" in vi.Target(listed, 2).explain()
