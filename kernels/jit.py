@@ -67,6 +67,15 @@ def kernel(signature_, function):
     return _cached(lambda **options: njit(signature_, nogil=True, error_model="numpy", **options), function)
 
 
+def named(thing, *name):
+    """An intrinsic or a helper that cached kernels close over, known to the cache by a name of its own.
+
+    Numba would write a random number into the key of the cache, and no process would find what another has compiled.
+    """
+    thing._reduce_states = lambda: {"name": name}
+    return thing
+
+
 def c_kernel(signature_, function):
     """The same as a C function, to be called by its address."""
     return _cached(lambda **options: cfunc(signature_, error_model="numpy", **options), function)

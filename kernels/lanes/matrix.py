@@ -11,11 +11,12 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from ..arithmetic.traced import emit_fma
-from ..jit import c_kernel, host_cpu, source_stamp
+from ..jit import c_kernel, host_cpu, named, source_stamp
 from .registry import splat
 from .types import DOUBLE, Lanes
 
 I64 = ir.IntType(64)
+FEW = 16  # rows that stay in the first cache while all lanes pass, a few at a time
 ROW_BLOCK = 64  # rows whose adjoints stay in the first cache while the columns pass
 
 
@@ -25,7 +26,8 @@ def pointer(builder, address, kind):
 
 @functools.cache
 def access(lanes):
-    """Intrinsics by address: (entry of a matrix, lanes, store lanes, ask for a cache line), zero lanes, and fma."""
+    """Intrinsics by address: (entry of a matrix, lanes, store lanes, ask for a cache line), zero lanes, and the sum of
+    lanes and a product, with two roundings and with one."""
 
     @intrinsic
     def zero(typingctx):
@@ -68,130 +70,122 @@ def access(lanes):
         return signature(types.none, types.int64), codegen
 
     @intrinsic
+    def add(typingctx, total, factor, x):
+        """total + factor * x, for a factor that all lanes share."""
+
+        def codegen(context, builder, sig, args):
+            return builder.fadd(args[0], builder.fmul(splat(builder, args[1], lanes.vector), args[2]))
+
+        return signature(lanes, lanes, types.float64, lanes), codegen
+
+    @intrinsic
     def add_fused(typingctx, total, factor, x):
-        """total + factor * x with one rounding, for a factor that all lanes share."""
+        """The same with one rounding."""
 
         def codegen(context, builder, sig, args):
             return emit_fma(builder, splat(builder, args[1], lanes.vector), args[2], args[0])
 
         return signature(lanes, lanes, types.float64, lanes), codegen
 
-    return entry, get, put, prefetch, zero, add_fused
+    known = entry, get, put, prefetch, zero, add, add_fused
+    return tuple(named(each, "access", place, lanes.width) for place, each in enumerate(known))
 
 
-def many_registers(lanes) -> bool:
-    """Whether four rows of lanes fit in the registers: 32 of 64 bytes with AVX-512, 16 of 32 bytes below."""
+def part_width(width) -> int:
+    """How many lanes are computed at a time, so that those of four rows fit in the registers: 32 of 64 bytes with
+    AVX-512, 16 of 32 bytes below."""
     budget = 1024 if "avx512f" in host_cpu()[1] else 256
-    return 4 * 8 * lanes.width <= budget
+    return max(1, min(width, budget // (4 * 8)))
 
 
 @functools.cache
 def times(width: int):
     """The compiled ``void f(x, row, column, rows, columns, z, stride, out)``: out = X z, lanes one after the other."""
-    stamp, lanes = source_stamp(), Lanes(width)
-    entry, get, put, prefetch, zero, _ = access(lanes)
-    step, by_four = 8 * width, many_registers(lanes)
+    return product_kernel(width, fused=False)
+
+
+@functools.cache
+def rows_times(width: int):
+    """The same, each row with the very sums of a dot product of its own, which takes its terms by fma."""
+    return product_kernel(width, fused=True)
+
+
+def product_kernel(width, fused):
+    stamp, some = source_stamp(), Lanes(part_width(width))
+    entry, get, put, prefetch, zero, *sums = access(some)
+    add_product = sums[fused]
+    step, part_step = 8 * width, 8 * some.width
 
     def matrix_times(x, row, column, rows, columns, z, stride, out):
         stamp  # noqa: B018  (in the closure: part of the cache key)
-        i = 0
-        while by_four and i + 4 <= rows:
-            p = x + i * row
-            a0 = a1 = a2 = a3 = zero()
-            for k in range(columns):
-                q, v = p + k * column, get(z + k * stride)
-                if column == 8:  # X comes from far: ask for the next block while this one is used
-                    prefetch(p + 4 * row + 32 * k)
-                a0 += entry(q) * v
-                a1 += entry(q + row) * v
-                a2 += entry(q + 2 * row) * v
-                a3 += entry(q + 3 * row) * v
-            put(out + i * step, a0)
-            put(out + (i + 1) * step, a1)
-            put(out + (i + 2) * step, a2)
-            put(out + (i + 3) * step, a3)
-            i += 4
-        while i < rows:
-            p = x + i * row
-            a = zero()
-            for k in range(columns):
-                a += entry(p + k * column) * get(z + k * stride)
-            put(out + i * step, a)
-            i += 1
+        for start in range(0, rows, FEW):
+            end = min(rows, start + FEW)
+            for part in range(0, step, part_step):
+                i, v0 = start, z + part
+                while i + 4 <= end:
+                    p, to = x + i * row, out + i * step + part
+                    a0 = a1 = a2 = a3 = zero()
+                    for k in range(columns):
+                        q, v = p + k * column, get(v0 + k * stride)
+                        if column == 8 and part == 0:  # X comes from far: ask for the next block while this one is used
+                            prefetch(p + 4 * row + 32 * k)
+                        a0 = add_product(a0, entry(q), v)
+                        a1 = add_product(a1, entry(q + row), v)
+                        a2 = add_product(a2, entry(q + 2 * row), v)
+                        a3 = add_product(a3, entry(q + 3 * row), v)
+                    put(to, a0)
+                    put(to + step, a1)
+                    put(to + 2 * step, a2)
+                    put(to + 3 * step, a3)
+                    i += 4
+                while i < end:
+                    p = x + i * row
+                    a = zero()
+                    for k in range(columns):
+                        a = add_product(a, entry(p + k * column), get(v0 + k * stride))
+                    put(out + i * step + part, a)
+                    i += 1
 
     return c_kernel(types.void(*[types.int64] * 8), matrix_times)
 
 
 @functools.cache
-def rows_times(width: int):
-    """The same for a few rows, each with the very sums of a dot product of its own, which takes its terms by fma."""
-    stamp, lanes = source_stamp(), Lanes(width)
-    entry, get, put, prefetch, zero, add_fused = access(lanes)
-    step, by_four = 8 * width, many_registers(lanes)
-
-    def few_rows_times(x, row, column, rows, columns, z, stride, out):
-        stamp  # noqa: B018  (in the closure: part of the cache key)
-        i = 0
-        while by_four and i + 4 <= rows:
-            p = x + i * row
-            a0 = a1 = a2 = a3 = zero()
-            for k in range(columns):
-                q, v = p + k * column, get(z + k * stride)
-                if column == 8:
-                    prefetch(p + 4 * row + 32 * k)
-                a0 = add_fused(a0, entry(q), v)
-                a1 = add_fused(a1, entry(q + row), v)
-                a2 = add_fused(a2, entry(q + 2 * row), v)
-                a3 = add_fused(a3, entry(q + 3 * row), v)
-            put(out + i * step, a0)
-            put(out + (i + 1) * step, a1)
-            put(out + (i + 2) * step, a2)
-            put(out + (i + 3) * step, a3)
-            i += 4
-        while i < rows:
-            p = x + i * row
-            a = zero()
-            for k in range(columns):
-                a = add_fused(a, entry(p + k * column), get(z + k * stride))
-            put(out + i * step, a)
-            i += 1
-
-    return c_kernel(types.void(*[types.int64] * 8), few_rows_times)
-
-
-@functools.cache
 def transposed_times(width: int):
     """The same for out += X^T y, with ``step`` from row to row of y, to be inlined by the way back of ``tape``."""
-    entry, get, put, *_ = access(Lanes(width))
+    some = Lanes(part_width(width))
+    entry, get, put, *_ = access(some)
+    lane_step, part_step = 8 * width, 8 * some.width
 
     @njit(error_model="numpy")
     def transposed_product(y, step, rows, x, row, column, columns, out, stride):
         for start in range(0, rows, ROW_BLOCK):
             end = min(rows, start + ROW_BLOCK)
-            k = 0
-            while k + 4 <= columns:
-                o0 = out + k * stride
-                o1, o2, o3 = o0 + stride, o0 + 2 * stride, o0 + 3 * stride
-                a0, a1, a2, a3 = get(o0), get(o1), get(o2), get(o3)
-                for i in range(start, end):
-                    g, p = get(y + i * step), x + i * row + k * column
-                    a0 += entry(p) * g
-                    a1 += entry(p + column) * g
-                    a2 += entry(p + 2 * column) * g
-                    a3 += entry(p + 3 * column) * g
-                put(o0, a0)
-                put(o1, a1)
-                put(o2, a2)
-                put(o3, a3)
-                k += 4
-            while k < columns:
-                a = get(out + k * stride)
-                for i in range(start, end):
-                    a += entry(x + i * row + k * column) * get(y + i * step)
-                put(out + k * stride, a)
-                k += 1
+            for part in range(0, lane_step, part_step):
+                k = 0
+                while k + 4 <= columns:
+                    o0 = out + k * stride + part
+                    o1, o2, o3 = o0 + stride, o0 + 2 * stride, o0 + 3 * stride
+                    a0, a1, a2, a3 = get(o0), get(o1), get(o2), get(o3)
+                    for i in range(start, end):
+                        g, p = get(y + i * step + part), x + i * row + k * column
+                        a0 += entry(p) * g
+                        a1 += entry(p + column) * g
+                        a2 += entry(p + 2 * column) * g
+                        a3 += entry(p + 3 * column) * g
+                    put(o0, a0)
+                    put(o1, a1)
+                    put(o2, a2)
+                    put(o3, a3)
+                    k += 4
+                while k < columns:
+                    to = out + k * stride + part
+                    a = get(to)
+                    for i in range(start, end):
+                        a += entry(x + i * row + k * column) * get(y + i * step + part)
+                    put(to, a)
+                    k += 1
 
-    return transposed_product
+    return named(transposed_product, "transposed_times", width)
 
 
 def emit_times(builder, product, *words):

@@ -23,7 +23,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from ..arithmetic.traced import constant
-from ..jit import c_kernel, raise_error, source_stamp
+from ..jit import c_kernel, named, raise_error, source_stamp
 from .matrix import access, transposed_times
 from .types import Lanes
 
@@ -207,7 +207,7 @@ def _access(lanes):
 
         return signature(types.none, *[types.int64] * 3), codegen
 
-    return word, add, call
+    return tuple(named(each, "tape", place, lanes.width) for place, each in enumerate((word, add, call)))
 
 
 @functools.cache
