@@ -33,6 +33,16 @@ def place(path, what="checkpoint") -> pathlib.Path:
     return path
 
 
+def as_table(history: list[Round]) -> np.ndarray:
+    """A history as float64s, a round a row."""
+    return np.array(history, dtype=np.float64).reshape(-1, len(Round._fields))
+
+
+def as_rounds(table: np.ndarray) -> list[Round]:
+    """A history from its table."""
+    return [Round(int(row[0]), int(row[1]), row[2], row[3], int(row[4]), *row[5:]) for row in table.tolist()]
+
+
 def save(path, mark, key, states, history) -> None:
     """Replace the checkpoint at ``path`` by a new one; a crash or a full disk leaves the old one."""
     path = pathlib.Path(path)
@@ -42,7 +52,7 @@ def save(path, mark, key, states, history) -> None:
         arrays.update({f"{index}/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)})
     head = {"version": VERSION, "mark": mark, "key": key.word, "states": scalars}
     arrays["head"] = np.array(json.dumps(head))
-    arrays["history"] = np.array(history, dtype=np.float64).reshape(-1, len(Round._fields))
+    arrays["history"] = as_table(history)
     temporary = path.with_name(path.name + ".new")
     try:
         with open(temporary, "wb") as file:
@@ -85,5 +95,4 @@ def load(path, mark, key: Key | None):
     for name, array in arrays.items():
         index, _, field = name.partition("/")
         states[int(index)][field] = array
-    rounds = [Round(int(row[0]), int(row[1]), row[2], row[3], int(row[4]), *row[5:]) for row in history.tolist()]
-    return Key(head["key"]), states, rounds
+    return Key(head["key"]), states, as_rounds(history)

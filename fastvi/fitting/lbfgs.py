@@ -66,6 +66,10 @@ class LBFGS(OnFixedDraws):
         """Draws that have not been seen."""
         first = self.state["first"]
         self.state["first"] = first + count // 2
+        return self.matched(first, count)
+
+    def matched(self, first: int, count: int) -> np.ndarray:
+        """What a stage's draws are."""
         return matched_draws(self.key, first, count, self.start.dim, covariance=False)
 
     def round(self) -> tuple[float, str]:

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from ..families.low_rank import LowRankGaussian
-from ..families.mean_field import MeanFieldGaussian, fill_standard_normals
-from ..rng import CLIMB, FIT
+from ..families.mean_field import MeanFieldGaussian
+from ..rng import CLIMB
 from .coordinates import Coordinates
 from .factor_coordinates import FactorCoordinates
 from .fitter import CONVERGED, NOWHERE_FINITE
@@ -22,6 +22,7 @@ from .lbfgs import FIRST_RISE, LBFGS
 from .matched_draws import least_draws, matched_draws, most_draws
 from .slopes import Slopes, in_range
 from .stage import Stage
+from .start import standard_normals
 
 MOST_RANK = 10  # of a fit that is not told
 LOOSER = 5.0  # tolerances to which the mean-field optimum is wanted
@@ -107,10 +108,8 @@ class LowRank(LBFGS):
         if isinstance(q, LowRankGaussian):
             self.state.update(factors=q.factors)
 
-    def fresh(self, count: int) -> np.ndarray:
-        first, rank = self.state["first"], self.state["factors"].shape[1]
-        self.state["first"] = first + count // 2
-        whole = self.wide and self.width <= MATCHED
+    def matched(self, first: int, count: int) -> np.ndarray:
+        whole, rank = self.wide and self.width <= MATCHED, self.state["factors"].shape[1]
         return matched_draws(self.key, first, count, self.width, covariance=whole, last=rank)
 
 
@@ -130,8 +129,7 @@ def widest(slopes: Slopes, q: MeanFieldGaussian, eps: np.ndarray, rank: int, key
         with in_range():
             values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
         return values[:rank], vectors[:, :rank]
-    start = np.empty((1, q.dim))
-    fill_standard_normals(start, key.child(CLIMB, 0), FIT, 1)
+    start = standard_normals(key.child(CLIMB, 0), 1, q.dim, first=1)
     operator = LinearOperator((q.dim, q.dim), matvec=product, dtype=np.float64)
     try:
         values, vectors = eigsh(operator, rank, which="SA", v0=start[0], tol=ACCURATE, maxiter=10 * rank)

@@ -199,13 +199,11 @@ class NamedResults:
 
         ``f`` is as for :meth:`predict` and returns a log density, or an array of those of each item.
         """
+        from scipy.special import logsumexp
+
         values = self.predict(f, num_samples, data=data, weights=weights, rng=rng)
         values, w = values if weights else (values, np.full(num_samples, 1.0 / num_samples))
-        top = values.max(axis=0)
-        with np.errstate(divide="ignore"):
-            return np.where(np.isfinite(top), top, 0.0) + np.log(
-                np.tensordot(w, np.exp(values - np.where(np.isfinite(top), top, 0.0)), axes=1)
-            )
+        return logsumexp(values, axis=0, b=w.reshape(-1, *[1] * (values.ndim - 1)))
 
     def save(self, path: Any) -> None:
         """Write the result, its q, names and spaces to a file, ``.npz`` without pickles, for :func:`fastvi.load`."""

@@ -11,8 +11,8 @@ from ..results import Estimate
 from ..rng import Key
 from ..targets.constraints import Space
 from ..targets.parameters import Parameters
-from .checkpoint import place
-from .result import FitResult, Round
+from .checkpoint import as_rounds, as_table, place
+from .result import FitResult
 
 FORMAT = "fastvi fit 1"
 NUMBERS = ("converged", "message", "method", "num_samples", "gain", "blur", "khat")
@@ -35,7 +35,7 @@ def save(found: Any, path: Any) -> None:
     arrays = {f"q{k}": array for k, array in enumerate(found.q.arguments)}
     if found.natural_gradient is not None:
         arrays["natural_gradient"] = found.natural_gradient
-    history = np.array(found.history, dtype=np.float64).reshape(-1, len(Round._fields))
+    history = as_table(found.history)
     with open(place(path, "path"), "wb") as file:
         np.savez(file, head=np.array(json.dumps(head)), history=history, **arrays)  # type: ignore[arg-type]
 
@@ -83,13 +83,10 @@ def load(path: str | pathlib.Path) -> FitResult:
         raise
     except Exception as error:
         raise ValueError(f"path: {path} is no saved fit ({type(error).__name__}: {error})") from None
-    key = None if head["elbo_key"] is None else Key(head["elbo_key"])
-    elbo = Estimate(**head["elbo"], key=key)
-    lines = [Round(int(r), int(n), e, se, int(d), g, b) for r, n, e, se, d, g, b in history.tolist()]
+    elbo = Estimate(**head["elbo"], key=None if head["elbo_key"] is None else Key(head["elbo_key"]))
     numbers = {name: head[name] for name in NUMBERS}
-    found = FitResult(
-        BY_NAME[head["family"]](*arrays), elbo, lines, key=Key(head["key"]), natural_gradient=left, **numbers
-    )
+    q, key = BY_NAME[head["family"]](*arrays), Key(head["key"])
+    found = FitResult(q, elbo, as_rounds(history), key=key, natural_gradient=left, **numbers)
     if head["parameters"] is not None:
         named = {name: Space(**(space | dict(shape=tuple(space["shape"])))) for name, space in head["parameters"]}
         vars(found)["_parameters"] = Parameters(named)

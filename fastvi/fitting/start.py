@@ -27,10 +27,10 @@ NARROW = (0.1, 0.01, 1e-3, 1e-4)  # widths to try, where log p is not finite at 
 TYPICAL, STEIN_STEP = 0.2, 1e-3  # of the median curvature, the least; a width of draws in standard deviations
 
 
-def standard_normals(key: Key, count: int, dim: int) -> np.ndarray:
-    """(count, dim)"""
+def standard_normals(key: Key, count: int, dim: int, first: int = 0) -> np.ndarray:
+    """(count, dim), from the draw ``first`` on"""
     found = np.empty((count, dim))
-    fill_standard_normals(found, key, FIT, 0)
+    fill_standard_normals(found, key, FIT, first)
     return found
 
 
