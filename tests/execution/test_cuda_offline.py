@@ -270,4 +270,5 @@ def test_refusals_name_what_was_refused(function, expected):
         weights(function, 2, ())
     message = str(error.value)
     assert expected in message and "\n" not in message and "<class" not in message and "Untyped" not in message
-    assert f"test_cuda_offline.py:{function.__code__.co_firstlineno}"[:-1] in message
+    line = int(re.search(r"test_cuda_offline\.py:(\d+)\]", message).group(1))
+    assert 0 <= line - function.__code__.co_firstlineno <= 3
