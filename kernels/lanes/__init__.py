@@ -7,7 +7,7 @@
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
-``lane_matrix``  parameters with two axes
+``lane_matrix``  parameters with two axes; ``matrix_parameters`` their products, ``whole_matrix`` their sums
 ``composite``    functions that are formulas of the others, such as log densities
 ``expression``   lazy element-wise expressions of sequences and arrays
 ``reduction``    sums, extremes, means
@@ -35,6 +35,7 @@ from . import (
     composite,
     conversions,
     expression,
+    matrix_parameters,
     operators,
     powers,
     products,
@@ -43,6 +44,7 @@ from . import (
     sequence,
     settled,
     special,
+    whole_matrix,
 )
 from .lane_matrix import LaneMatrix
 from .recorded_types import Leaf
@@ -57,6 +59,7 @@ __all__ = [
     "composite",
     "conversions",
     "expression",
+    "matrix_parameters",
     "operators",
     "powers",
     "products",
@@ -65,6 +68,7 @@ __all__ = [
     "sequence",
     "settled",
     "special",
+    "whole_matrix",
 ]
 
 for _name in log_densities.__all__:

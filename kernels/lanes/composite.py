@@ -17,12 +17,12 @@ from numba.extending import lower_builtin, overload
 
 from ..arithmetic import functions
 from ..jit import DENSITY_FASTMATH, template
-from .lane_matrix import LaneMatrix
 from .recorded_types import Number
 from .registry import call
 from .types import SCALARS, LaneMask, Lanes, LaneSequence
+from .whole_matrix import WHOLE
 
-OURS = (Number, Lanes, LaneMask, LaneSequence, LaneMatrix)
+OURS = (Number, Lanes, LaneMask, LaneSequence, *WHOLE)
 
 
 class StandIn:

@@ -186,6 +186,86 @@ def log_j_of(name, u, n):
     return total
 
 
+CLOSED = {  # (x, log |J|, log x or None, log(1 - x) or None), each exact where the number itself has saturated
+    "positive": lambda u: (mpmath.exp(u), u, u, None),
+    "softplus": lambda u: (soft(u), u - soft(u), mpmath.log(soft(u)), None),
+    "greater_than": lambda u: (mpmath.exp(u) - 2.5, u, None, None),
+    "less_than": lambda u: (1.5 - mpmath.exp(u), u, None, None),
+    "interval": lambda u: (4 * mpmath.exp(-soft(-u)) - 1, mpmath.log(4) - soft(u) - soft(-u), None, None),
+    "unit": lambda u: (mpmath.exp(-soft(-u)), -soft(u) - soft(-u), -soft(-u), -soft(u)),
+}
+
+
+def soft(u):
+    return mpmath.log1p(mpmath.exp(u))
+
+
+def slope(f, u, direction):
+    """The derivative of f along a direction, to 1e-40."""
+    with mpmath.workdps(400):
+        step = mpmath.mpf("1e-120")
+        there = f([mpmath.mpf(v) + step * mpmath.mpf(d) for v, d in zip(u, direction, strict=True)])
+        return (there - f([mpmath.mpf(v) for v in u])) / step
+
+
+def magnitudes(rng, n, largest):
+    """n numbers of either sign, evenly over the orders of magnitude from 1e-8 on."""
+    return rng.choice([-1.0, 1.0], n) * np.exp(rng.uniform(math.log(1e-8), math.log(largest), n))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPACES)
+def test_random_numbers(name):
+    space, f = SPACES[name][0], CLOSED[name]
+    rng = np.random.default_rng(11)
+    for u in magnitudes(rng, 150, 700.0):
+        logs = sorted(space.logs)
+        weights = rng.normal(size=1 + len(logs))
+        found, log_j, gradient = run(space, [u], ("", *logs), weights)
+
+        def parts(v, f=f, prefixes=logs):
+            x, log_slope, log_x, log1m_x = f(v)
+            wanted = {"log_": log_x, "log1m_": log1m_x}
+            return [x, *(wanted[prefix] for prefix in prefixes)], log_slope
+
+        with mpmath.workdps(400):
+            exact, exact_log_j = parts(mpmath.mpf(u))
+        ends = max(abs(e) for e in (space.low, space.high, 1.0) if math.isfinite(e))
+        scale = 3e-295 if name in ("positive", "softplus") else ends
+        assert close(found[0, 0], exact[0], scale) and close(log_j, exact_log_j, 1.0), u
+        assert all(close(a, b, 3e-295) for a, b in zip(found[1:, 0], exact[1:], strict=True)), u
+
+        def whole(v, weights=weights):
+            x, log_slope = parts(v[0])
+            return mpmath.fdot(map(mpmath.mpf, weights), x) + log_slope
+
+        assert close(gradient[0], slope(whole, [u], [1.0]), 1.0), u
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VECTORS)
+def test_random_vectors(name):
+    make, f, _ = VECTORS[name]
+    rng = np.random.default_rng(12)
+    for _ in range(40):
+        space = make(int(rng.integers(2, 7)))
+        u = magnitudes(rng, space.dim, 100.0 if name == "corr_cholesky" else 250.0)
+        weights, direction = rng.normal(size=space.count), rng.normal(size=space.dim)
+        found, log_j, gradient = run(space, u, weights=weights)
+        with mpmath.workdps(400):
+            point = [mpmath.mpf(v) for v in u]
+            exact, exact_log_j = f(point), log_j_of(name, point, space.dim)
+        total = max(map(abs, exact)) if name == "ordered" else mpmath.mpf("3e-295")
+        assert all(close(a, b, total) for a, b in zip(found[0], exact, strict=True)), u
+        assert close(log_j, exact_log_j, 1.0), u
+
+        def whole(v, name=name, weights=weights):
+            return mpmath.fdot(map(mpmath.mpf, weights), f(v)) + log_j_of(name, v, len(v))
+
+        size = max(1.0, float(max(map(abs, exact)))) * space.count
+        assert close(float(gradient @ direction), slope(whole, u, direction), 4.0 * size * np.abs(direction).sum()), u
+
+
 def test_a_large_simplex_sums_to_one():
     for k, width in ((2, 1.0), (10, 3.0), (300, 1.0), (1000, 20.0)):
         for seed in range(2):

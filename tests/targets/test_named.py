@@ -63,6 +63,23 @@ def densities():
             np.sum(x @ B[1]) * P[0, 1] - B[-1, 2] * np.sum(P[:, 1]) + len(B) + B.shape[1] + np.sum(B[0, 1:])
         ),
     )
+    yield (
+        "products of a matrix",
+        dict(L=vi.corr_cholesky(3), u=vi.real(3), B=vi.real((2, 3)), v=vi.positive(2)),
+        lambda L, u, B, v, x: (
+            np.sum(np.tanh(v[0] * (L @ u)) * (L @ (u * u)))
+            + np.dot(np.log(v) @ B, x[0])
+            + (x[1] @ L)[2]
+            + np.sum(np.dot(B, x[2]) ** 2)
+        ),
+    )
+    yield (
+        "sums of a matrix",
+        dict(B=vi.real((2, 3)), C=vi.unit((2, 3)), s=vi.positive()),
+        lambda B, C, s, x: (
+            np.sum(vi.normal_logpdf(B, 0.3, s)) + np.sum(B * C - 2.0 * C) * np.max(np.abs(B)) + np.mean(np.log(C) ** 2)
+        ),
+    )
     yield "simplex", dict(w=vi.simplex(3), o=vi.ordered(2)), lambda w, o, x: np.sum(np.log(w)) * o[1] - w[2] * o[0]
     yield (
         "correlation",
