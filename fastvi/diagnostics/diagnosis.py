@@ -116,14 +116,18 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def verdict_of(khat: float, is_diagonal: bool) -> str:
-    """What a Pareto shape says about q, and what to do about it."""
+def verdict_of(khat: float, is_diagonal: bool, starts: int = 1) -> str:
+    """What a Pareto shape says about q, the best of some starts, and what to do about it."""
     if not khat > RELIABLE:  # nan where all weights are equal
         return "good where q has mass: importance weights have a finite variance and correct what is left"
     if khat <= USABLE:
         return "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
-    remedy = "fit a full-rank q, or several starts" if is_diagonal else "fit several starts before a richer family"
-    return f"poor: q misses part of p, and importance weights cannot correct for it; {remedy} (num_restarts=4)"
+    remedy = "fit a full-rank q" if is_diagonal else "fit several starts before a richer family (num_restarts=4)"
+    if is_diagonal and starts == 1:
+        remedy += ", or several starts (num_restarts=4)"
+    elif starts > 1 and not is_diagonal:
+        remedy = "p is no Gaussian near here: other parameters may be closer to one (non-centred, softplus)"
+    return f"poor: q misses part of p, and importance weights cannot correct for it; {remedy}"
 
 
 @documented

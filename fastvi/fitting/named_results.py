@@ -19,7 +19,7 @@ from ..rng import Key, RandomSource, key_from
 from ..targets.data import converted
 from ..targets.parameters import Parameters
 from ..targets.target import Target
-from .summary import Table, row, row_names
+from .summary import Table, chosen_names, row, row_names
 
 
 class Draws(dict):
@@ -44,12 +44,19 @@ class NamedResults:
     elbo: Estimate
     key: Key
     khat: float
+    history: list
     target: Target | None
 
     @property
     def parameters(self) -> Parameters | None:
         """Names and spaces; None where the target had none."""
         return vars(self).get("_parameters") if self.target is None else self.target.parameters
+
+    @property
+    def verdict(self) -> str:
+        """What k-hat says of q in words, and what to do about it."""
+        starts = 1 + max((line.restart for line in self.history), default=0)
+        return verdict_of(self.khat, self.q.is_diagonal, starts)
 
     def draws(self, num_samples: int = 4000, *, weights: bool = False, rng: RandomSource = None) -> Draws:
         """Draws of q by name, constrained.
@@ -84,7 +91,7 @@ class NamedResults:
         self,
         num_samples: int = 10_000,
         *,
-        names: Sequence[str] | None = None,
+        names: str | Sequence[str] | None = None,
         probs: Sequence[float] = (0.05, 0.5, 0.95),
         weights: bool = False,
         coords: Mapping[str, Sequence] | None = None,
@@ -96,7 +103,7 @@ class NamedResults:
         ----------
         num_samples : int
             draws of q
-        names : list of str, optional
+        names : str or list of str, optional
             parameters to show, all by default
         probs : sequence of float
             quantiles
@@ -114,10 +121,8 @@ class NamedResults:
             the mean.  ``table["tau"]["mean"]`` is a number, ``table.columns`` a dict of lists for pandas
         """
         draws = self.draws(num_samples, weights=weights, rng=rng)
-        shown = list(draws) if names is None else list(names)
-        unknown = [name for name in [*shown, *(coords or {})] if name not in draws]
-        if unknown:
-            raise ValueError(f"names: expected some of {', '.join(draws)}, got {', '.join(map(str, unknown))}")
+        shown = chosen_names(names, draws)
+        chosen_names(coords or (), draws, "coords")
         probs = [float(p) for p in probs]
         if not all(0.0 <= p <= 1.0 for p in probs):
             raise ValueError(f"probs: expected numbers between 0 and 1, got {probs}")
@@ -134,7 +139,7 @@ class NamedResults:
         whose = "weighted by p / q (PSIS)" if weights else "of q"
         notes = [f"{counted(num_samples, 'draw')} {whose}; elbo = {self.elbo}"]
         if math.isfinite(self.khat):
-            notes.append(f"k-hat {self.khat:.2f}: {verdict_of(self.khat, self.q.is_diagonal)}")
+            notes.append(f"k-hat {self.khat:.2f}: {self.verdict}")
             if self.khat > KHAT_LIMITS[1]:
                 notes.append("means and deviations are q's, and may be far from the posterior's")
         return notes
@@ -211,7 +216,7 @@ class NamedResults:
 
         save(self, path)
 
-    def plot(self, *, names: Sequence[str] | None = None, prior: Mapping[str, ArrayLike] | None = None):
+    def plot(self, *, names: str | Sequence[str] | None = None, prior: Mapping[str, ArrayLike] | None = None):
         """A figure: the ELBO over the rounds, marginals of parameters, the tail of the weights (extra ``plot``).
 
         ``prior`` are draws by name, to be drawn behind the marginals.

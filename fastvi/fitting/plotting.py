@@ -6,7 +6,7 @@ import numpy as np
 
 from ..diagnostics.psis import psis
 from ..results import KHAT_LIMITS, shown_khat
-from .summary import row_names
+from .summary import chosen_names, row_names
 
 MOST, COLUMNS, DRAWS, BINS = 10, 4, 4000, 60  # marginals at most, panels in a row
 
@@ -18,10 +18,8 @@ def plot(found, names=None, prior=None):
     except ImportError:
         raise ImportError("plot needs matplotlib: pip install 'fastvi[plot]'") from None
     draws = found.draws(DRAWS)
-    shown = list(draws) if names is None else list(names)
-    unknown = [name for name in [*shown, *(prior or {})] if name not in draws]
-    if unknown:
-        raise ValueError(f"names: expected some of {', '.join(draws)}, got {', '.join(map(str, unknown))}")
+    shown = chosen_names(names, draws)
+    chosen_names(prior or (), draws, "prior")
     panels = [panel for name in shown for panel in marginals(name, draws, prior or {})][:MOST]
     count = len(panels) + 1 + (found.target is not None)
     rows = math.ceil(count / COLUMNS)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..diagnostics.diagnosis import Diagnosis, diagnose, verdict_of
+from ..diagnostics.diagnosis import Diagnosis, diagnose
 from ..errors import NonFiniteError
 from ..families.base import Family
 from ..results import Estimate, counted
@@ -140,6 +140,5 @@ class FitResult(NamedResults):
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"
-        finite = math.isfinite(self.elbo.value)
-        verdict = verdict_of(self.khat, self.q.is_diagonal) if finite else "of no use as it is: its ELBO is not finite"
+        verdict = self.verdict if math.isfinite(self.elbo.value) else "of no use as it is: its ELBO is not finite"
         return f"{head},\n  elbo = {self.elbo},\n  {verdict})"

@@ -8,6 +8,15 @@ from typing import Any
 import numpy as np
 
 
+def chosen_names(names: Any, draws: Any, what: str = "names") -> list[str]:
+    """Names of parameters, one or some, all where nothing is asked for; ValueError for any that is none."""
+    chosen = list(draws) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [str(name) for name in chosen if name not in draws]
+    if unknown:
+        raise ValueError(f"{what}: expected some of {', '.join(draws)}, got {', '.join(unknown)}")
+    return chosen
+
+
 def row_names(name: str, shape: tuple[int, ...], labels: Sequence | None = None) -> list[str]:
     """``tau``, ``theta[0]``, ``L[1, 0]``; ``labels`` are those of the first axis."""
     if not shape:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+from fastvi.diagnostics.diagnosis import verdict_of
 from fastvi.execution.threads import Threads
 from fastvi.families.closed_forms import as_target
 from fastvi.fitting.coordinate_ascent import CoordinateAscent
@@ -171,6 +172,8 @@ def test_the_bimodal_target_needs_restarts():
     assert np.allclose(np.abs(found.q.loc), 4.0, atol=0.05)
     assert "the best of 4 starts, which ended in 2 different places" in found.message
     assert {line.restart for line in found.history} == {0, 1, 2, 3}
+    advice = {(k, diagonal): verdict_of(0.9, diagonal, k) for k in (1, 4) for diagonal in (False, True)}
+    assert all(("several starts" in text) == (k == 1) for (k, _), text in advice.items()), "no advice to do it again"
 
 
 @pytest.mark.slow

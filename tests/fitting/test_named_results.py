@@ -47,8 +47,11 @@ def test_a_summary_says_what_numpy_says_of_the_same_draws():
     assert "beta[width]" in text and "sigma" not in text and "k-hat" in text and "elbo" in text
     page = FOUND.summary(names=["beta"], coords={"beta": ["width", "<b>"]})._repr_html_()
     assert "&lt;b&gt;" in page and "<b>" not in page
+    assert FOUND.summary(names="sigma").index == ["sigma"]
     with pytest.raises(ValueError, match="names: expected some of a, beta, sigma, got bet"):
         FOUND.summary(names=["bet"])
+    with pytest.raises(ValueError, match="coords: expected some of a, beta, sigma, got bet"):
+        FOUND.summary(coords={"bet": ["x", "y"]})
     with pytest.raises(ValueError, match=r"coords\['beta'\]: expected 2 labels, got 1"):
         FOUND.summary(coords={"beta": ["one"]})
     with pytest.raises(KeyError, match="expected one of a, beta"):
