@@ -9,9 +9,10 @@ import platform
 import time
 
 import numpy as np
-from named_models import CASES
 
 import fastvi as vi
+
+from named_models import CASES
 
 
 def best(calls, rounds):

@@ -8,6 +8,8 @@ import pytest
 
 import fastvi as vi
 
+from named_models import CASES
+
 pytestmark = [
     pytest.mark.pymc,
     pytest.mark.filterwarnings("ignore"),  # PyMC, PyTensor and ArviZ warn of each other
@@ -257,23 +259,15 @@ def test_tables_and_starts_have_the_models_names(pm, target_of_schools, fitted):
 
 
 def test_named_parameters_go_to_arviz():
-    """Eight schools as named parameters: a table with coords, and ArviZ's numbers of the same draws."""
+    """Radon in 85 counties, as named parameters: a table with coords, and ArviZ's numbers of the same draws."""
     az = pytest.importorskip("arviz")
-
-    def density(mu, tau, theta, y, sigma):
-        total = vi.normal_logpdf(mu, 0.0, 5.0) + vi.half_cauchy_logpdf(tau, 5.0)
-        for i in range(len(y)):
-            total += vi.normal_logpdf(theta[i], mu, tau) + vi.normal_logpdf(y[i], theta[i], sigma[i])
-        return total
-
-    names = dict(mu=vi.real(), tau=vi.positive(), theta=vi.real(8))
-    found = vi.fit(vi.Target(density, names, (EFFECT, ERROR)), "mean_field", rng=0)
-    labels = dict(coords={"school": list("ABCDEFGH")}, dims={"theta": ["school"]})
-    data = found.to_arviz(3000, **labels)
-    assert data["posterior"]["theta"].dims == ("chain", "draw", "school")
-    assert set(data["unconstrained_posterior"].data_vars) == {"mu", "tau", "theta"}
+    case, counties = CASES["radon"], [f"county {k}" for k in range(85)]
+    found = vi.fit(vi.Target(case.named, case.parameters, case.data), "mean_field", rng=0)
+    data = found.to_arviz(3000, coords={"county": counties}, dims={"eta": ["county"]})
+    assert data["posterior"]["eta"].dims == ("chain", "draw", "county")
+    assert set(data["unconstrained_posterior"].data_vars) == set(case.parameters)
     theirs = az.summary(data, round_to="none")
-    table = found.summary(3000, coords={"theta": list("ABCDEFGH")})
+    table = found.summary(3000, coords={"eta": counties})
     assert table.index == list(theirs.index)
     np.testing.assert_allclose(table.columns["mean"], np.asarray(theirs["mean"], float), rtol=1e-9)
     np.testing.assert_allclose(table.columns["sd"], np.asarray(theirs["sd"], float), rtol=1e-9)
