@@ -14,6 +14,7 @@ from .. import checks
 from ..kernels.density import abi, compilations
 from .data import read_only
 from .density import Density, agree
+from .few_points import FewPoints, suits
 from .ieee import by_arithmetic, left_the_reals
 
 LOOK_SECONDS = 0.05  # a density that takes longer than this in Python is compared at one draw, not two
@@ -40,6 +41,7 @@ class PythonDensity(Density):
         self._kinds = abi.data_types(data)
         self.operations = OPERATIONS_AN_ENTRY * sum(np.size(v) for v in data) + OPERATIONS_A_DIMENSION * dim
         self._known: dict[bool, compilations.Known] = {}  # by whether it is the one with a gradient
+        self._few = FewPoints()
 
     def values(self) -> abi.Compiled:
         return self._current(False).compiled
@@ -66,6 +68,19 @@ class PythonDensity(Density):
                 compiled = compilations.with_gradient(self.source, self.gradient, self._kinds)
             known = self._known[gradient] = compilations.Known(watch, compiled, False)
         return known
+
+    def evaluate(self, points, num_threads=1, gradient=False, compiled=None):
+        def usual(compiled=compiled):
+            return super(PythonDensity, self).evaluate(points, num_threads, gradient, compiled)
+
+        if compiled is not None or not suits(self, points) or gradient and self.gradient is not None:
+            return usual()
+        wide = self._current(gradient).compiled
+        return self._few.evaluate(self, wide, points, gradient, lambda: usual(wide)) if wide.vectorised else usual()
+
+    def few(self, width: int, gradient: bool) -> abi.Compiled | None:
+        """The function of values, or of gradients too, of ``width`` draws at a time."""
+        return compilations.few(self.source, self._kinds, width, gradient, not self.careful, self.inputs)
 
     def alone(self) -> abi.Compiled:
         """The function of values of one draw at a time."""

@@ -62,6 +62,15 @@ def differentiated(function, kinds, in_place=True, inputs=None) -> Compiled:
         return once(key, lambda: compile_gradient(function, kinds, in_place, inputs))
 
 
+def few(function, kinds, width, gradient, in_place=True, inputs=None) -> Compiled | None:
+    """For ``width`` draws at a time, with the derived gradient or without; None where lanes cannot follow."""
+    with _lock, held_back():
+        from .few_draws import compile_few
+
+        key = (meaning(function), kinds, in_place, inputs, "few", width, gradient)
+        return once(key, lambda: compile_few(function, kinds, width, gradient, in_place, inputs))
+
+
 def with_gradient(function, gradient, kinds) -> Compiled:
     """The same with a gradient that the user wrote."""
     with _lock, held_back():

@@ -44,12 +44,12 @@ def put_value(context, builder, density, arguments, given, tile, first, stop, ki
     builder.store(value, place) if kind == types.float64 else store(builder, kind, value, place)
 
 
-def in_lanes(function, kinds, inputs=Flat, tables=False):
-    """A C function that computes 32 draws at a time.
+def in_lanes(function, kinds, inputs=Flat, tables=False, width=LANE_WIDTH):
+    """A C function that computes ``width`` draws at a time.
 
     With ``tables`` the arrays that the density makes hold lanes.
     """
-    lanes = Lanes(LANE_WIDTH)
+    lanes = Lanes(width)
     arguments = [*inputs.kinds(lanes), *kinds]
     if tables:
         function = with_tables(function, lanes)
@@ -69,7 +69,7 @@ def in_lanes(function, kinds, inputs=Flat, tables=False):
 
         return start
 
-    return c_function(prepare, kinds, LANE_WIDTH)
+    return c_function(prepare, kinds, width)
 
 
 def draw_by_draw(function, kinds, inputs=Flat):
