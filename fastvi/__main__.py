@@ -1,4 +1,4 @@
-"""``python -m fastvi``: the main job on real data; ``info``: versions; ``gallery``: pictures."""
+"""``python -m fastvi``: the main job on real data; ``info``, ``gallery`` and ``warm``: versions, pictures, compiling."""
 
 import argparse
 import time
@@ -57,15 +57,18 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=["run", "info", "gallery"],
+        choices=["run", "info", "gallery", "warm"],
         default="run",
-        help="run the job (default), print versions, or draw the lecture's pictures",
+        help="run the job (default), print versions, draw the lecture's pictures, or compile all kernels",
     )
     parser.add_argument("--out", default="gallery", help="folder for the pictures (default gallery)")
     parser.add_argument("--num-samples", type=int, default=1_000_000, help="draws for each estimate (default 1000000)")
     parser.add_argument("--rng", type=int, default=0, help="seed (default 0)")
-    parser.add_argument("--num-threads", type=int, default=None, help="threads; all CPUs by default")
+    about = "threads, or processes that compile; all CPUs by default"
+    parser.add_argument("--num-threads", type=int, default=None, help=about)
     options = parser.parse_args(arguments)
+    if options.num_threads is not None and options.num_threads < 1:
+        parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
     if options.command == "info":
         show_versions()
         return 0
@@ -75,10 +78,16 @@ def main(arguments=None) -> int:
         for file in draw(options.out):
             print(file)
         return 0
+    if options.command == "warm":
+        from .warm import warm
+
+        def tell(name, seconds, done, count):
+            print(f"{done:>3}/{count}  {seconds:5.1f} s  {name}", flush=True)
+
+        warm(options.num_threads, tell)
+        return 0
     if options.num_samples < 1024:
         parser.error(f"--num-samples: expected at least 1024, got {options.num_samples}")
-    if options.num_threads is not None and options.num_threads < 1:
-        parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
     fits: dict = {}
     print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads, fits)]))
     print(

@@ -9,6 +9,9 @@ import pytest
 import fastvi as vi
 from fastvi.__main__ import main
 from fastvi.examples import models
+from fastvi.kernels import everything
+from fastvi.kernels.cpu import adam, points, sweep
+from fastvi.kernels.lanes import matrix, tape
 
 
 def call(*arguments):
@@ -33,6 +36,21 @@ def test_info():
     assert done.returncode == 0 and done.stderr == ""
     for name in ("fastvi", "python", "numba", "numpy", "scipy", "cpu", "threads", "cuda"):
         assert f"\n{name} " in "\n" + done.stdout
+
+
+def test_warm_knows_every_kernel(monkeypatch, capsys):
+    """What is cached by its arguments in the modules of CPU kernels is compiled by ``warm``, in processes of its own."""
+    found = everything.everything()
+    known = {getattr(make, "func", make) for make in found.values()}
+    for module in (adam, matrix, points, sweep, tape):
+        makers = {
+            f for f in vars(module).values() if hasattr(f, "cache_parameters") and f.__module__ == module.__name__
+        }
+        assert {f for f in makers if not f.__name__.endswith("access")} <= known
+    monkeypatch.setattr(everything, "everything", lambda: {name: found[name] for name in ("merger", "score merger")})
+    assert main(["warm", "--num-threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[1].startswith("  2/2 ") and "merger" in lines[1]
 
 
 def test_bad_arguments():

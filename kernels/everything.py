@@ -1,0 +1,35 @@
+"""Every kernel that runs on a CPU, by name: what ``python -m fastvi warm`` compiles."""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+from .cpu import adam, points, sweep
+from .families.registry import DRAWS, FAMILIES
+from .lanes import matrix, tape
+
+WIDTHS = 32, 8, 1  # draws at a time: of lanes, of few points, and draw by draw
+
+
+def everything() -> dict[str, Callable]:
+    """{name: a function that compiles it, or reads it from the disk cache}"""
+    found: dict[str, Callable] = {
+        "evaluation at points": points.evaluate,
+        "merger": sweep.merger,
+        "score merger": sweep.score_merger,
+    }
+    for width in WIDTHS:
+        found[f"way back, {width}"] = partial(tape.way_back, width)
+        for product in (matrix.times, matrix.rows_times, matrix.transposed_times):
+            found[f"{product.__name__}, {width}"] = partial(product, width)
+    for (name, family), dtype in itertools.product(FAMILIES.items(), DRAWS):
+        found[f"{name}, {dtype}, sampler"] = partial(sweep.sampler, name, dtype)
+        for surrogate in (False, True):
+            also = ", with surrogate" if surrogate else ""
+            found[f"{name}, {dtype}, values{also}"] = partial(sweep.sweep, name, False, surrogate, dtype)
+            found[f"{name}, {dtype}, scores{also}"] = partial(sweep.sweep, name, True, surrogate, dtype)
+            if hasattr(family, "add_paths"):
+                found[f"{name}, {dtype}, paths{also}"] = partial(sweep.path_sweep, name, surrogate, dtype)
+        if hasattr(family, "add_paths") and dtype == "float64":
+            found[f"{name}, Adam"] = partial(adam.climb, name)
+    return found
