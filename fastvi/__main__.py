@@ -1,4 +1,4 @@
-"""``python -m fastvi``: the main job on real data; ``info``, ``gallery`` and ``warm``: versions, pictures, compiling."""
+"""``python -m fastvi``: the main job on real data; ``info``, ``gallery``, ``warm``: versions, pictures, compiling."""
 
 import argparse
 import time

@@ -39,7 +39,7 @@ def test_info():
 
 
 def test_warm_knows_every_kernel(monkeypatch, capsys):
-    """What is cached by its arguments in the modules of CPU kernels is compiled by ``warm``, in processes of its own."""
+    """What is cached by its arguments in the modules of CPU kernels, ``warm`` compiles, in processes of its own."""
     found = everything.everything()
     known = {getattr(make, "func", make) for make in found.values()}
     for module in (adam, matrix, points, sweep, tape):
