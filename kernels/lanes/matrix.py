@@ -156,7 +156,6 @@ def transposed_times(width: int):
     entry, get, put, *_ = access(some)
     lane_step, part_step = 8 * width, 8 * some.width
 
-    @njit(error_model="numpy")
     def transposed_product(y, step, rows, x, row, column, columns, out, stride):
         for start in range(0, rows, ROW_BLOCK):
             end = min(rows, start + ROW_BLOCK)
@@ -185,7 +184,10 @@ def transposed_times(width: int):
                     put(to, a)
                     k += 1
 
-    return named(transposed_product, "transposed_times", width)
+    # Cached kernels call it by a symbol that is made of its name: of two that are equal in two files the linker takes
+    # the first, and a kernel would run the product of another width.
+    transposed_product.__qualname__ += f"_{width}"
+    return named(njit(error_model="numpy")(transposed_product), "transposed_times", width)
 
 
 def emit_times(builder, product, *words):
