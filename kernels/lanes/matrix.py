@@ -184,10 +184,20 @@ def transposed_times(width: int):
                     put(to, a)
                     k += 1
 
+    def one_draw_at_a_time(y, step, rows, x, row, column, columns, out, stride):
+        for i in range(rows):
+            g, p = get(y + i * step), x + i * row
+            for k in range(columns):
+                to = out + k * stride
+                put(to, get(to) + entry(p + k * column) * g)
+
+    # LLVM 22 compiles the blocks wrongly for one lane, in the copy that a cached kernel brings along: of fewer than
+    # four columns the first was left out
+    function = one_draw_at_a_time if width == 1 else transposed_product
     # Cached kernels call it by a symbol that is made of its name: of two that are equal in two files the linker takes
     # the first, and a kernel would run the product of another width.
-    transposed_product.__qualname__ += f"_{width}"
-    return named(njit(error_model="numpy")(transposed_product), "transposed_times", width)
+    function.__qualname__ += f"_{width}"
+    return named(njit(error_model="numpy")(function), "transposed_times", width)
 
 
 def emit_times(builder, product, *words):
