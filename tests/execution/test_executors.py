@@ -75,7 +75,8 @@ def same_gradient(a, b):
 def test_spawned_processes_give_the_bits_of_a_local_run(spawned, estimator):
     for q in (Q, LOW, FULL):
         options = dict(estimator=estimator, rng=1)
-        assert vi.elbo(TARGET, q, 50_001, **options, executor=spawned) == vi.elbo(TARGET, q, 50_001, **options)
+        expected = vi.elbo(TARGET, q, 50_001, **options)  # first: the workers find its kernels on disk
+        assert vi.elbo(TARGET, q, 50_001, **options, executor=spawned) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,8 @@ def test_gradients_too(spawned, estimator):
 
 def test_divergences_and_a_wanted_error_too(spawned):
     p = vi.GaussianMixture([0.3, 0.7], [[0, 0, 0], [1, 0, 0]], np.ones((2, 3)))
-    assert vi.kl_divergence(Q, p, 20_000, rng=1, executor=spawned) == vi.kl_divergence(Q, p, 20_000, rng=1)
+    expected = vi.kl_divergence(Q, p, 20_000, rng=1)
+    assert vi.kl_divergence(Q, p, 20_000, rng=1, executor=spawned) == expected
     options = dict(atol=2e-3, estimator="plain", rng=3)
     assert vi.elbo(TARGET, Q, 1000, **options, executor=spawned) == vi.elbo(TARGET, Q, 1000, **options)
 
@@ -220,13 +222,13 @@ def test_data_that_changed_after_a_factory_are_told(spawned):
         target.data[1][0] = 1.0 - target.data[1][0]
 
 
-@pytest.mark.parametrize("context", ["spawn", "forkserver"])
-def test_a_killed_process_breaks_the_pool_and_not_the_run(context):
+def test_a_killed_process_breaks_the_pool_and_not_the_run():
+    """Of a fork server, as all the others here are spawned."""
     options = dict(estimator="leave_one_out", rng=1)
-    n = 2_000_000
+    n = 1_000_000
 
     def pool():
-        return concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(context))
+        return concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver"))
 
     with pool() as first:
         killed = []
@@ -254,7 +256,7 @@ DASK_RUN = """
 
     if __name__ == "__main__":
         rng = np.random.default_rng(0)
-        X = rng.standard_normal((2000, 10))
+        X = rng.standard_normal((200, 10))
         target = vi.Target(logistic, 10, (X, (X[:, 0] > 0).astype(float)))
         q = vi.MeanFieldGaussian(np.zeros(10), np.full(10, 0.05))
         options = dict(estimator="plain", rng=1)
