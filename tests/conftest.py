@@ -51,6 +51,14 @@ def lanes() -> set[str]:
     return found
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Each worker begins with a run of whole files, whose densities it compiles alone, and helps out at the end."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 def pytest_collection_modifyitems(config, items):
     asked = [(item, name) for item in items for name in LANES if item.get_closest_marker(name)]
     if not asked:

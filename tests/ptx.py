@@ -1,6 +1,7 @@
 """CUDA without a GPU: kernels compiled to PTX and machine code, and what must not be in them."""
 
 import contextlib
+import functools
 import re
 from types import SimpleNamespace
 from unittest import mock
@@ -71,6 +72,14 @@ class Launcher:
         return lambda *arguments: self.kernel.launch(grid, threads, *arguments)
 
 
+@functools.cache
+def kept():
+    """The kernels that know no density, once for all tests: their real cache must not see the interpreter's."""
+    from fastvi.kernels.gpu import launch
+
+    return {name: functools.cache(getattr(launch, name).__wrapped__) for name in ("scores_kernel", "fold_kernel")}
+
+
 @contextlib.contextmanager
 def interpreted():
     """``backend="cuda"`` with the interpreter in the place of the device."""
@@ -87,12 +96,11 @@ def interpreted():
         current=lambda: 0,
         of_the_driver=lambda error: isinstance(error, Unknown),  # no fault of the density
     )
-    kept = launch.scores_kernel, launch.fold_kernel
     with contextlib.ExitStack() as stack:
         stack.enter_context(pretend())
         for name, value in replaced.items():
             stack.enter_context(mock.patch.object(device, name, value))
+        for name, function in kept().items():
+            stack.enter_context(mock.patch.object(launch, name, function))
         stack.enter_context(mock.patch.object(buffers, "_own", SimpleNamespace()))
         yield
-    for function in kept:
-        function.cache_clear()

@@ -78,6 +78,7 @@ def library(tmp_path_factory):
     return c_library(tmp_path_factory.mktemp("stan"), SOURCE)
 
 
+@pytest.mark.slow
 def test_the_functions_are_called_by_their_signatures(library):
     target = from_model(StandIn(library))
     assert target.name == "three_normals_model" and target.dim == 3

@@ -64,6 +64,7 @@ def test_iwae_and_renyi_by_quadrature():
     assert found.renyi[-1.0].value == pytest.approx(found.cubo.value, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_groups_do_not_depend_on_blocks(monkeypatch):
     import fastvi.diagnostics.log_weights as module
 
@@ -192,6 +193,7 @@ def test_attribution_of_a_gaussian():
     assert "z[0] with z[1]" in repr(found)
 
 
+@pytest.mark.slow
 def test_compare_has_the_error_of_the_difference():
     target, _, best = fitted_posterior("sblri-blr")
     q = best["mean_field"]

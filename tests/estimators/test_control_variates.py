@@ -89,11 +89,11 @@ def test_a_gaussian_target_leaves_only_rounding(q):
     for estimator in ("quadratic", "cubic", "auto"):
         found = vi.elbo(GAUSSIAN, q, 20_000, estimator=estimator, rng=0)
         assert found.value == pytest.approx(exact, abs=1e-12) and 0 < found.standard_error < 1e-13
+    other = vi.elbo_gradient(GAUSSIAN, q, 200_000, estimator="sticking_the_landing", rng=5)
     for estimator in ("quadratic", "pathwise_quadratic"):
         found = vi.elbo_gradient(GAUSSIAN, q, 20_000, estimator=estimator, rng=0)
         assert found.method in ("diagonal", estimator) and found.standard_error.max() < 1e-12
-        exact = vi.elbo_gradient(GAUSSIAN, q, 200_000, estimator="sticking_the_landing", rng=5)
-        assert np.all(np.abs(found.gradient - exact.gradient) < 5 * exact.standard_error)
+        assert np.all(np.abs(found.gradient - other.gradient) < 5 * other.standard_error)
 
 
 def test_the_published_moment_case():
@@ -153,19 +153,20 @@ def test_cubic_terms_follow_a_scale_parameter(name):
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("estimator", ["quadratic", "cubic"])
 def test_unbiased_and_calibrated_over_seeds(family, estimator):
-    """400 seeds of 6000 draws: the mean within 5 errors of a long run, the errors right within 20 %."""
+    """200 seeds of 6000 draws: the mean within 5 errors of a long run, the errors right within 20 %, which is four of
+    the spread's own."""
     target, _, best = fitted_posterior("sblri-blr")
     q = best[family]
     q = type(q)(q.loc + 0.3 * q.stddev, 1.2 * q.scale)
     exact = vi.elbo_gradient(target, q, 2_000_000, estimator="cubic", rng=10_001)
-    found = [vi.elbo_gradient(target, q, 6000, estimator=estimator, rng=seed) for seed in range(400)]
+    found = [vi.elbo_gradient(target, q, 6000, estimator=estimator, rng=seed) for seed in range(200)]
     assert estimator in {f.method for f in found}
     values = np.column_stack([[f.elbo.value for f in found], [f.gradient for f in found]])
     errors = np.column_stack([[f.elbo.standard_error for f in found], [f.standard_error for f in found]])
     truth = np.append(exact.elbo.value, exact.gradient)
     truth_error = np.append(exact.elbo.standard_error, exact.standard_error)
     spread = values.std(0, ddof=1)
-    assert np.all(np.abs(values.mean(0) - truth) < 5 * np.hypot(spread / 20.0, truth_error))
+    assert np.all(np.abs(values.mean(0) - truth) < 5 * np.hypot(spread / math.sqrt(200), truth_error))
     assert np.sqrt(np.mean(errors**2, axis=0)) / spread == pytest.approx(np.ones(len(truth)), rel=0.2)
 
 
@@ -173,7 +174,7 @@ def test_unbiased_and_calibrated_over_seeds(family, estimator):
 @pytest.mark.parametrize("name", [*REGRESSIONS, "eight_schools"])
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 def test_auto_is_never_much_worse_than_leave_one_out(name, family):
-    """At a million draws, by the reported errors, all parameters in units of q."""
+    """At 300,000 draws, by the reported errors, all parameters in units of q."""
     target, _, best = fitted_posterior(name)
     q = best[family]
     units = np.ones(len(q.parameters))
@@ -182,12 +183,12 @@ def test_auto_is_never_much_worse_than_leave_one_out(name, family):
         i, j = np.tril_indices(q.dim)
         units[q.dim :] = np.where(i == j, 1.0, q.stddev[i])
     auto, other = (
-        vi.elbo_gradient(target, q, 1_000_000, estimator=e, rng=3).standard_error * units
+        vi.elbo_gradient(target, q, 300_000, estimator=e, rng=3).standard_error * units
         for e in ("auto", "leave_one_out")
     )
     assert np.sum(auto**2) < 1.05**2 * np.sum(other**2)
-    value = vi.elbo(target, q, 1_000_000, rng=3)
-    assert value.standard_error < 1.05 * vi.elbo(target, q, 1_000_000, estimator="plain", rng=3).standard_error
+    value = vi.elbo(target, q, 300_000, rng=3)
+    assert value.standard_error < 1.05 * vi.elbo(target, q, 300_000, estimator="plain", rng=3).standard_error
 
 
 def test_it_falls_back_and_says_so():

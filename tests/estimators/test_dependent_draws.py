@@ -83,12 +83,11 @@ def away(family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("draws", ["antithetic", "sobol"])
+@pytest.mark.parametrize("draws, family", [("antithetic", "mean_field"), ("sobol", "full_rank")])
 @pytest.mark.parametrize(
     "estimator",
     ["score", "leave_one_out", "quadratic", "cubic", "pathwise", "sticking_the_landing", "pathwise_quadratic"],
 )
-@pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 def test_gradients_are_unbiased(draws, estimator, family):
     """40 seeds of 512 draws on a skewed posterior, against a long run."""
     target, q, exact = away(family)
@@ -103,13 +102,15 @@ def test_gradients_are_unbiased(draws, estimator, family):
 
 @pytest.mark.slow
 def test_errors_are_calibrated():
-    """300 seeds: reported and actual spread agree within 15 % for both schemes."""
+    """Reported and actual spread agree within four errors of the latter: 300 seeds know it to 4 %, 100 to 7 %."""
     target, _, best = fitted_posterior("sblri-blr")
     q = best["mean_field"]
-    for draws in ("antithetic", "sobol"):
-        found = [vi.elbo(target, q, 256, draws=draws, rng=seed) for seed in range(300)]
+    for draws, seeds in (("antithetic", 300), ("sobol", 100)):
+        found = [vi.elbo(target, q, 256, draws=draws, rng=seed) for seed in range(seeds)]
         spread = np.std([f.value for f in found], ddof=1)
-        assert math.sqrt(np.mean([f.standard_error**2 for f in found])) == pytest.approx(spread, rel=0.15)
+        assert math.sqrt(np.mean([f.standard_error**2 for f in found])) == pytest.approx(
+            spread, rel=4 / math.sqrt(2 * seeds)
+        )
 
 
 def test_atol_and_the_same_bits():

@@ -22,10 +22,10 @@ MILD = vi.Target(mild, 2), vi.MeanFieldGaussian([0.1, 0.0], [0.6, 0.6])
 
 
 def shares(case, **options):
-    """How often results of 200 seeds (60 for Sobol points, which take fifty times as long) say that an interval is not
+    """How often results of 200 seeds (30 for Sobol points, which take fifty times as long) say that an interval is not
     reliable: of the ELBO, of the gradient's entries."""
     target, q = case
-    seeds = range(60 if options["draws"] == "sobol" else 200)
+    seeds = range(30 if options["draws"] == "sobol" else 200)
     values = [vi.elbo(target, q, 1000, rng=seed, **options) for seed in seeds]
     slopes = [vi.elbo_gradient(target, q, 1000, estimator="pathwise", rng=seed, **options) for seed in seeds]
     return 1.0 - np.mean([v.interval_reliable for v in values]), 1.0 - np.mean([s.interval_reliable for s in slopes])

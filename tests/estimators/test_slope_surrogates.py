@@ -62,10 +62,10 @@ def case(family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_samples", [64, 256, 1000, 4000])
-@pytest.mark.parametrize("family", ["mean_field", "full_rank"])
+@pytest.mark.parametrize("family, num_samples", [("mean_field", 1000), ("full_rank", 4000)])
 def test_auto_is_unbiased_and_calibrated(family, num_samples):
-    """400 seeds against a long run, of the ELBO and of each entry of the gradient."""
+    """400 seeds against a long run, of the ELBO and of each entry of the gradient; fewer draws are cross-fitted, which
+    has a test of its own."""
     target, q, value, exact = case(family)
     values = [vi.elbo(target, q, num_samples, rng=seed) for seed in range(400)]
     slopes = [vi.elbo_gradient(target, q, num_samples, rng=seed) for seed in range(400)]

@@ -108,6 +108,7 @@ def test_factors_far_from_the_scale(ratio):
     assert q.log_det == pytest.approx(float(log_det), rel=1e-9 if ratio > 1 else 1e-6, abs=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["cubic", "pathwise_quadratic", "auto"])
 def test_it_has_the_gradients_of_a_gaussian(estimator):
     """Against the closed form on a Gaussian target, by surrogates that leave nothing to chance."""
@@ -119,16 +120,17 @@ def test_it_has_the_gradients_of_a_gaussian(estimator):
     assert np.all(np.abs(found.gradient - np.concatenate(exact)) < 5 * found.standard_error + 1e-12)
 
 
+@pytest.mark.slow
 def test_it_is_the_full_rank_gaussian_to_estimators():
-    """Skewed target, the same covariance, draws of their own: every estimate within 5 standard errors of both."""
+    """Skewed target, the same covariance, draws of their own: every estimate within 5 standard errors of a long run
+    of the other."""
     q = member(5, 2, 0.5)
     same = vi.FullRankGaussian(q.loc, q.scale_tril)
     target = vi.Target(lambda z: -0.5 * np.dot(z, z) - 0.1 * np.sum(np.exp(0.5 * z)), 5)
+    other = vi.elbo(target, same, 100_000, estimator="quadratic", rng=1)
     for options in ({}, {"draws": "antithetic"}, {"draws": "sobol"}, {"dtype": "float32"}, {"atol": 0.02}):
         for estimator in ("plain", "entropy", "quadratic", "auto"):
-            one, other = (
-                vi.elbo(target, p, 4096, estimator=estimator, rng=k, **options) for k, p in enumerate((q, same))
-            )
+            one = vi.elbo(target, q, 4096, estimator=estimator, rng=0, **options)
             assert abs(one.value - other.value) < 5 * math.hypot(one.standard_error, other.standard_error)
     reference = vi.elbo_gradient(target, q, 100_000, estimator="pathwise_quadratic", rng=3)
     for options in ({}, {"draws": "antithetic"}, {"draws": "sobol"}):
@@ -141,10 +143,11 @@ def test_it_is_the_full_rank_gaussian_to_estimators():
     assert abs(one.elbo.value - other.elbo.value) < 5 * error and one.verdict == other.verdict
 
 
+@pytest.mark.slow
 def test_adam_climbs_to_a_gaussian_of_its_family():
     p = vi.LowRankGaussian([0.5, -0.5, 0.0, 1.0], [0.5, 1.0, 0.7, 0.6], [[1.0], [-0.8], [0.5], [0.0]])
     start = vi.LowRankGaussian(np.zeros(4), np.ones(4), np.full((4, 1), 0.1) * [[1], [-1], [1], [1]])
-    found = vi.fit(gaussian_target(p.loc, p.covariance), start, method="score", rng=0)
+    found = vi.fit(gaussian_target(p.loc, p.covariance), start, method="score", tolerance=0.005, rng=0)
     assert isinstance(found.q, vi.LowRankGaussian) and vi.kl_divergence(found.q, p).value < 0.02
 
 

@@ -192,7 +192,7 @@ def test_limits_are_not_convergence():
     target, _, _ = fitted_posterior("arK-arK")
     short = vi.fit(target, "full_rank", rng=0, max_rounds=2)
     assert not short.converged and short.message == "stopped after 2 rounds: the best so far"
-    poor = vi.fit(target, "full_rank", method="score", rng=0, max_samples=100_000)
+    poor = vi.fit(target, "mean_field", method="score", rng=0, max_samples=100_000)
     assert not poor.converged and poor.message.startswith("out of draws")
 
 
@@ -295,6 +295,7 @@ def test_ctrl_c_keeps_the_best(method):
     assert message.startswith("interrupted after")
 
 
+@pytest.mark.slow
 def test_kill_after_a_checkpoint_loses_nothing(tmp_path):
     """kill -9 in the middle of a fit: the file is whole, and the fit that goes on from it ends like one that was left
     alone."""
@@ -434,6 +435,7 @@ def test_max_samples_is_a_limit(method):
         assert found.num_samples <= most, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(load("bishop")["factorised_gaussian"]))
 def test_the_factorised_gaussians_of_the_lecture(name):
     """Both KL divergences in closed form and by weights, and coordinate ascent sweep by sweep."""
@@ -487,6 +489,7 @@ def test_a_fit_of_nan_is_called_of_no_use():
         found.linear_response()
 
 
+@pytest.mark.slow
 def test_a_full_rank_fit_by_scores_goes_back_where_it_went_astray():
     """N(1, I) in 40 dimensions without a gradient: 32 draws a step are too few for 860 parameters at the first rate."""
     target = vi.Target.from_batched(lambda z: -0.5 * np.sum((z - 1.0) ** 2, axis=1), 40)
@@ -516,13 +519,13 @@ def test_what_stops_after_the_first_round_goes_on_from_it(tmp_path):
 
 @pytest.mark.slow
 def test_the_claim_holds_in_more_dimensions():
-    """Of 6 fits at d = 33 and at d = 120, where the method is another, none is more than two tolerances short."""
+    """Of 3 fits at d = 33 and at d = 120, where the method is another, none is more than two tolerances short."""
     for dim, method in ((33, "newton"), (120, "lbfgs")):
         target = vi.Target(
             lambda z, x: -0.5 * np.sum((z - x) ** 2) - 0.1 * np.sum(z**4), dim, (np.linspace(-3, 3, dim),)
         )
         best = vi.fit(target, "mean_field", method="newton", tolerance=2e-4, rng=77).q
-        for seed in range(6):
+        for seed in range(3):
             found = vi.fit(target, "mean_field", rng=seed)
             assert found.converged and found.method == method
             short = vi.compare(target, best, found.q, 20_000, rng=3)

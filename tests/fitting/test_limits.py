@@ -136,6 +136,7 @@ def test_coordinate_ascent_in_many_dimensions():
     np.testing.assert_allclose(found.q.scale**-2, np.diag(np.linalg.inv(covariance)), rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mean_field", "full_rank"])
 def test_the_natural_gradient_that_is_left(family):
     """In units of q's deviations it is E_q[grad log p] for a mean-field q, and small against what was to gain."""

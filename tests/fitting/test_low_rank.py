@@ -16,6 +16,7 @@ RNG = np.random.default_rng(0)
 FACTORED = vi.LowRankGaussian(RNG.normal(size=90), RNG.uniform(0.5, 2.0, 90), RNG.normal(size=(90, 3)))
 
 
+@pytest.mark.slow
 def test_a_gaussian_with_factors_is_found():
     """Of 90 dimensions and three factors: log Z is 0, and a mean-field q is far from it."""
     found = vi.fit(FACTORED.target, "low_rank", rng=0)

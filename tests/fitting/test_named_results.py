@@ -23,37 +23,41 @@ def regression(a, beta, sigma, x, y):
 
 
 TARGET = vi.Target(regression, dict(a=vi.real(), beta=vi.real(2), sigma=vi.positive()), (X, Y))
-FOUND = vi.fit(TARGET, "full_rank", rng=0)
 
 
-def test_draws_are_those_of_q_by_name():
-    draws = FOUND.draws(500, weights=True)
+@pytest.fixture(scope="module")
+def fitted():
+    return vi.fit(TARGET, "full_rank", rng=0)
+
+
+def test_draws_are_those_of_q_by_name(fitted):
+    draws = fitted.draws(500, weights=True)
     assert list(draws) == ["a", "beta", "sigma"] and draws["beta"].shape == (500, 2)
-    np.testing.assert_array_equal(draws.z, FOUND.q.sample(500, rng=FOUND.key))
+    np.testing.assert_array_equal(draws.z, fitted.q.sample(500, rng=fitted.key))
     np.testing.assert_allclose(draws["sigma"], np.exp(draws.z[:, 3]), rtol=1e-14)
     np.testing.assert_allclose(np.exp(draws.log_weights).sum(), 1.0, rtol=1e-12)
-    assert FOUND.draws(5).log_weights is None
-    assert not np.array_equal(FOUND.draws(5, rng=1).z, FOUND.draws(5).z)
+    assert fitted.draws(5).log_weights is None
+    assert not np.array_equal(fitted.draws(5, rng=1).z, fitted.draws(5).z)
 
 
-def test_a_summary_says_what_numpy_says_of_the_same_draws():
-    table, draws = FOUND.summary(2000, probs=(0.1, 0.9)), FOUND.draws(2000)
+def test_a_summary_says_what_numpy_says_of_the_same_draws(fitted):
+    table, draws = fitted.summary(2000, probs=(0.1, 0.9)), fitted.draws(2000)
     assert table.index == ["a", "beta[0]", "beta[1]", "sigma"]
     assert list(table.columns) == ["mean", "sd", "10%", "90%", "mcse"]
     for name, x in (("beta[1]", draws["beta"][:, 1]), ("sigma", draws["sigma"])):
         expected = [x.mean(), x.std(ddof=1), *np.quantile(x, [0.1, 0.9]), x.std(ddof=1) / math.sqrt(2000)]
         np.testing.assert_allclose(list(table[name].values()), expected, rtol=1e-12)
-    text = repr(FOUND.summary(names=["beta"], coords={"beta": ["width", "<b>"]}))
+    text = repr(fitted.summary(names=["beta"], coords={"beta": ["width", "<b>"]}))
     assert "beta[width]" in text and "sigma" not in text and "k-hat" in text and "elbo" in text
-    page = FOUND.summary(names=["beta"], coords={"beta": ["width", "<b>"]})._repr_html_()
+    page = fitted.summary(names=["beta"], coords={"beta": ["width", "<b>"]})._repr_html_()
     assert "&lt;b&gt;" in page and "<b>" not in page
-    assert FOUND.summary(names="sigma").index == ["sigma"]
+    assert fitted.summary(names="sigma").index == ["sigma"]
     with pytest.raises(ValueError, match="names: expected some of a, beta, sigma, got bet"):
-        FOUND.summary(names=["bet"])
+        fitted.summary(names=["bet"])
     with pytest.raises(ValueError, match="coords: expected some of a, beta, sigma, got bet"):
-        FOUND.summary(coords={"bet": ["x", "y"]})
+        fitted.summary(coords={"bet": ["x", "y"]})
     with pytest.raises(ValueError, match=r"coords\['beta'\]: expected 2 labels, got 1"):
-        FOUND.summary(coords={"beta": ["one"]})
+        fitted.summary(coords={"beta": ["one"]})
     with pytest.raises(KeyError, match="expected one of a, beta"):
         table["beta"]
 
@@ -71,35 +75,37 @@ def test_weights_make_averages_those_of_p():
     assert abs(row["5%"] + 1.645) < 0.1 and 0.4 < found.summary()["mu"]["mean"] < 0.6
 
 
-def test_predictions_of_any_function_of_the_parameters():
+@pytest.mark.slow
+def test_predictions_of_any_function_of_the_parameters(fitted):
     new = rng.normal(size=(4, 2))
-    draws = FOUND.draws(300)
-    found = FOUND.predict(lambda beta, a, x: a + x @ beta, 300, data=(new,))
+    draws = fitted.draws(300)
+    found = fitted.predict(lambda beta, a, x: a + x @ beta, 300, data=(new,))
     np.testing.assert_allclose(found, draws["a"][:, None] + draws["beta"] @ new.T, rtol=1e-12)
-    values, weights = FOUND.predict(lambda sigma: sigma**2, 300, weights=True)
+    values, weights = fitted.predict(lambda sigma: sigma**2, 300, weights=True)
     np.testing.assert_allclose(values, draws["sigma"] ** 2, rtol=1e-12)
     assert math.isclose(weights.sum(), 1.0, rel_tol=1e-9)
     with pytest.warns(UserWarning, match="ran in Python, as Numba cannot compile it"):
-        odd = FOUND.predict(lambda a: float(f"{a:.1f}"), 10)
+        odd = fitted.predict(lambda a: float(f"{a:.1f}"), 10)
     np.testing.assert_allclose(odd, np.round(draws["a"][:10], 1), atol=1e-9)
     with pytest.raises(TypeError, match=r"f: expected parameters among a, beta, sigma, then 0 items of data"):
-        FOUND.predict(lambda x: x)
+        fitted.predict(lambda x: x)
 
 
-def test_log_scores_of_held_out_data():
+def test_log_scores_of_held_out_data(fitted):
     new, y = rng.normal(size=(4, 2)), rng.normal(size=4)
 
     def score(a, beta, sigma, x, y):
         return -0.5 * ((y - a - x @ beta) / sigma) ** 2 - np.log(sigma)
 
-    found, each = (f(score, 200, data=(new, y)) for f in (FOUND.log_predictive, FOUND.predict))
+    found, each = (f(score, 200, data=(new, y)) for f in (fitted.log_predictive, fitted.predict))
     np.testing.assert_allclose(found, np.log(np.mean(np.exp(each), axis=0)), rtol=1e-12)
-    np.testing.assert_array_equal(FOUND.log_predictive(lambda a: -np.inf, 20), -np.inf)
+    np.testing.assert_array_equal(fitted.log_predictive(lambda a: -np.inf, 20), -np.inf)
 
 
-def test_files_keep_every_bit(tmp_path):
+@pytest.mark.slow
+def test_files_keep_every_bit(tmp_path, fitted):
     path = tmp_path / "fit.npz"
-    FOUND.save(path)
+    fitted.save(path)
     again = vi.load(path)
     steps = (
         f"import fastvi as vi; f = vi.load({str(path)!r})",
@@ -110,23 +116,24 @@ def test_files_keep_every_bit(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True, check=True
     )
-    assert done.stdout.rstrip() == f"{FOUND.summary()!r} {FOUND.elbo} {FOUND.draws(9).z.sum().hex()}"
-    assert again.elbo == FOUND.elbo and repr(again.history) == repr(FOUND.history) and again.key == FOUND.key
-    assert repr(again) == repr(FOUND) and repr(again.parameters) == repr(TARGET.parameters)
-    assert pickle.loads(pickle.dumps(FOUND)).summary(500).columns == FOUND.summary(500).columns
+    assert done.stdout.rstrip() == f"{fitted.summary()!r} {fitted.elbo} {fitted.draws(9).z.sum().hex()}"
+    assert again.elbo == fitted.elbo and repr(again.history) == repr(fitted.history) and again.key == fitted.key
+    assert repr(again) == repr(fitted) and repr(again.parameters) == repr(TARGET.parameters)
+    assert pickle.loads(pickle.dumps(fitted)).summary(500).columns == fitted.summary(500).columns
     (tmp_path / "other.npz").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"path: .*other.npz is no saved fit"):
         vi.load(tmp_path / "other.npz")
     with pytest.raises(ValueError, match="path: expected a file in a folder that exists"):
-        FOUND.save(tmp_path / "nowhere" / "fit.npz")
+        fitted.save(tmp_path / "nowhere" / "fit.npz")
 
 
-def test_gradients_by_name():
+@pytest.mark.slow
+def test_gradients_by_name(fitted):
     q = vi.MeanFieldGaussian(np.zeros(4), np.full(4, 0.3))
     found = vi.elbo_gradient(TARGET, q, 2000, rng=0)
     np.testing.assert_array_equal(found.by_name["beta"]["loc"], found.gradient[1:3])
     np.testing.assert_array_equal(found.by_name["sigma"]["log_scale"], found.gradient[7:])
-    assert "log_scale" not in vi.elbo_gradient(TARGET, FOUND.q, 2000, rng=0).by_name["a"]
+    assert "log_scale" not in vi.elbo_gradient(TARGET, fitted.q, 2000, rng=0).by_name["a"]
     with pytest.raises(ValueError, match="it has no named parameters"):
         vi.elbo_gradient(vi.Target(lambda z: -(z[0] ** 2), 1), vi.MeanFieldGaussian([0.0], [1.0]), 200).by_name  # noqa: B018
 
@@ -136,9 +143,9 @@ def test_a_flat_target_has_the_one_name_z():
     assert found.summary(100).index == ["z[0]", "z[1]"] and found.parameters is None
 
 
-def test_a_figure():
-    figure = FOUND.plot(prior={"a": rng.normal(size=500)})
+def test_a_figure(fitted):
+    figure = fitted.plot(prior={"a": rng.normal(size=500)})
     titles = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     assert titles[:5] == ["ELBO by round", "a", "beta[0]", "beta[1]", "sigma"] and "k-hat" in titles[5]
     with pytest.raises(ValueError, match="names: expected some of a, beta, sigma, got c"):
-        FOUND.plot(names=["c"])
+        fitted.plot(names=["c"])

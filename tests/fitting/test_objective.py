@@ -57,6 +57,7 @@ def draws(objective, q, first=0):
     return z
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_pathwise_is_the_mean_over_fixed_draws_and_its_gradient(name):
     start = family(name)

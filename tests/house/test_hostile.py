@@ -1,24 +1,34 @@
-"""What could kill, hang or corrupt a process, each in a process of its own."""
+"""What could kill, hang or corrupt a process, in a process of its own."""
 
+import math
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 
+import numpy as np
 import pytest
+
+import fastvi as vi
+from fastvi.kernels.plan import MAX_CHUNKS, cut
 
 from subprocesses import PREAMBLE, succeed
 
 pytestmark = pytest.mark.slow
+Q = vi.MeanFieldGaussian(np.full(4, 0.1), np.full(4, 0.7))
 
 
-@pytest.mark.parametrize("layer", ["workqueue", "omp", "default"])
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_concurrent_calls_from_eight_threads(layer):
-    """Numba's workqueue aborts the process here when prange is used; our own threads do not care."""
+    """Numba's workqueue aborts the process here when prange is used; our own threads do not care.  The first use is by
+    all threads at once: compiling is locked, and every thread gets the same right answer."""
     succeed(
         """
         from concurrent.futures import ThreadPoolExecutor
+        with ThreadPoolExecutor(8) as pool:
+            values = set(pool.map(lambda _: vi.elbo(vi.Target(normal, 4), Q, 5000, rng=1).value, range(8)))
+        assert values == {vi.elbo(vi.Target(normal, 4), Q, 5000, rng=1).value}
         target = vi.Target(normal, 4)
         def job(seed):
             f = vi.elbo if seed % 2 else vi.elbo_gradient
@@ -26,21 +36,11 @@ def test_concurrent_calls_from_eight_threads(layer):
             return r.value if seed % 2 else r.gradient.tolist()
         expected = [job(seed) for seed in range(16)]
         with ThreadPoolExecutor(8) as pool:
-            for _ in range(6):
+            for _ in range(3):
                 assert list(pool.map(job, range(16))) == expected
     """,
         env={"NUMBA_THREADING_LAYER": layer},
     )
-
-
-def test_first_use_from_eight_threads_at_once():
-    """Compiling is locked: every thread gets the same right answer."""
-    succeed("""
-        from concurrent.futures import ThreadPoolExecutor
-        with ThreadPoolExecutor(8) as pool:
-            values = set(pool.map(lambda _: vi.elbo(vi.Target(normal, 4), Q, 5000, rng=1).value, range(8)))
-        assert len(values) == 1
-    """)
 
 
 def test_a_global_rebound_is_seen_by_every_thread():
@@ -55,7 +55,7 @@ def test_a_global_rebound_is_seen_by_every_thread():
 
     sys.setswitchinterval(1e-6)
     target, wrong = vi.Target(scaled, 4), 0
-    for step in range(1, 13):
+    for step in range(1, 9):
         SCALE = 1.0 + step
         expected = vi.elbo(vi.Target(scaled, 4), Q, 1000, estimator="plain", rng=0, num_threads=1)
         SCALE = float(step)
@@ -99,7 +99,7 @@ def test_fork_after_use():
     """)
 
 
-@pytest.mark.parametrize("call, threads", [("elbo", 1), ("elbo", 2), ("elbo_gradient", 2)])
+@pytest.mark.parametrize("call, threads", [("elbo", 1), ("elbo_gradient", 2)])
 def test_ctrl_c_is_answered_within_a_second(call, threads):
     """SIGINT one second into a job of minutes: out within a second, the draws so far kept, the next call works."""
     code = PREAMBLE + textwrap.dedent(f"""
@@ -170,49 +170,39 @@ def test_two_hundred_calls_with_new_data():
 
 def test_large_numbers_of_draws_count_in_64_bits():
     """3e9 draws would overflow 32-bit counters: the plan and the addresses do not."""
-    succeed("""
-        from fastvi.kernels.plan import MAX_CHUNKS, cut
-        plan = cut("mean_field", 1, (1,), 3_000_000_000, False)
-        assert plan.chunk * plan.chunks >= 3_000_000_000 and plan.chunks <= MAX_CHUNKS
-        row = np.empty((1, 4))
-        Q.fill(row, vi.rng.key_from(0), 0, 2_999_999_999)
-        other = np.empty((1, 4))
-        Q.fill(other, vi.rng.key_from(0), 0, 2_999_999_999 - 2**32 + 2**32)
-        assert np.array_equal(row, other) and not np.array_equal(row, Q.sample(1, rng=0))
-    """)
+    plan = cut("mean_field", 1, (1,), 3_000_000_000, False)
+    assert plan.chunk * plan.chunks >= 3_000_000_000 and plan.chunks <= MAX_CHUNKS
+    row, wrapped = np.empty((2, 1, 4))
+    Q.fill(row, vi.rng.key_from(0), 0, 2**32 + 5)
+    Q.fill(wrapped, vi.rng.key_from(0), 0, 5)
+    assert not np.array_equal(row, wrapped)
 
 
 def test_bounds_are_kept_under_numbas_own_check(tmp_path):
-    """The kernels themselves, with every index checked."""
+    """The kernels themselves, with every index checked; LLVM's optimiser would not change a check."""
     succeed(
         """
         for q in (Q, vi.FullRankGaussian(np.zeros(5), np.eye(5))):
             target = vi.Target(normal, q.dim)
             for n in (1, 33, 97, 1000):
-                vi.elbo(target, q, n, rng=0)
+                vi.elbo(target, q, n, estimator="plain", rng=0)
                 vi.elbo_gradient(target, q, n, estimator="score", rng=0)
             q.sample(77, rng=0)
     """,
-        env={"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)},
+        env={"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "0", "NUMBA_CACHE_DIR": str(tmp_path)},
         timeout=300,
     )
 
 
 def test_extreme_scales():
     """Denormal and huge scales give a finite number or a clear error."""
-    succeed("""
-        for scale in (1e-200, 1e-8, 1e150):
-            q = vi.MeanFieldGaussian(np.zeros(4), np.full(4, scale))
-            estimate = vi.elbo(vi.Target(normal, 4), q, 1000, rng=0)
-            assert math.isfinite(estimate.value), (scale, estimate)
-        try:
-            q = vi.MeanFieldGaussian(np.zeros(4), np.full(4, 1e6))
-            vi.elbo(vi.Target(lambda z: np.exp(z[0]), 4), q, 1000, rng=0)
-        except vi.NonFiniteError as error:
-            assert "+inf" in str(error)
-        else:
-            raise SystemExit("an overflow passed")
-    """)
+    target = vi.Target(lambda z: -0.5 * np.sum(z * z), 4)
+    for scale in (1e-200, 1e-8, 1e150):
+        estimate = vi.elbo(target, vi.MeanFieldGaussian(np.zeros(4), np.full(4, scale)), 1000, rng=0)
+        assert math.isfinite(estimate.value), (scale, estimate)
+    with pytest.raises(vi.NonFiniteError, match=r"\+inf"):
+        q = vi.MeanFieldGaussian(np.zeros(4), np.full(4, 1e6))
+        vi.elbo(vi.Target(lambda z: np.exp(z[0]), 4), q, 1000, rng=0)
 
 
 def test_ctrl_c_while_python_looks_at_the_density():

@@ -103,6 +103,7 @@ def test_a_name_imported_alone_and_a_branch():
     assert target.check_gradient([-2.0]).ok
 
 
+@pytest.mark.slow
 def test_temporary_arrays_are_released():
     from numba.core.runtime import _nrt_python, rtsys
 

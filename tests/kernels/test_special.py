@@ -60,9 +60,10 @@ def test_units_in_the_last_place(name):
     np.testing.assert_array_equal([function(float(t)) for t in x[few]], out[few])
 
 
+@pytest.mark.slow
 def test_negative_arguments_by_reflection():
     """To 4 units of the larger of the two terms: by their zeros no more can be had."""
-    x = np.concatenate([-logarithmic(1e-12, 0.5), uniform((-30.0, 0.0)), [-0.5, -170.3, -1e6 - 0.25]])
+    x = np.concatenate([-logarithmic(1e-12, 0.5, 100), uniform((-30.0, 0.0), count=150), [-0.5, -170.3, -1e6 - 0.25]])
     for function, exact, term in (
         (gamma.lgamma, lambda t: mpmath.log(abs(mpmath.gamma(t))), mpmath.loggamma),
         (gamma.digamma, mpmath.digamma, mpmath.digamma),
@@ -80,6 +81,7 @@ def test_negative_arguments_by_reflection():
 SPECIAL = np.array([0.0, -0.0, math.inf, math.nan, 1e-300, 1e308, -1.0, -2.0, -40.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gammaln", "digamma", "erf", "erfc", "erfcx", "log_ndtr"])
 def test_limits_are_scipys(name):
     """In lanes and one by one."""
@@ -114,6 +116,7 @@ SLOPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOPES)
 def test_derivatives(name):
     """Of a number and of an array, whose sum is recorded as a whole."""

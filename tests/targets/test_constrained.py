@@ -42,6 +42,7 @@ INNER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INNER)
 def test_it_is_the_named_density(name):
     target = vi.Target.constrained(INNER[name](), NAMES)

@@ -94,9 +94,9 @@ GAUSS = vi.MeanFieldGaussian(np.full(5, 1.5), np.full(5, 0.1))
 
 # ---- random programs
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_programs(seed):
-    """Lanes, single draws, Python and differences: ``python tests/fuzz.py`` has more."""
+    """Lanes, single draws, Python and differences; `.ci/run` does the next 34 by ``python tests/fuzz.py``."""
     fault, _ = fuzz.check(seed)
     assert fault is None, fuzz.Program(seed).source
 

@@ -58,6 +58,7 @@ def kinked(z):
     return -abs(z[0]) - max(z[1], 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("f", [box, either, between, masked, in_a_helper, in_a_loop, kinked])
 def test_a_guard_is_not_a_step(f):
     """The gradient is that of the density without its guard, from draws that do not meet it."""

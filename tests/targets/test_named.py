@@ -97,6 +97,7 @@ DENSITIES = {name: (parameters, f) for name, parameters, f in densities()}
 X = np.random.default_rng(1).normal(size=(4, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DENSITIES)
 def test_spaces_in_lanes_and_draw_by_draw(name):
     parameters, f = DENSITIES[name]
@@ -125,6 +126,7 @@ def test_a_branch_runs_draw_by_draw_with_its_reason_and_gradient():
     assert target.check_gradient(z[0]).ok and target.check_gradient(z[1]).ok
 
 
+@pytest.mark.slow
 def test_logarithms_are_exact_where_numbers_saturate():
     def logs(log_tau, log_p, log1m_p, log_w, log_s):
         return -log_tau + 3.0 * log_p + 2.0 * log1m_p + np.sum(log_w) + log_s
