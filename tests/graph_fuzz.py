@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 from fastvi.bridges import pytensor_graph
 
 DIM = 30
+AS_IT_IS = pytensor.compile.mode.Mode(linker="py", optimizer=None)
 UNARY = [
     pt.tanh, pt.exp, pt.sigmoid, pt.softplus, lambda a: pt.log1p(a**2), lambda a: pt.sqrt(1.0 + a**2), pt.sin,
     lambda a: -a, pt.gammaln, lambda a: pt.erf(a), lambda a: pt.switch(a > 0.1, a, 2.0 * a), abs,
@@ -92,7 +93,11 @@ def graph(seed):
 
 
 def shape_of(a):
-    return tuple(int(s) for s in a.shape.eval()) if a.type.ndim and None in a.type.shape else tuple(a.type.shape)
+    if None not in a.type.shape:
+        return tuple(a.type.shape)
+    found = [v for v in pytensor.graph.traversal.explicit_graph_inputs([a]) if v.name == "x"]
+    given = {v: np.zeros(DIM) for v in found}
+    return tuple(int(s) for s in a.shape.eval(given, mode=AS_IT_IS, on_unused_input="ignore"))
 
 
 def fitting(a, pool, rng):
@@ -112,9 +117,6 @@ def translated(seed):
     found = pytensor_graph.translate(pytensor_graph.rewritten(y), x, DIM, f"graph {seed}")
     mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_run")
     return found, pytensor.function([x], [y, pytensor.gradient.grad(y, x)], mode=mode)
-
-
-AS_IT_IS = pytensor.compile.mode.Mode(linker="py", optimizer=None)
 
 
 def main():
