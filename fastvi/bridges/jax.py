@@ -1,9 +1,15 @@
-"""The ELBO as a JAX operation: under jit, vmap and scan, with a gradient for any optimizer of JAX's."""
+"""JAX log densities as targets; and the ELBO as a JAX operation, under jit, vmap and scan, with a gradient."""
+
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
+from .. import checks
 from ..fitting.objective import Objective
+from ..targets.target import Target
 from . import guest
+from .jax_density import density_of
 
 jax = guest("jax", "jax")
 NO_STEP = -(2**31)
@@ -54,3 +60,34 @@ def elbo(objective: Objective):
         return value(parameters.astype(jnp.result_type(parameters, jnp.float32)), NO_STEP if step is None else step)
 
     return operation
+
+
+def from_jax(f: Callable, dim: int, *, name: str | None = None) -> Target:
+    """The target of a JAX log density ``f(z)`` of one draw z of shape (dim,), compiled like a density written by hand.
+
+    Parameters
+    ----------
+    f : callable
+        traced once, in JAX's double precision (``jax_enable_x64``).  What it closes over is part of the density: for
+        other data make another target
+    dim : int
+    name : str, optional
+        for messages, the function's own name otherwise
+
+    Returns
+    -------
+    Target
+        ``target.source`` is the translation.  Where a primitive has none, ``target.explain()`` names it and JAX
+        evaluates the density in batches, as by :meth:`Target.from_batched`
+
+    Raises
+    ------
+    ValueError
+        where JAX computes in single precision
+    """
+    if not callable(f):
+        raise TypeError(f"f: expected a JAX function of z ({dim},), got {checks.describe(f)}")
+    if not jax.config.jax_enable_x64:
+        raise ValueError('f: JAX computes in single precision; call jax.config.update("jax_enable_x64", True) first')
+    dim, name = checks.count("dim", dim), str(name or getattr(f, "__name__", "JAX density"))
+    return Target.of(density_of(f, dim, name, (functools.partial(from_jax, name=name), (f, dim))))

@@ -1,5 +1,6 @@
 """What a target's log density is to everything above it: compiled functions, data, and a reference that checks them."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +87,14 @@ class Density(ABC):
     def recompile(self) -> abi.Compiled:
         """The gradient without accumulation in place, after a value was used that ``total += x`` had replaced."""
         raise RuntimeError(f"{self.name}: the {self.what} returned {abi.NEEDS_CARE}, which has no meaning")
+
+    @property
+    def text(self) -> str | None:
+        """The source, where there is one to show."""
+        try:
+            return None if self.source is None else inspect.getsource(self.source)
+        except OSError:
+            return None
 
     def failure(self, z: np.ndarray | None = None) -> BaseException | None:
         """What the last call, or one at a draw z, raised, where that is known; told once."""

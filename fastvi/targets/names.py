@@ -23,6 +23,11 @@ class Names:
         """Names and spaces of the parameters; None of a flat z."""
         return self.density.parameters
 
+    @property
+    def source(self) -> str | None:
+        """The source of a density that is written in Python or translated from PyMC, JAX or NumPyro; or None."""
+        return self.density.text
+
     def constrain(self, z: ArrayLike) -> dict[str, Any]:
         """The parameters by name at one point (dim,), or at many (n, dim) as arrays (n, *shape).
 

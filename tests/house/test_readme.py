@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-ROOMS = ("targets", "families", "estimators", "fitting", "diagnostics", "bridges", "execution")
+ROOMS = ("targets", "families", "estimators", "fitting", "diagnostics", "bridges", "execution", "translate")
 GUIDES = [ROOT / "fastvi" / room / "README.md" for room in ROOMS]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *GUIDES]
 

@@ -1,0 +1,155 @@
+"""JAX and NumPyro densities as source: JAX's values and gradients, names of sites, and what falls back."""
+
+import numpy as np
+import pytest
+
+import fastvi as vi
+
+pytestmark = [pytest.mark.guests, pytest.mark.filterwarnings("ignore")]  # JAX and NumPyro warn of each other
+FIRST = ("schools", "radon", "softmax", "lkj", "autoregression")
+REST = ("logistic", "mixture", "negative_binomial", "gaussian_process")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jax():
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+def agrees(jax, target, f, z):
+    expected, slopes = (np.asarray(a) for a in jax.vmap(jax.value_and_grad(f))(z))
+    values, gradients = target.value_and_grad(z, num_threads=1)
+    np.testing.assert_allclose(target.value(z, num_threads=1), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(values, expected, rtol=1e-10, atol=1e-10)
+    for found, slope in zip(gradients, slopes, strict=True):
+        assert np.max(np.abs(found - slope) / np.maximum(np.abs(slope), np.mean(np.abs(slope)))) < 1e-10
+    assert "vectorised" in target.explain()
+
+
+@pytest.mark.parametrize("name", [*FIRST, *(pytest.param(n, marks=pytest.mark.slow) for n in REST)])
+def test_values_and_gradients_are_jaxs(jax, name):
+    pytest.importorskip("numpyro")
+    from fastvi.bridges.numpyro import from_model
+
+    from numpyro_zoo import ZOO
+
+    target = from_model(ZOO[name])
+    z = 0.5 * np.random.default_rng(0).normal(size=(3, target.dim))
+    agrees(jax, target, target.density.sites.log_density, z)
+
+
+def functions(jax):
+    """Densities for the primitives that the models leave out."""
+    jnp = jax.numpy
+    A, rows = np.random.default_rng(0).normal(size=(4, 6, 6)), np.array([0, 3, 3, 5, 0, 1])
+
+    def softplus(z):
+        return -jnp.sum(jnp.maximum(z, 0) + jnp.log1p(jnp.exp(-jnp.abs(z))))
+
+    def batched_products(z):
+        return -jnp.sum(jnp.einsum("bij,bj->bi", A[:, :, :3], z[:12].reshape(4, 3)) ** 2)
+
+    def scatter_adds(z):
+        return -jnp.sum(jnp.zeros(7).at[rows].add(z[:6]) ** 2 * jnp.arange(7.0))
+
+    def triangular(z):
+        L = jnp.tril(A[0] * z[0] + 4.0 * jnp.eye(6))
+        return -jnp.sum(jax.scipy.linalg.solve_triangular(L, z[:6], lower=True) ** 2)
+
+    def backwards(z):
+        L = jnp.linalg.cholesky(A[1] @ A[1].T + jnp.exp(z[0]) * jnp.eye(6))
+        return -jnp.sum(jax.scipy.linalg.solve_triangular(L, z[:6], lower=True, trans=1) ** 2)
+
+    def two_states(z):
+        def step(state, x):
+            a, b = state
+            return (0.5 * b + x, jnp.tanh(a)), a * b
+
+        (a, b), out = jax.lax.scan(step, (z[0], z[1]), z[2:12], reverse=True)
+        return -(a**2) - b**2 - jnp.sum(out**2)
+
+    def choice(z):
+        return jax.lax.cond(z[0] > 0.0, lambda: -jnp.sum(z**2), lambda: -jnp.sum(z**4))
+
+    def scattered_rows(z):
+        return -(jnp.sum(jnp.ones((3, 4)).at[1].set(z[:4]).T @ z[4:7]) ** 2)
+
+    every = (softplus, batched_products, scatter_adds, triangular, backwards, two_states, choice, scattered_rows)
+    return {f.__name__: f for f in every}
+
+
+NAMES = ("softplus", "batched_products", "scatter_adds", "triangular", "backwards", "two_states", "choice",
+         "scattered_rows")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_primitives(jax, name):
+    from fastvi.bridges.jax import from_jax
+
+    f = functions(jax)[name]
+    target = from_jax(f, 12)
+    agrees(jax, target, f, np.random.default_rng(1).normal(size=(3, 12)))
+    if name == "softplus":
+        assert "vi.softplus(z[0:12])" in target.source
+
+
+def test_what_falls_back_is_evaluated_by_jax(jax):
+    from fastvi.bridges.jax import from_jax
+
+    target = from_jax(lambda z: -jax.numpy.sum(jax.numpy.sort(z) * z), 5, name="sorted")
+    assert "JAX evaluates it in batches, as the primitive sort is not translated" in target.explain()
+    z = np.random.default_rng(0).normal(size=(3, 5))
+    np.testing.assert_allclose(target.value(z), -np.sum(np.sort(z) * z, axis=1), rtol=1e-12)
+    assert target.source is None and target.gradient(z).shape == (3, 5)
+
+
+def test_bad_input_is_told_in_one_line(jax):
+    from fastvi.bridges.jax import from_jax
+
+    with pytest.raises(TypeError, match="f: expected a JAX function"):
+        from_jax(3, 2)
+    with pytest.raises(TypeError, match="f: expected a number, got shape"):
+        from_jax(lambda z: z, 2)
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(ValueError, match="f: JAX computes in single precision"):
+            from_jax(lambda z: -jax.numpy.sum(z**2), 2)
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_names_of_sites(jax):
+    numpyro = pytest.importorskip("numpyro")
+    from fastvi.bridges.numpyro import from_model
+
+    dist = numpyro.distributions
+
+    def model(y, scale=1.0):
+        mu, tau = numpyro.sample("mu", dist.Normal(0, scale)), numpyro.sample("tau", dist.HalfNormal(1.0))
+        p = numpyro.sample("p", dist.Beta(2.0, 2.0).expand([2]).to_event(1))
+        both = numpyro.deterministic("both", mu + p.sum())
+        numpyro.sample("y", dist.Normal(both, tau), obs=y)
+
+    target = from_model(model, np.array([1.0, 2.0]), scale=2.0)
+    assert dict(target.parameters) == dict(mu=vi.real(), tau=vi.positive(), p=vi.unit(2))
+    z = np.array([0.3, -0.2, 0.5, -1.0])
+    found = target.constrain(z)
+    assert set(found) == {"mu", "tau", "p", "both"} and found["tau"] == pytest.approx(np.exp(-0.2))
+    for name, value in target.parameters.constrain(z[None]).items():
+        np.testing.assert_allclose(found[name], value[0], rtol=1e-12)
+    values = {name: found[name] for name in ("mu", "tau", "p")}
+    np.testing.assert_allclose(target.unconstrain(values), z, rtol=1e-12)
+    np.testing.assert_allclose(target.start({"tau": 2.0}), [0.0, np.log(2.0), 0.0, 0.0], atol=1e-12)
+    with pytest.raises(ValueError, match=r"start\['tau'\]: expected a value of its support"):
+        target.start({"tau": -1.0})
+    with pytest.raises(ValueError, match="start: expected mu, tau, p; theta is no latent site"):
+        target.start({"theta": -1.0})
+    result = vi.fit(target, "mean_field", rng=0)
+    assert result.summary(1000).index[:3] == ["both", "mu", "p[0]"] or "mu" in result.summary(1000).index
+
+    def discrete(y):
+        numpyro.sample("y", dist.Normal(numpyro.sample("k", dist.Poisson(3.0)), 1.0), obs=y)
+
+    with pytest.raises(ValueError, match="model: the latent site k is discrete"):
+        from_model(discrete, 1.0)
