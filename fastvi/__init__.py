@@ -26,10 +26,12 @@ from .errors import ExecutorError, NonFiniteError
 from .estimators.elbo import elbo
 from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
+from .families.bernoulli import Bernoulli
 from .families.full_rank import FullRankGaussian
 from .families.low_rank import LowRankGaussian
 from .families.mean_field import MeanFieldGaussian
 from .families.mixture import GaussianMixture
+from .families.product import Product
 from .fitting.fit import fit
 from .fitting.laplace import LaplaceResult
 from .fitting.objective import Objective
@@ -84,6 +86,7 @@ from .version import __version__
 
 __all__ = [
     "Attribution",
+    "Bernoulli",
     "Bounds",
     "Diagnosis",
     "Estimate",
@@ -98,6 +101,7 @@ __all__ = [
     "MeanFieldGaussian",
     "NonFiniteError",
     "Objective",
+    "Product",
     "Round",
     "SmoothedWeights",
     "Space",

@@ -9,6 +9,7 @@ from ..execution.job import Job, job_of
 from ..execution.progress import Progress
 from ..execution.sweep import Place, place
 from ..families.base import Family
+from ..families.factors import Factors
 from ..rng import SAMPLE, Key, RandomSource, key_from
 from ..targets.target import Target
 from .precision import sample_limit
@@ -74,7 +75,7 @@ def request(
     """Check everything that an estimator was given, of which ``estimators`` are the ones it knows."""
     check_pair(target, q)
     num_samples = checks.count("num_samples", num_samples)
-    checks.choice("estimator", estimator, estimators)
+    estimator = same_for(q, checks.choice("estimator", estimator, estimators))
     check_options(draws, dtype, backend, executor)
     limit = sample_limit(atol, max_samples, num_samples)
     options = dict(estimator=estimator, draws=draws, dtype=dtype, backend=backend, executor=executor)
@@ -86,11 +87,53 @@ def check_pair(target, q) -> None:
     if not isinstance(target, Target):
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
     if not isinstance(q, Family):
-        raise TypeError(
-            f"q: expected a MeanFieldGaussian, LowRankGaussian or FullRankGaussian, got {checks.describe(q)}"
-        )
+        raise TypeError(f"q: expected a Gaussian family, a Bernoulli or a Product, got {checks.describe(q)}")
     if q.dim != target.dim:
         raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
+    if isinstance(q, Factors) and target.parameters is not None:
+        check_names(target, q)
+
+
+def check_names(target, q: Factors) -> None:
+    """Factors that fit the names and spaces of a target."""
+    declared = {name: space.shape for name, space in target.parameters.items()}
+    if None not in q.names and (list(declared) != list(q.names) or target.latents and declared != q.latents):
+        raise ValueError(f"q: {target.name} has {shapes(declared)}, in this order, and q has {shapes(q.latents)}")
+    if target.latents:
+        return
+    for block, spot, name in zip(q.blocks, q.spots, q.names, strict=True):
+        for parameter, covers in target.parameters.places.items():
+            space = target.parameters[parameter]
+            if space.name != "real" and spot.start < covers.stop and covers.start < spot.stop and not block.is_gaussian:
+                factor = f"{type(block).__name__.removesuffix('Block')} factor{'' if name is None else ' ' + name}"
+                raise ValueError(
+                    f"q: a {factor} does not have the support of {parameter}, which is declared as {space!r}; declare "
+                    f"it as vi.real({space.shape}), or make the target from q.latents"
+                )
+
+
+def shapes(latents) -> str:
+    """Names and shapes, for a message"""
+    return ", ".join(f"{name} of shape {shape}" for name, shape in latents.items())
+
+
+PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
+
+
+def same_for(q, estimator: str) -> str:
+    """The name of an estimator in q's family: of degree one, "diagonal" for a Gaussian is "linear" for factors.
+
+    Raises
+    ------
+    ValueError
+        for what differentiates through z where q has discrete factors
+    """
+    if not isinstance(q, Factors):
+        return "diagonal" if estimator == "linear" else estimator
+    if estimator in PATHWISE:
+        why = f"{q.discrete} is discrete" if q.discrete else "factors of a Product are estimated by their scores"
+        raise ValueError(f"estimator: {estimator!r} differentiates through z, and {why}; use 'leave_one_out' or 'auto'")
+    return "linear" if estimator == "diagonal" else estimator
 
 
 def check_options(draws: str, dtype: str, backend: str, executor=None) -> None:
