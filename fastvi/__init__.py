@@ -27,6 +27,7 @@ from .estimators.elbo import elbo
 from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
 from .families.bernoulli import Bernoulli
+from .families.categorical import Categorical
 from .families.full_rank import FullRankGaussian
 from .families.low_rank import LowRankGaussian
 from .families.mean_field import MeanFieldGaussian
@@ -88,6 +89,7 @@ __all__ = [
     "Attribution",
     "Bernoulli",
     "Bounds",
+    "Categorical",
     "Diagnosis",
     "Estimate",
     "ExecutorError",

@@ -1,6 +1,8 @@
 """Models with binary latents whose every number is known by enumeration (data/factors.json says how), and the naive
 versions of what factors do."""
 
+import math
+
 import numpy as np
 
 import fastvi as vi
@@ -87,3 +89,36 @@ def coordinate_ascent(log_p, z, logits, sweeps=500):
             logits[j] = q[on] @ log_p[on] / q[on].sum() - q[~on] @ log_p[~on] / q[~on].sum()
     log_q = z @ -np.logaddexp(0, -logits) + (1 - z) @ -np.logaddexp(0, logits)
     return logits, np.exp(log_q) @ (log_p - log_q)
+
+
+def shares(z, log_topics, words, alpha, constants):
+    """Topics of a document's words, their shares integrated out; z is an index."""
+    total = constants[0]
+    for k in range(log_topics.shape[0]):
+        count = alpha
+        for i in range(len(words)):
+            count += vi.where(z[i] == k, 1.0, 0.0)
+        total += vi.gammaln(count) - constants[1]
+    for i in range(len(words)):
+        total += log_topics[int(z[i]), words[i]]
+    return total
+
+
+DOCUMENT = next(case for case in CASES.values() if case["kind"] == "categorical")
+
+
+def document() -> vi.Target:
+    """The model of the categorical case."""
+    data, lgamma = DOCUMENT["data"], np.vectorize(math.lgamma)
+    alpha, topics, words = data["alpha"], np.array(data["topics"]), np.array(data["words"])
+    sizes = len(topics) * alpha
+    constants = np.array([float(lgamma(sizes) - lgamma(sizes + len(words))), float(lgamma(alpha))])
+    return vi.Target(shares, len(words), (np.log(topics), words, alpha, constants))
+
+
+def mixture(z, mu, x):
+    """A mixture of unit normals whose means are latent."""
+    total = -0.5 * np.sum(mu * mu)
+    for i in range(len(x)):
+        total -= 0.5 * (x[i] - mu[int(z[i])]) ** 2
+    return total

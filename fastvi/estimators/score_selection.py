@@ -5,6 +5,7 @@ near a corner; what it brought is judged on draws of q.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -68,11 +69,16 @@ def pilot_draws(target, q, key, count: int, on, share: float, stream: int = PILO
     return z, on.evaluate(target, z) - log_q, log_ratio
 
 
+def q_of(r: Request) -> Any:
+    """The product of factors that a request is about."""
+    return r.q
+
+
 class ScorePilot:
     """Surrogates that a pilot fits, and draws of q that judge them."""
 
     def __init__(self, r: Request, levels: list[str]) -> None:
-        self.r, self.levels = r, levels
+        self.r, self.q, self.levels = r, q_of(r), levels
         most = max([LEAST, *(enough_to_fit(level, r.q) for level in levels)])
         checked = max(LEAST // CHECK_SHARE, most // CHECK_SHARE)
         fitted = min(most, max(r.num_samples - checked, LEAST_PER_COEFFICIENT * size(levels[-1], r.q)))
@@ -91,7 +97,7 @@ class ScorePilot:
 
     def left(self, surrogate) -> np.ndarray:
         """Of log w at the judging draws"""
-        return self.log_w - surrogate.at(self.r.q.whitened(self.z))
+        return self.log_w - surrogate.at(self.q.whitened(self.z))
 
     def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
         """Where few draws hold the terms that an error rests on, a surrogate is not to be trusted."""
@@ -126,7 +132,7 @@ def of_gradient(r: Request) -> Candidate:
     if not levels:
         return Candidate("leave_one_out" if r.estimator in ALLOWED else r.estimator, None)
     pilot = ScorePilot(r, levels)
-    whitened = r.q.whitened(pilot.z)
+    whitened = pilot.q.whitened(pilot.z)
     squares = np.sum(whitened**2, axis=1)
     with np.errstate(invalid="ignore"):
         spread = float(np.sum(spreads(whitened, pilot.log_w)))
@@ -137,7 +143,7 @@ def of_gradient(r: Request) -> Candidate:
             spread = float(np.sum(spreads(whitened, left)))
             kept.append((pilot.candidate(surrogate.level, surrogate, spread, True, terms), left))
         best, left = min(kept, key=lambda pair: pair[0].price)
-        return best._replace(each=spreads(r.q.from_whitened(whitened), left))
+        return best._replace(each=spreads(pilot.q.from_whitened(whitened), left))
 
 
 def spreads(scores: np.ndarray, f: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from .base import Family
 from .bernoulli import Bernoulli
+from .categorical import Categorical
 from .factors import Factors
 from .full_rank import FullRankGaussian
 from .low_rank import LowRankGaussian
@@ -16,6 +17,7 @@ BY_NAME: dict[str, type[Family]] = {
 __all__ = [
     "BY_NAME",
     "Bernoulli",
+    "Categorical",
     "Factors",
     "Family",
     "FullRankGaussian",

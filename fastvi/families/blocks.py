@@ -102,6 +102,11 @@ class Block(ABC):
     def density(self) -> tuple[np.ndarray, np.ndarray]:
         """Two numbers of each factor that its log density is written with, (count,) each"""
 
+    @property
+    def values(self) -> np.ndarray:
+        """A table that its log density reads besides"""
+        return np.empty(0)
+
     @abstractmethod
     def places(self, row: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """For each parameter the place of its sums, and the factor that makes what is summed its score"""

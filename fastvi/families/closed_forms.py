@@ -96,8 +96,8 @@ class FactorsPair:
     @staticmethod
     def total_variation(q, p) -> float | None:
         """Of one discrete factor in closed form; None of more."""
-        (a, b), *others = alike(q, p) or ()
-        return None if others else a.total_variation(b)
+        pairs = alike(q, p) or []
+        return pairs[0][0].total_variation(pairs[0][1]) if len(pairs) == 1 else None
 
 
 def closed_form(q, p):

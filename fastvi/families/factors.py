@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..kernels.arithmetic.functions import where
 from ..kernels.arithmetic.log_densities import normal_logpdf
-from ..kernels.families.product import GAUSSIAN
+from ..kernels.families.product import CATEGORICAL, GAUSSIAN
 from ..targets.target import Target
 from .base import DRAW_OPERATIONS, SCORE_OPERATIONS, Family, frozen
 from .blocks import Block
@@ -117,9 +117,10 @@ class Factors(Family):
         """Runs, and a row of parameters for each row of a tile"""
         runs, row = [float(len(self.blocks))], 0
         for block, spot in zip(self.blocks, self.spots, strict=True):
-            runs += [block.kind, spot.start, block.count, row]
-            row += len(block.table)
-        return frozen(runs), frozen(self._joined(lambda block: block.table))
+            height = len(block.table)
+            runs += [block.kind, spot.start, block.count, row, height // block.count]
+            row += height
+        return frozen(np.array(runs)), frozen(self._joined(lambda block: block.table))
 
     @cached_property
     def layout(self) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +180,8 @@ class Factors(Family):
         """(rows of a tile, scores) each, see :class:`fastvi.families.blocks.Block`"""
         from scipy.linalg import block_diag
 
-        return tuple(block_diag(*each) for each in zip(*(b.row_roots for b in self.blocks), strict=True))  # type: ignore[return-value]
+        first, second = zip(*(block.row_roots for block in self.blocks), strict=True)
+        return block_diag(*first), block_diag(*second)
 
     def weighted_scores(self, z: np.ndarray, c: np.ndarray) -> np.ndarray:
         """The scores of draws z (n, dim), each times c (n,), added up"""
@@ -190,7 +192,10 @@ class Factors(Family):
         """q itself as a normalized Target."""
         kinds = np.concatenate([np.full(block.count, block.kind) for block in self.blocks])
         first, second = (self._joined(lambda block, k=k: block.density[k]) for k in range(2))
-        return Target(_log_prob, self.dim, (kinds, first, second), normalized=True, name=type(self).__name__)
+        firsts = [spot.start for spot in slices([len(block.values) for block in self.blocks])]
+        starts = np.repeat(firsts, [block.count for block in self.blocks])
+        data = kinds, first, second, starts, np.append(self._joined(lambda block: block.values), 0.0)
+        return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
 
     # ---- for pilots and fits
     def with_blocks(self, blocks: list[Block]) -> Self:
@@ -211,12 +216,16 @@ class Factors(Family):
         return ""
 
     def scattered(self, away: np.ndarray) -> Self:
-        """Away by so many standard deviations of the mean (dim,), of discrete factors in their natural parameters"""
+        """Away by so many standard deviations of the mean, of discrete factors in their natural parameters.
+
+        ``away`` has an entry for each parameter, of which a Gaussian takes the first."""
         moved = []
-        for block, spot in zip(self.blocks, self.spots, strict=True):
-            natural = block.natural.copy()
-            scale = 1.0 if block.is_discrete else 1.0 / block.stddev
-            natural[:, 0] += away[spot] * scale
+        for block, spot in zip(self.blocks, self.parameter_spots, strict=True):
+            natural, by = block.natural.copy(), away[spot].reshape(block.count, block.width)
+            if block.is_discrete:
+                natural += by
+            else:
+                natural[:, 0] += by[:, 0] / block.stddev
             moved.append(block.with_natural(natural))
         return self.with_blocks(moved)
 
@@ -225,16 +234,22 @@ class Factors(Family):
             f"q: {self.discrete or type(self).__name__} has no location and scale to differentiate through"
         )
 
-    standardise = entropy_slope = scaled_slopes = pathwise_terms = lines_gradient = _not_here
-    restrict = composed = stretched = polynomial_gradient = member = _not_here
+    standardise = entropy_slope = scaled_slopes = lines_gradient = _not_here  # type: ignore[assignment]
+    pathwise_terms = _not_here  # type: ignore[assignment]
+    restrict = composed = stretched = polynomial_gradient = member = _not_here  # type: ignore[assignment]
     scale = scale_tril = log_det = scale_mask = property(_not_here)
 
 
-def _log_prob(z, kinds, first, second):
+def _log_prob(z, kinds, first, second, starts, values):
     total = 0.0
     for i in range(len(kinds)):
         if kinds[i] == GAUSSIAN:
             total += normal_logpdf(z[i], first[i], second[i])
+        elif kinds[i] == CATEGORICAL:
+            found = -np.inf
+            for k in range(int(second[i])):
+                found = where(z[i] == k, values[starts[i] + int(first[i]) + k], found)
+            total += found
         else:
             total += where(z[i] * (1.0 - z[i]) == 0.0, z[i] * first[i], -np.inf) + second[i]
     return total

@@ -116,7 +116,7 @@ class FactorAscent(Fitter):
         """q, and in the first rounds others that are scattered about it: ascents on a surrogate cost no draws."""
         if self.state["rounds"] >= ROUNDS_WITH_STARTS or not q.discrete or self.level == "linear":
             return [q]
-        away = SCATTER * standard_normals(self.key.child(START, self.state["rounds"]), STARTS, q.dim)
+        away = SCATTER * standard_normals(self.key.child(START, self.state["rounds"]), STARTS, len(q.parameters))
         return [q, *(q.scattered(each) for each in away)]
 
     def move(self, q, found: ScoreSurrogate, ends: Ascents, error: float, exact: bool) -> bool:

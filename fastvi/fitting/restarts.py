@@ -14,9 +14,9 @@ APART = 1.0  # standard deviations between means of different basins
 
 def scattered(q: Family, key: Key, restart: int) -> Family:
     """The start of another restart."""
-    away = standard_normals(key.child(START, restart), 1, q.dim)[0]
     if isinstance(q, Factors):
-        return q.scattered(SCATTER * away)
+        return q.scattered(SCATTER * standard_normals(key.child(START, restart), 1, len(q.parameters))[0])
+    away = standard_normals(key.child(START, restart), 1, q.dim)[0]
     return q.member(q.loc + SCATTER * q.stddev * away, q.scale)
 
 

@@ -1,11 +1,13 @@
 """A product of independent factors: each z_i is a monotone map of its own standard normal eps_i.
 
 Equal factors that follow each other are a *run*; kinds and parameters are data, so one compiled sweep serves all.
-``loc`` holds the number of runs and then, for each, its kind, its first z, its number of factors and its first row;
+``loc`` holds the number of runs and then, for each, its kind, its first z, its number of factors, its first row and the
+rows of a factor;
 ``scale`` has a row of parameters for each row of the tile.  ``transform`` leaves in the rows of eps what scores are
 made of, in place: a row is never before the eps that it came from, so rows are written from the last to the first.
 
-A Gaussian keeps eps, whose scores are eps and eps^2 - 1; a Bernoulli factor z = [eps < cut] keeps its score z - p.
+A Gaussian keeps eps, whose scores are eps and eps^2 - 1; a Bernoulli factor z = [eps < cut] keeps its score z - p; a
+categorical one of k categories, of z = the number of cuts up to eps, keeps 1[z = c] - p_c for all but the last.
 """
 
 import numpy as np
@@ -18,13 +20,14 @@ from .low_rank import add_own
 
 SCALE_NDIM = 2
 TILE = 96  # draws
-GAUSSIAN, BERNOULLI = range(2)
-RUN = 4  # numbers that describe one
-KIND, FIRST, COUNT, ROW = range(RUN)
+GAUSSIAN, BERNOULLI, CATEGORICAL = range(3)
+RUN = 5  # numbers that describe one
+KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
 COLUMNS = 5
 NORMALISER = 0  # of every kind: what -log q has beside what is added for each draw
 CENTRE, SPREAD = 1, 2  # of a Gaussian
 CUT, PROBABILITY, IF_ONE, IF_ZERO = 1, 2, 3, 4  # of a Bernoulli factor, the last two -log q
+# Of a category the same but for IF_ONE, which is -log of its probability less that of the last
 
 
 @routine
@@ -75,6 +78,24 @@ def bernoulli(parameters, source, row, z, half_square):
 
 
 @routine
+def categorical(parameters, source, rows, z, half_square):
+    """z counts the cuts at or below eps; for every category but the last 1[z = c] - p_c is kept."""
+    for j in range(len(z)):
+        z[j] = 0.0
+    for c in range(len(parameters)):
+        cut = parameters[c, CUT]
+        for j in range(len(z)):
+            z[j] += select(source[j] >= cut, 1.0, 0.0)
+    for c in range(len(parameters)):
+        p, more, value = parameters[c, PROBABILITY], parameters[c, IF_ONE], float(c)
+        for j in range(len(z)):
+            half_square[j] += select(z[j] == value, more, 0.0)
+        row = rows[c]
+        for j in range(len(z)):
+            row[j] = select(z[j] == value, 1.0 - p, -p)
+
+
+@routine
 def copy_row(source, row):
     for j in range(len(row)):
         row[j] = source[j]
@@ -90,11 +111,17 @@ def transform(loc, scale, eps, z, half_square):
     for r in range(np.int64(loc[0]) - 1, -1, -1):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, first, count, row = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[COUNT]), np.int64(run[ROW])
+        each = np.int64(run[ROWS])
         if kind == GAUSSIAN:
             for i in range(count - 1, -1, -1):
                 gaussian(scale[row + i], eps[first + i], z[first + i], half_square)
                 if row != first:
                     copy_row(eps[first + i], eps[row + i])
+        elif kind == CATEGORICAL:
+            for i in range(count - 1, -1, -1):
+                start = row + i * each
+                own = scale[start : start + each]
+                categorical(own, eps[first + i], eps[start : start + each], z[first + i], half_square)
         else:
             for i in range(count - 1, -1, -1):
                 bernoulli(scale[row + i], eps[first + i], eps[row + i], z[first + i], half_square)
@@ -135,7 +162,7 @@ def add_scores(loc, scale, eps, f, count, work, sums):
     for r in range(np.int64(loc[0])):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, row = np.int64(run[KIND]), np.int64(run[ROW])
-        for i in range(row, row + np.int64(run[COUNT])):
+        for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
             if kind == GAUSSIAN:
                 add_own(sums, i, height + i, 1.0, eps[i], f, count)
             else:

@@ -7,6 +7,7 @@
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
+``index``        int(z[i]) as an index
 ``lane_matrix``  parameters with two axes
 ``composite``    functions that are formulas of the others, such as log densities
 ``expression``   lazy element-wise expressions of sequences and arrays
@@ -35,6 +36,7 @@ from . import (
     composite,
     conversions,
     expression,
+    index,
     operators,
     powers,
     products,
@@ -57,6 +59,7 @@ __all__ = [
     "composite",
     "conversions",
     "expression",
+    "index",
     "operators",
     "powers",
     "products",
