@@ -21,12 +21,13 @@ FLATTEST, FLAT_FACTORS = 0.2, 10.0  # of the pilot's q: share of the uniform dis
 
 
 def owners(q) -> tuple[np.ndarray, np.ndarray]:
-    """Of each whitened score its factor, and whether it is a square of a Gaussian's eps less 1."""
+    """Of each whitened score the first z of its factor, and whether it is a square of a Gaussian's eps less 1."""
     owner, second, first = [], [], 0
     for block in q.blocks:
-        owner += np.repeat(first + np.arange(block.count), block.width).tolist()
+        each = block.size // block.count
+        owner += np.repeat(first + each * np.arange(block.count), block.width).tolist()
         second += block.count * [a in block.seconds for a in range(block.width)]
-        first += block.count
+        first += block.size
     return np.array(owner), np.array(second)
 
 
@@ -178,5 +179,5 @@ def fitted(design: Design, log_w, log_ratio=0.0):
 
 def flat_share(q) -> float:
     """What share of a pilot's discrete factors is uniform: weights exceed 1 by (1 - share)^-factors at most."""
-    factors = sum(block.count for block in q.blocks if block.is_discrete)
+    factors = sum(block.count for block in q.blocks if block.is_finite)
     return min(FLATTEST, FLAT_FACTORS / factors) if factors else 0.0

@@ -2,12 +2,17 @@
 
 from .base import Family
 from .bernoulli import Bernoulli
+from .beta import Beta
 from .categorical import Categorical
+from .dirichlet import Dirichlet
 from .factors import Factors
 from .full_rank import FullRankGaussian
+from .gamma import Exponential, Gamma
+from .log_normal import LogNormal
 from .low_rank import LowRankGaussian
 from .mean_field import MeanFieldGaussian
 from .mixture import GaussianMixture
+from .poisson import Poisson
 from .product import Product
 
 BY_NAME: dict[str, type[Family]] = {
@@ -17,12 +22,18 @@ BY_NAME: dict[str, type[Family]] = {
 __all__ = [
     "BY_NAME",
     "Bernoulli",
+    "Beta",
     "Categorical",
+    "Dirichlet",
+    "Exponential",
     "Factors",
     "Family",
     "FullRankGaussian",
+    "Gamma",
     "GaussianMixture",
+    "LogNormal",
     "LowRankGaussian",
     "MeanFieldGaussian",
+    "Poisson",
     "Product",
 ]

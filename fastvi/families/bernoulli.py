@@ -17,7 +17,7 @@ FEWEST = 10.0  # draws of a rare value that an error needs
 class BernoulliBlock(Block):
     """P(z_i = 1) = expit(logit_i): eta = logit, t = z."""
 
-    kind, width, is_discrete = kernel.BERNOULLI, 1, True
+    kind, width, is_discrete, is_finite = kernel.BERNOULLI, 1, True, True
 
     def __init__(self, logits: np.ndarray) -> None:
         from scipy.special import expit

@@ -23,6 +23,7 @@ class Block(ABC):
     width: ClassVar[int]  # statistics of a factor
     is_discrete: ClassVar[bool] = False
     seconds: ClassVar[tuple[int, ...]] = ()  # statistics that are squares of a Gaussian's eps less 1
+    is_finite: ClassVar[bool] = False  # of finitely many values
     is_gaussian: ClassVar[bool] = False
     count: int
 
@@ -101,6 +102,21 @@ class Block(ABC):
     @abstractmethod
     def density(self) -> tuple[np.ndarray, np.ndarray]:
         """Two numbers of each factor that its log density is written with, (count,) each"""
+
+    @property
+    def size(self) -> int:
+        """Entries of z, one for each factor but for a Dirichlet's"""
+        return self.count
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(size, size)"""
+        return np.diag(self.stddev**2)
+
+    @property
+    def quantiles(self) -> np.ndarray:
+        """Tables of quantile functions, which the offsets in ``table`` count in"""
+        return np.empty(0)
 
     @property
     def values(self) -> np.ndarray:

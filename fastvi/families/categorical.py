@@ -16,7 +16,7 @@ from .factors import Factors
 class CategoricalBlock(Block):
     """P(z_i = k) = softmax([eta_i, 0])_k: eta are the logits against the last category, t_k = 1[z = k]."""
 
-    kind, is_discrete = kernel.CATEGORICAL, True
+    kind, is_discrete, is_finite = kernel.CATEGORICAL, True, True
 
     def __init__(self, logits: np.ndarray) -> None:
         self.logits, (self.count, self.width) = logits, logits.shape  # type: ignore[misc]
@@ -103,8 +103,8 @@ class CategoricalBlock(Block):
         first = np.zeros((self.count, self.width, self.count, self.width))
         own = np.arange(self.count)
         first[own, :, own, :] = np.swapaxes(np.linalg.inv(self.root), 1, 2)
-        first = first.reshape(self.count * self.width, -1)
-        return first, np.zeros_like(first)
+        flat = first.reshape(self.count * self.width, -1)
+        return flat, np.zeros_like(flat)
 
     @property
     def density(self):

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.arithmetic.functions import where
-from ..kernels.arithmetic.log_densities import normal_logpdf
-from ..kernels.families.product import CATEGORICAL, GAUSSIAN
+from ..kernels.arithmetic.functions import gammaln, where
+from ..kernels.arithmetic.log_densities import beta_logpdf, gamma_logpdf, lognormal_logpdf, normal_logpdf
+from ..kernels.families import product as kernel
+from ..kernels.families.product import RUN
+from ..kernels.families.quantile_factors import OFFSET
 from ..targets.target import Target
 from .base import DRAW_OPERATIONS, SCORE_OPERATIONS, Family, frozen
 from .blocks import Block
@@ -38,12 +40,12 @@ class Factors(Family):
     @property
     def dim(self) -> int:
         """Number of entries of z."""
-        return sum(block.count for block in self.blocks)
+        return sum(block.size for block in self.blocks)
 
     @cached_property
     def spots(self) -> tuple[slice, ...]:
         """Where each run is in z"""
-        return slices([block.count for block in self.blocks])
+        return slices([block.size for block in self.blocks])
 
     @cached_property
     def parameter_spots(self) -> tuple[slice, ...]:
@@ -77,8 +79,10 @@ class Factors(Family):
 
     @property
     def covariance(self) -> np.ndarray:
-        """(dim, dim), diagonal"""
-        return np.diag(self.stddev**2)
+        """(dim, dim), of blocks"""
+        from scipy.linalg import block_diag
+
+        return block_diag(*(block.covariance for block in self.blocks))
 
     @property
     def natural(self) -> Any:
@@ -115,12 +119,17 @@ class Factors(Family):
     @cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Runs, and a row of parameters for each row of a tile"""
-        runs, row = [float(len(self.blocks))], 0
+        runs, tables, quantiles, row = [float(len(self.blocks))], [], [], 0
+        place = 1 + RUN * len(self.blocks)
         for block, spot in zip(self.blocks, self.spots, strict=True):
-            height = len(block.table)
-            runs += [block.kind, spot.start, block.count, row, height // block.count]
-            row += height
-        return frozen(np.array(runs)), frozen(self._joined(lambda block: block.table))
+            table, own = np.array(block.table), block.quantiles
+            runs += [block.kind, spot.start, block.count, row, len(table) // block.count]
+            if len(own):
+                table[:, OFFSET] += place
+            tables.append(table)
+            quantiles.append(own)
+            row, place = row + len(table), place + len(own)
+        return frozen(np.concatenate([np.array(runs), *quantiles])), frozen(np.concatenate(tables))
 
     @cached_property
     def layout(self) -> tuple[np.ndarray, np.ndarray]:
@@ -190,10 +199,10 @@ class Factors(Family):
     @cached_property
     def target(self) -> Target:
         """q itself as a normalized Target."""
-        kinds = np.concatenate([np.full(block.count, block.kind) for block in self.blocks])
+        kinds = np.concatenate([np.full(block.size, block.kind) for block in self.blocks])
         first, second = (self._joined(lambda block, k=k: block.density[k]) for k in range(2))
         firsts = [spot.start for spot in slices([len(block.values) for block in self.blocks])]
-        starts = np.repeat(firsts, [block.count for block in self.blocks])
+        starts = np.repeat(firsts, [block.size for block in self.blocks])
         data = kinds, first, second, starts, np.append(self._joined(lambda block: block.values), 0.0)
         return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
 
@@ -223,9 +232,11 @@ class Factors(Family):
         for block, spot in zip(self.blocks, self.parameter_spots, strict=True):
             natural, by = block.natural.copy(), away[spot].reshape(block.count, block.width)
             if block.is_discrete:
-                natural += by
+                natural += by if block.is_finite else CLOSER * by
+            elif block.is_gaussian:
+                natural[:, 0] += by[:, 0] / block.scale
             else:
-                natural[:, 0] += by[:, 0] / block.stddev
+                natural *= np.exp(CLOSER * by)
             moved.append(block.with_natural(natural))
         return self.with_blocks(moved)
 
@@ -243,9 +254,19 @@ class Factors(Family):
 def _log_prob(z, kinds, first, second, starts, values):
     total = 0.0
     for i in range(len(kinds)):
-        if kinds[i] == GAUSSIAN:
+        if kinds[i] == kernel.GAUSSIAN:
             total += normal_logpdf(z[i], first[i], second[i])
-        elif kinds[i] == CATEGORICAL:
+        elif kinds[i] == kernel.LOG_NORMAL:
+            total += lognormal_logpdf(z[i], first[i], second[i])
+        elif kinds[i] == kernel.GAMMA:
+            total += gamma_logpdf(z[i], first[i], second[i])
+        elif kinds[i] == kernel.BETA:
+            total += beta_logpdf(z[i], first[i], second[i])
+        elif kinds[i] == kernel.DIRICHLET:
+            total += where(z[i] > 0.0, (first[i] - 1.0) * np.log(z[i]), -np.inf) + second[i]
+        elif kinds[i] == kernel.POISSON:
+            total += where(z[i] >= 0.0, z[i] * first[i] - second[i] - gammaln(z[i] + 1.0), -np.inf)
+        elif kinds[i] == kernel.CATEGORICAL:
             found = -np.inf
             for k in range(int(second[i])):
                 found = where(z[i] == k, values[starts[i] + int(first[i]) + k], found)
@@ -253,6 +274,9 @@ def _log_prob(z, kinds, first, second, starts, values):
         else:
             total += where(z[i] * (1.0 - z[i]) == 0.0, z[i] * first[i], -np.inf) + second[i]
     return total
+
+
+CLOSER = 0.3  # of a log of a shape or rate, for a standard deviation of a start
 
 
 def slices(sizes: list[int]) -> tuple[slice, ...]:

@@ -114,7 +114,11 @@ class FactorAscent(Fitter):
 
     def starts(self, q) -> list:
         """q, and in the first rounds others that are scattered about it: ascents on a surrogate cost no draws."""
-        if self.state["rounds"] >= ROUNDS_WITH_STARTS or not q.discrete or self.level == "linear":
+        if (
+            self.state["rounds"] >= ROUNDS_WITH_STARTS
+            or not any(block.is_finite for block in q.blocks)
+            or self.level == "linear"
+        ):
             return [q]
         away = SCATTER * standard_normals(self.key.child(START, self.state["rounds"]), STARTS, len(q.parameters))
         return [q, *(q.scattered(each) for each in away)]

@@ -2,28 +2,31 @@
 
 Equal factors that follow each other are a *run*; kinds and parameters are data, so one compiled sweep serves all.
 ``loc`` holds the number of runs and then, for each, its kind, its first z, its number of factors, its first row and the
-rows of a factor;
-``scale`` has a row of parameters for each row of the tile.  ``transform`` leaves in the rows of eps what scores are
-made of, in place: a row is never before the eps that it came from, so rows are written from the last to the first.
+rows of a factor; tables of quantile functions follow.  ``scale`` has a row of parameters for each row of the tile.
+``transform`` leaves in the rows of eps what scores are made of, in place: a row is never before the eps that it came
+from, so rows are written from the last to the first.
 
 A Gaussian keeps eps, whose scores are eps and eps^2 - 1; a Bernoulli factor z = [eps < cut] keeps its score z - p; a
-categorical one of k categories, of z = the number of cuts up to eps, keeps 1[z = c] - p_c for all but the last.
+categorical one, whose z counts the cuts up to eps, keeps 1[z = c] - p_c for all categories but the last.  What the
+others keep is in ``quantile_factors``.
 """
 
 import numpy as np
 
+from ..arithmetic import elementary
 from ..arithmetic.primitives import fma, select
 from ..arithmetic.triangular import next_four
 from ..jit import reduction, routine, widest_vectors
 from ..sums import score
+from . import quantile_factors
 from .low_rank import add_own
 
 SCALE_NDIM = 2
 TILE = 96  # draws
-GAUSSIAN, BERNOULLI, CATEGORICAL = range(3)
+GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL = range(8)
 RUN = 5  # numbers that describe one
 KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
-COLUMNS = 5
+COLUMNS = 7
 NORMALISER = 0  # of every kind: what -log q has beside what is added for each draw
 CENTRE, SPREAD = 1, 2  # of a Gaussian
 CUT, PROBABILITY, IF_ONE, IF_ZERO = 1, 2, 3, 4  # of a Bernoulli factor, the last two -log q
@@ -64,6 +67,16 @@ def gaussian(parameters, source, z, half_square):
     for j in range(len(z)):
         z[j] = fma(spread, source[j], centre)
         half_square[j] = fma(0.5 * source[j], source[j], half_square[j])
+
+
+@routine
+def log_normal(parameters, source, z, half_square):
+    """log z = loc + scale eps; eps is kept."""
+    centre, spread = parameters[CENTRE], parameters[SPREAD]
+    for j in range(len(z)):
+        y = fma(spread, source[j], centre)
+        half_square[j] += fma(0.5 * source[j], source[j], y)
+        z[j] = elementary.exp(y)
 
 
 @routine
@@ -112,11 +125,29 @@ def transform(loc, scale, eps, z, half_square):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, first, count, row = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[COUNT]), np.int64(run[ROW])
         each = np.int64(run[ROWS])
-        if kind == GAUSSIAN:
+        if kind == GAUSSIAN or kind == LOG_NORMAL:
             for i in range(count - 1, -1, -1):
-                gaussian(scale[row + i], eps[first + i], z[first + i], half_square)
+                if kind == GAUSSIAN:
+                    gaussian(scale[row + i], eps[first + i], z[first + i], half_square)
+                else:
+                    log_normal(scale[row + i], eps[first + i], z[first + i], half_square)
                 if row != first:
                     copy_row(eps[first + i], eps[row + i])
+        elif kind == GAMMA or kind == BETA:
+            for i in range(count - 1, -1, -1):
+                k, own, x = row + 2 * i, eps[first + i], z[first + i]
+                if kind == GAMMA:
+                    quantile_factors.gamma(scale[k], loc, own, eps[k], eps[k + 1], x, half_square)
+                else:
+                    quantile_factors.beta(scale[k], loc, own, eps[k], eps[k + 1], x, half_square)
+        elif kind == DIRICHLET:
+            for i in range(count - 1, -1, -1):
+                k, j = row + i * each, first + i * each
+                own, own_rows = eps[j : j + each], eps[k : k + each]
+                quantile_factors.dirichlet(scale[k : k + each], loc, own, own_rows, z[j : j + each], half_square)
+        elif kind == POISSON:
+            for i in range(count - 1, -1, -1):
+                quantile_factors.poisson(scale[row + i], loc, eps[first + i], eps[row + i], z[first + i], half_square)
         elif kind == CATEGORICAL:
             for i in range(count - 1, -1, -1):
                 start = row + i * each
@@ -163,7 +194,9 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, row = np.int64(run[KIND]), np.int64(run[ROW])
         for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
-            if kind == GAUSSIAN:
+            if kind == GAUSSIAN or kind == LOG_NORMAL:
                 add_own(sums, i, height + i, 1.0, eps[i], f, count)
+            elif kind != BERNOULLI and kind != CATEGORICAL:
+                score.add_row(sums, i, eps[i], f, count)
             else:
                 add_bernoulli(sums, i, scale[i, PROBABILITY], eps[i], f, count)
