@@ -185,7 +185,7 @@ def diagnose(
     >>> found.verdict.startswith("good")
     True
     """
-    check_pair(target, q)
+    target = check_pair(target, q)
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
     on = place(num_threads, executor)
     given = (min(100, num_samples),) if num_particles is None else np.atleast_1d(num_particles).tolist()

@@ -11,6 +11,7 @@ from ..execution.sweep import Place, place
 from ..families.base import Family
 from ..families.factors import Factors
 from ..rng import SAMPLE, Key, RandomSource, key_from
+from ..targets.latents import in_support
 from ..targets.target import Target
 from .precision import sample_limit
 
@@ -73,7 +74,7 @@ def request(
     **others,
 ) -> Request:
     """Check everything that an estimator was given, of which ``estimators`` are the ones it knows."""
-    check_pair(target, q)
+    target = check_pair(target, q)
     num_samples = checks.count("num_samples", num_samples)
     estimator = same_for(q, checks.choice("estimator", estimator, estimators))
     check_options(draws, dtype, backend, executor)
@@ -82,34 +83,48 @@ def request(
     return Request(target, q, num_samples, key_from(rng), **options, atol=atol, max_samples=limit, **others)
 
 
-def check_pair(target, q) -> None:
-    """A target and an approximation that fit each other."""
+def check_pair(target, q) -> Target:
+    """A target and an approximation that fit each other: the target as q sees it."""
     if not isinstance(target, Target):
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
     if not isinstance(q, Family):
         raise TypeError(f"q: expected a Gaussian family, a Bernoulli or a Product, got {checks.describe(q)}")
+    if isinstance(q, Factors) and target.parameters is not None:
+        target = seen_by(target, q)
     if q.dim != target.dim:
         raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
-    if isinstance(q, Factors) and target.parameters is not None:
-        check_names(target, q)
+    return target
 
 
-def check_names(target, q: Factors) -> None:
-    """Factors that fit the names and spaces of a target."""
-    declared = {name: space.shape for name, space in target.parameters.items()}
+def seen_by(target: Target, q: Factors) -> Target:
+    """A target of named parameters as the factors of q see it, each in its own support without log |J|; Gaussian ones
+    stay on the unconstrained axis.
+
+    Raises
+    ------
+    ValueError
+        for other names, or a factor whose support is not the space of its parameter
+    """
+    spaces = target.parameters
+    assert spaces is not None
+    declared = {name: space.shape for name, space in spaces.items()}
     if None not in q.names and (list(declared) != list(q.names) or target.latents and declared != q.latents):
         raise ValueError(f"q: {target.name} has {shapes(declared)}, in this order, and q has {shapes(q.latents)}")
-    if target.latents:
-        return
-    for block, spot, name in zip(q.blocks, q.spots, q.names, strict=True):
-        for parameter, covers in target.parameters.places.items():
-            space = target.parameters[parameter]
-            if space.name != "real" and spot.start < covers.stop and covers.start < spot.stop and not block.is_gaussian:
-                factor = f"{type(block).__name__.removesuffix('Block')} factor{'' if name is None else ' ' + name}"
-                raise ValueError(
-                    f"q: a {factor} does not have the support of {parameter}, which is declared as {space!r}; declare "
-                    f"it as vi.real({space.shape}), or make the target from q.latents"
-                )
+    if target.latents or all(space.name == "real" for space in spaces.values()):
+        return target
+    if len(q.blocks) != len(declared):
+        raise ValueError(f"q: expected a factor for each of {shapes(declared)}, got {q!r}")
+    constrained = []
+    for (name, space), block in zip(spaces.items(), q.blocks, strict=True):
+        if block.support is not None and (block.support != space.name or block.size != space.count):
+            kind = type(block).__name__.removesuffix("Block")
+            raise ValueError(
+                f"q: {name} is declared as {space!r} and has a {kind} factor of {block.size} numbers, whose support is "
+                f"{block.support}; declare it as that, or make the target from q.latents"
+            )
+        if block.support not in (None, "real"):
+            constrained.append(name)
+    return in_support(target, tuple(constrained)) if constrained else target
 
 
 def shapes(latents) -> str:

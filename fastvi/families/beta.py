@@ -14,7 +14,7 @@ from .tabled import LEAST_SHAPE, ROUNDED, TabledBlock, TabledFactors, exp_pair, 
 class BetaBlock(TabledBlock):
     """eta = (concentration1, concentration0), t = (log z, log(1 - z))."""
 
-    kind, width = kernel.BETA, 2
+    kind, width, support = kernel.BETA, 2, "unit"
 
     def __init__(self, concentration1: np.ndarray, concentration0: np.ndarray) -> None:
         self.a, self.b, self.count = concentration1, concentration0, len(concentration1)

@@ -23,6 +23,9 @@ class Block(ABC):
     width: ClassVar[int]  # statistics of a factor
     is_discrete: ClassVar[bool] = False
     seconds: ClassVar[tuple[int, ...]] = ()  # statistics that are squares of a Gaussian's eps less 1
+    support: ClassVar[str | None] = (
+        "real"  # the space whose numbers it draws; None of a Gaussian, on the unconstrained axis
+    )
     is_finite: ClassVar[bool] = False  # of finitely many values
     is_gaussian: ClassVar[bool] = False
     count: int
@@ -194,7 +197,7 @@ class Block(ABC):
 class GaussianBlock(Block):
     """N(loc_i, scale_i^2), with eps and (eps^2 - 1) / sqrt 2 for whitened scores."""
 
-    kind, width, seconds, is_gaussian = kernel.GAUSSIAN, 2, (1,), True
+    kind, width, seconds, is_gaussian, support = kernel.GAUSSIAN, 2, (1,), True, None
 
     def __init__(self, loc: np.ndarray, scale: np.ndarray) -> None:
         self.loc, self.scale, self.count = loc, scale, len(loc)

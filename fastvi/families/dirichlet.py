@@ -16,7 +16,7 @@ from .tabled import LEAST_SHAPE, ROUNDED, TabledBlock, TabledFactors, tables_of
 class DirichletBlock(TabledBlock):
     """eta = concentration, t = log z, z on the simplex."""
 
-    kind = kernel.DIRICHLET
+    kind, support = kernel.DIRICHLET, "simplex"
 
     def __init__(self, concentration: np.ndarray) -> None:
         self.a, (self.count, self.width) = concentration, concentration.shape  # type: ignore[misc]

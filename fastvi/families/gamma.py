@@ -15,7 +15,7 @@ from .tabled import LEAST_SHAPE, MOST, ROUNDED, TabledBlock, TabledFactors, exp_
 class GammaBlock(TabledBlock):
     """eta = (concentration, -rate), t = (log z, z)."""
 
-    kind, width = kernel.GAMMA, 2
+    kind, width, support = kernel.GAMMA, 2, "positive"
 
     def __init__(self, concentration: np.ndarray, rate: np.ndarray) -> None:
         self.a, self.b, self.count = concentration, rate, len(rate)
@@ -102,7 +102,8 @@ class GammaBlock(TabledBlock):
     def table(self):
         out, means = np.zeros((self.count, 2, kernel.COLUMNS)), self.mean_statistics
         out[:, 0, kernel.NORMALISER], out[:, 0, rows.OFFSET] = self.log_normaliser, self.tables[1]
-        out[:, 0, rows.LOG_RATE], out[:, 0, rows.MEAN_LOG], out[:, 0, rows.MEAN] = np.log(self.b), *means.T
+        out[:, 0, rows.LOG_RATE], out[:, 0, rows.MEAN_LOG] = np.log(self.b), means[:, 0]
+        out[:, 0, rows.MEAN] = self.a / self.b
         out[:, 0, rows.LESS], out[:, 0, rows.RATE] = self.a - 1.0, self.b
         return out.reshape(-1, kernel.COLUMNS)
 

@@ -13,7 +13,7 @@ from .tabled import ROUNDED, TabledFactors, positive_arrays
 class LogNormalBlock(GaussianBlock):
     """exp of a Gaussian: eta and t are those of log z, with a base measure 1 / z."""
 
-    kind, is_gaussian = kernel.LOG_NORMAL, False
+    kind, is_gaussian, support = kernel.LOG_NORMAL, False, "positive"
 
     def statistics(self, z):
         return super().statistics(np.log(np.maximum(z, ROUNDED)))

@@ -45,12 +45,13 @@ class FactorAscent(Fitter):
     def q(self):
         return self.start.with_parameters(self.state["parameters"])
 
-    def draws_of(self, q, count: int, share: float):
-        """(z, log w, log of q over what z is from) of fresh draws"""
+    def draws_of(self, q, count: int, share: float, on_trial: bool = False):
+        """(z, log w, log of q over what z is from) of fresh draws; ``on_trial`` they need not be finite"""
         s = self.state
         found = pilot_draws(self.target, q, self.key, count, self.on, share, FIT, s["first"])
         s.update(first=s["first"] + count, draws=s["draws"] + count)
-        check_values(self.target, found[0], found[1], s["first"] - count)
+        if not on_trial:
+            check_values(self.target, found[0], found[1], s["first"] - count)
         return found
 
     def step(self) -> tuple[Estimate | None, str]:
@@ -128,11 +129,10 @@ class FactorAscent(Fitter):
         s = self.state
         best = int(np.argmax(ends.elbo))
         promising = [best] if best == 0 or exact else [best, 0]
-        tried = [(ends.member(q, k), float(ends.elbo[k])) for k in promising]
         if exact:
-            s["parameters"] = tried[0][0].parameters
+            s["parameters"] = ends.member(q, best).parameters
             return True
-        judged = [(*self.judged(q, found, new, value), new) for new, value in tried]
+        judged = [self.judged(q, found, ends, k) for k in promising]
         step = 1.0
         for attempt in range(TRIES):
             value, its_error, new = max(judged, key=lambda each: each[0])
@@ -144,19 +144,23 @@ class FactorAscent(Fitter):
                 return False
             plain = found if attempt < 2 else ScoreSurrogate("linear", found.constant, found.linear, None, q)
             shorter = ascend(q, plain, [q], step if attempt < 2 else step * DAMPED, CAP)
-            new, value = shorter.member(q, 0), float(shorter.elbo[0])
-            judged = [(*self.judged(q, plain, new, value), new)]
+            judged = [self.judged(q, plain, shorter, 0)]
         return False
 
-    def judged(self, q, found: ScoreSurrogate, new, promised: float) -> tuple[float, float]:
-        """(ELBO of a new member, its error) from fresh draws of it, with what the surrogate promised for a control
-        variate."""
-        z, log_w, _ = self.draws_of(new, JUDGING, 0.0)
+    def judged(self, q, found: ScoreSurrogate, ends: Ascents, which: int):
+        """(ELBO of the member where an ascent ended, its error, the member) from fresh draws of it, with what the
+        surrogate promised for a control variate; -inf where it leaves the range of numbers or of log p."""
+        try:
+            new = ends.member(q, which)
+        except ValueError:
+            return -math.inf, 0.0, q
+        z, log_w, _ = self.draws_of(new, JUDGING, 0.0, True)
         log_p = log_w + new.log_prob(z)
         left = log_p - q.log_prob(z) - found.constant - found.at(q.whitened(z))
         if not np.isfinite(left).all():
-            return -math.inf, 0.0
-        return promised + float(np.mean(left)), float(np.std(left, ddof=1)) / math.sqrt(len(left))
+            return -math.inf, 0.0, new
+        error = float(np.std(left, ddof=1)) / math.sqrt(len(left))
+        return float(ends.elbo[which]) + float(np.mean(left)), error, new
 
     def control_variate(self) -> ScoreSurrogate | None:
         """The last surrogate, where q has not moved from it"""

@@ -66,7 +66,7 @@ class Objective:
         rng: RandomSource = None,
         num_threads: int | None = None,
     ) -> None:
-        check_pair(target, q)
+        target = check_pair(target, q)
         self.target, self.num_samples = target, checks.count("num_samples", num_samples, 2)
         self.estimator = same_for(q, checks.choice("estimator", estimator, ESTIMATORS))
         self.key, self.start, self.num_threads = key_from(rng), q, num_threads

@@ -35,6 +35,15 @@ def declared(given: Any) -> Parameters:
     return given if isinstance(given, Latents) else Parameters(given)
 
 
+def in_support(target: Any, names: tuple[str, ...]) -> Any:
+    """A target of which these parameters are given as they are, without transform and log |J|; made once."""
+    known = vars(target).setdefault("_in_support", {})
+    if names not in known:
+        spaces = {name: real(space.shape) if name in names else space for name, space in target.parameters.items()}
+        known[names] = target.density.within(target, spaces)
+    return known[names]
+
+
 def refuse(target: Any, what: str) -> None:
     """Raise where a target was made from ``q.latents`` and ``what`` needs spaces."""
     if target.latents is not None:

@@ -138,9 +138,9 @@ def quintic(y, first, second) -> np.ndarray:
     e = first[1:] - first[:-1] - 2.0 * second[:-1]
     f = 2.0 * (second[1:] - second[:-1])
     out[:, 3], out[:, 4], out[:, 5] = 10.0 * d - 4.0 * e + 0.5 * f, -15.0 * d + 7.0 * e - f, 6.0 * d - 3.0 * e + 0.5 * f
-    out = out.ravel()
-    out.flags.writeable = False
-    return out
+    flat = out.ravel()
+    flat.flags.writeable = False
+    return flat
 
 
 def evaluate(coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -211,7 +211,7 @@ def test_refusals():
         (lambda: named.constrain(np.zeros(6)), "constrain: slab was made from q.latents"),
         (lambda: vi.elbo(named, vi.Product(s=q["s"], theta=q["theta"])), "q: slab has theta of shape"),
         (lambda: vi.elbo(named, vi.Bernoulli(logits=np.zeros(5))), "q: expected 6 dimensions"),
-        (lambda: vi.elbo(positive, vi.Bernoulli(logits=0.3)), "support of a, which is declared as positive"),
+        (lambda: vi.elbo(positive, vi.Bernoulli(logits=0.3)), "a is declared as positive.. and has a Bernoulli factor"),
         (lambda: vi.elbo_gradient(named, q, estimator="pathwise"), r"'pathwise' .* s \(Bernoulli\) is discrete"),
         (lambda: vi.Objective(TARGET, Q), "'pathwise' .* Bernoulli is discrete"),
         (lambda: vi.Bernoulli(), "exactly one of the two"),

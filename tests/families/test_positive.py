@@ -188,3 +188,34 @@ def test_refusals():
     for call, message in calls:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_spaces_and_supports():
+    """A factor acts on its own support, without log |J|, where that is the space of its parameter; a Gaussian one on
+    the unconstrained axis, with it."""
+    y = np.array([4.0, 1.0, 7.0])
+
+    def log_density(rate, b, p, y):
+        total = vi.gamma_logpdf(b, 1.0, 1.0) + 2.0 * math.log(p[0]) + math.log(p[1])
+        for i in range(len(y)):
+            total += vi.gamma_logpdf(rate[i], 1.5, b) + vi.poisson_log_logpdf(y[i], math.log(rate[i]))
+        return total
+
+    spaces = {"rate": vi.positive(3), "b": vi.positive(), "p": vi.simplex(2)}
+    declared = vi.Target(log_density, spaces, (y,))
+    q = vi.Product(rate=vi.Gamma([2.0] * 3, 1.0), b=vi.Gamma(2.0, 2.0), p=vi.Dirichlet([2.0, 1.0]))
+    bare = vi.Target(log_density, q.latents, (y,))
+    one, two = (vi.elbo_gradient(t, q, 2000, estimator="leave_one_out", rng=0) for t in (declared, bare))
+    assert one.elbo.value == two.elbo.value and np.array_equal(one.gradient, two.gradient)
+    found = vi.fit(declared, q, rng=0)
+    assert found.converged and np.allclose(found.q["p"].concentration, [3.0, 2.0])
+    assert np.allclose(found.draws(10)["p"].sum(axis=1), 1.0)
+    # log N of log b is a log-normal b
+    normal = vi.Product(rate=q["rate"], b=vi.MeanFieldGaussian(0.2, 0.5), p=q["p"])
+    same = vi.Product(rate=q["rate"], b=vi.LogNormal(0.2, 0.5), p=q["p"])
+    one, two = (vi.elbo(declared, each, 2000, estimator="plain", rng=0).value for each in (normal, same))
+    assert one == pytest.approx(two, abs=1e-9)
+    with pytest.raises(ValueError, match=r"rate is declared as positive\(3\) and has a Beta factor .* is unit"):
+        vi.elbo(declared, vi.Product(rate=vi.Beta([2.0] * 3, 1.0), b=q["b"], p=q["p"]))
+    with pytest.raises(ValueError, match="expected a factor for each of rate"):
+        vi.diagnose(declared, vi.Gamma(np.full(6, 2.0), 1.0))
