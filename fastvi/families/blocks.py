@@ -23,9 +23,7 @@ class Block(ABC):
     width: ClassVar[int]  # statistics of a factor
     is_discrete: ClassVar[bool] = False
     seconds: ClassVar[tuple[int, ...]] = ()  # statistics that are squares of a Gaussian's eps less 1
-    support: ClassVar[str | None] = (
-        "real"  # the space whose numbers it draws; None of a Gaussian, on the unconstrained axis
-    )
+    support: ClassVar[str | None] = "real"  # a space; None of a Gaussian, which acts on the unconstrained axis
     is_finite: ClassVar[bool] = False  # of finitely many values
     is_gaussian: ClassVar[bool] = False
     count: int
