@@ -142,9 +142,10 @@ def transform(loc, scale, eps, z, half_square):
                     quantile_factors.beta(scale[k], loc, own, eps[k], eps[k + 1], x, half_square)
         elif kind == DIRICHLET:
             for i in range(count - 1, -1, -1):
-                k, j = row + i * each, first + i * each
-                own, own_rows = eps[j : j + each], eps[k : k + each]
-                quantile_factors.dirichlet(scale[k : k + each], loc, own, own_rows, z[j : j + each], half_square)
+                start, begin = row + i * each, first + i * each
+                own, kept = eps[begin : begin + each], eps[start : start + each]
+                shares = scale[start : start + each]
+                quantile_factors.dirichlet(shares, loc, own, kept, z[begin : begin + each], half_square)
         elif kind == POISSON:
             for i in range(count - 1, -1, -1):
                 quantile_factors.poisson(scale[row + i], loc, eps[first + i], eps[row + i], z[first + i], half_square)
