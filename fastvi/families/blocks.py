@@ -195,7 +195,8 @@ class Block(ABC):
 class GaussianBlock(Block):
     """N(loc_i, scale_i^2), with eps and (eps^2 - 1) / sqrt 2 for whitened scores."""
 
-    kind, width, seconds, is_gaussian, support = kernel.GAUSSIAN, 2, (1,), True, None
+    kind, width, seconds, is_gaussian = kernel.GAUSSIAN, 2, (1,), True
+    support: ClassVar[str | None] = None
 
     def __init__(self, loc: np.ndarray, scale: np.ndarray) -> None:
         self.loc, self.scale, self.count = loc, scale, len(loc)
