@@ -26,10 +26,18 @@ from .errors import ExecutorError, NonFiniteError
 from .estimators.elbo import elbo
 from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
+from .families.bernoulli import Bernoulli
+from .families.beta import Beta
+from .families.categorical import Categorical
+from .families.dirichlet import Dirichlet
 from .families.full_rank import FullRankGaussian
+from .families.gamma import Exponential, Gamma
+from .families.log_normal import LogNormal
 from .families.low_rank import LowRankGaussian
 from .families.mean_field import MeanFieldGaussian
 from .families.mixture import GaussianMixture
+from .families.poisson import Poisson
+from .families.product import Product
 from .fitting.fit import fit
 from .fitting.laplace import LaplaceResult
 from .fitting.objective import Objective
@@ -84,20 +92,29 @@ from .version import __version__
 
 __all__ = [
     "Attribution",
+    "Bernoulli",
+    "Beta",
     "Bounds",
+    "Categorical",
     "Diagnosis",
+    "Dirichlet",
     "Estimate",
     "ExecutorError",
+    "Exponential",
     "FitResult",
     "FullRankGaussian",
+    "Gamma",
     "GaussianMixture",
     "GradientCheck",
     "GradientEstimate",
     "LaplaceResult",
+    "LogNormal",
     "LowRankGaussian",
     "MeanFieldGaussian",
     "NonFiniteError",
     "Objective",
+    "Poisson",
+    "Product",
     "Round",
     "SmoothedWeights",
     "Space",

@@ -10,7 +10,7 @@ OPTIONS = {
     target : Target
         log p(z), or log p(x, z) as a function of z""",
     "q": """
-    q : MeanFieldGaussian, LowRankGaussian or FullRankGaussian
+    q : MeanFieldGaussian, LowRankGaussian, FullRankGaussian, Bernoulli or Product
         the approximation""",
     "rng": """
     rng : int, sequence of int, SeedSequence, Generator, BitGenerator, Key or None

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +141,8 @@ class GradientEstimate:
     elbo : Estimate
         of the ELBO itself, from the same draws
     gradient, standard_error : ndarray (len(q.parameters),)
-        nan where the ELBO is -inf
+        nan where the ELBO is -inf; the error is nan for a discrete factor with a value that so many draws hold less
+        than ten times
     method : str
         the estimator that was used
     interval_reliable : ndarray (len(q.parameters),) of bool
@@ -149,6 +151,8 @@ class GradientEstimate:
         the standard errors that a pilot predicted, from a few dozen draws on; None where there was no pilot
     places : dict of slices, or None
         where the parameters of the target stand in z
+    blocks : dict of slices, or None
+        where the parameters of each factor of a product stand in ``gradient``
     """
 
     elbo: Estimate
@@ -158,13 +162,17 @@ class GradientEstimate:
     interval_reliable: np.ndarray
     expected_error: np.ndarray | None = None
     places: dict[str, slice] | None = field(default=None, repr=False)
+    blocks: dict[str, slice] | None = field(default=None, repr=False)
 
     @property
-    def by_name(self) -> dict[str, dict[str, np.ndarray]]:
+    def by_name(self) -> dict[str, Any]:
         """The gradient by the target's parameters: ``by_name["tau"]["loc"]``, and ``["log_scale"]`` of a mean-field q.
 
-        Both are of the unconstrained coordinates of a parameter.
+        Both are of the unconstrained coordinates of a parameter.  Of a product with names, ``by_name["s"]`` is the part
+        of ``gradient`` that belongs to the parameters of its factor s.
         """
+        if self.blocks is not None:
+            return {name: self.gradient[place] for name, place in self.blocks.items()}
         if self.places is None:
             raise ValueError("target: it has no named parameters; declare them by parameters=")
         dim, found = max(place.stop for place in self.places.values()), {}
@@ -195,6 +203,8 @@ class GradientEstimate:
         norm, size = with_error(*self.norm()), len(self.gradient)
         doubtful = size - int(np.count_nonzero(self.interval_reliable))
         note = f", {doubtful} intervals not reliable" if doubtful else ""
+        unknown = int(np.count_nonzero(np.isnan(self.standard_error))) if np.isfinite(self.gradient).all() else 0
+        note += f", {unknown} without an error: a value of theirs is hardly ever drawn" if unknown else ""
         return f"GradientEstimate(|gradient| = {norm}, {size} parameters, {self.method}{note}, elbo = {self.elbo})"
 
     def norm(self) -> tuple[float, float]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import score_surrogates
 from ..control_variates import LEVELS, fit, size
 from ..estimators.cost import LEAST_PER_COEFFICIENT, possible
 from ..estimators.pilot import draw
 from ..execution.sweep import Place
+from ..families.factors import Factors
 from ..rng import DIAGNOSE
 from .projection import projected
 
@@ -75,6 +77,8 @@ def attribution(target, q, key, num_samples: int, on: Place, most: int = 4096) -
 
     A squared coefficient exceeds the true one's square by its variance, which is subtracted.
     """
+    if isinstance(q, Factors):
+        return of_factors(target, q, key, num_samples, on, most)
     level, n = richest(q.dim, num_samples, most)
     if level is None:
         return by_projection(target, q, key, num_samples, on) if q.dim > MANY else None
@@ -111,6 +115,34 @@ def richest(dim: int, num_samples: int, most: int) -> tuple[str | None, int]:
             if n * dim <= FLOATS and n * size(level, dim) <= OPERATIONS:
                 return level, n
     return None, 0
+
+
+def of_factors(target, q, key, num_samples: int, on, most: int) -> Attribution | None:
+    """The same for a product of factors, by coefficients of their whitened scores and of pairs of them."""
+    for level in ("quadratic", "linear"):
+        count = score_surrogates.size(level, q)
+        n = min(num_samples, max(most, LEAST_PER_COEFFICIENT * count))
+        if LEAST_PER_COEFFICIENT * count <= n and n * count <= OPERATIONS:
+            break
+    else:
+        return None
+    _, z, log_w = draw(target, q, key, n, on, DIAGNOSE)
+    if not np.isfinite(log_w).all():
+        return None
+    design = score_surrogates.Design(q, z, level)
+    found, left, _ = score_surrogates.fitted(design, log_w)
+    weights, squares = left**2 / n / max(1, n - count), design.whitened**2
+    owner = score_surrogates.owners(q)[0]
+    own = np.zeros((q.dim, len(owner)))
+    own[owner, np.arange(len(owner))] = 1.0
+    mass, error = masses((found.linear, weights @ squares))
+    pair_mass = pair_error = np.zeros((q.dim, q.dim))
+    if found.pairs is not None:
+        of_pairs, errors = masses((found.pairs, np.where(found.pairs == 0.0, 0.0, (squares.T * weights) @ squares)))
+        pair_mass, pair_error = own @ of_pairs @ own.T, np.sqrt(own @ errors**2 @ own.T)
+    rest = 0.5 * float(left @ left) / max(1, n - count)
+    total = float(mass.sum() + 0.5 * pair_mass.sum() + rest)
+    return Attribution(own @ mass, np.sqrt(own @ error**2), pair_mass, pair_error, rest, total, level)
 
 
 def by_projection(target, q, key, num_samples, on) -> Attribution | None:

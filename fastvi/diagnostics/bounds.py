@@ -133,7 +133,7 @@ def bounds(
     >>> found.lower() <= 0.5 * math.log(2 * math.pi) <= found.upper()
     True
     """
-    check_pair(target, q)
+    target = check_pair(target, q)
     num_samples = checks.count("num_samples", num_samples, 2)
     particles = [checks.count("num_particles", k) for k in np.atleast_1d(num_particles).tolist()]
     if any(k > num_samples for k in particles):

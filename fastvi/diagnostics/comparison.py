@@ -66,8 +66,7 @@ def compare(
     True
     """
     other = target if target2 is None else target2
-    for one, q in ((target, q1), (other, q2)):
-        check_pair(one, q)
+    target, other = check_pair(target, q1), check_pair(other, q2)
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
     on = place(num_threads, executor)
     first = LogWeights(target, q1, num_samples, key, SAMPLE, on, progress)

@@ -14,6 +14,7 @@ from ..execution.executors import SubmitsTasks
 from ..execution.progress import Progress
 from ..execution.sweep import place
 from ..families.base import Family
+from ..families.factors import Factors
 from ..results import KHAT_LIMITS, Estimate, shown_khat, with_error
 from ..rng import DIAGNOSE, RandomSource, key_from
 from ..targets.target import Target
@@ -188,7 +189,7 @@ def diagnose(
     >>> found.verdict.startswith("good")
     True
     """
-    check_pair(target, q)
+    target = check_pair(target, q)
     num_samples, key = checks.count("num_samples", num_samples, 2), key_from(rng)
     on = place(num_threads, executor)
     given = (min(100, num_samples),) if num_particles is None else np.atleast_1d(num_particles).tolist()
@@ -204,7 +205,8 @@ def diagnose(
     # log E[w^2] - 2 log E[w]
     kl = 2.0 * (found.cubo.value - found.log_evidence.value)
     kl += 4.0 * (found.cubo.standard_error + found.log_evidence.standard_error)
-    deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf else math.inf
+    gaussian = not isinstance(q, Factors)  # whose transport inequality it is
+    deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf and gaussian else math.inf
     misfit = attribution(target, q, key, num_samples, on)
     ends = found.lower(), found.upper()
     return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence, q.family)

@@ -15,12 +15,13 @@ from ..execution.gpu import Gpu
 from ..execution.nonfinite import check_gradients, check_values
 from ..execution.progress import reporter
 from ..execution.sweep import Place
+from ..families.factors import Factors
 from ..results import ROUNDING, SLOPE_ROUNDING, Estimate, GradientEstimate
 from ..rng import SAMPLE
 from ..slope_surrogates import CUBIC_DRAWS, fit_slopes, lines_without
 from .cost import PATHWISE_COST, PILOT_SHARE, Slopes, operations, slopes_operations
 from .options import Request
-from .pilot import log_weights, places
+from .pilot import places
 from .reliability import LIMIT
 from .selection import POLYNOMIALS, continuous
 
@@ -38,7 +39,12 @@ def place_for(r: Request, most: int) -> Place | None:
     columns, auto = r.q.dim + 1, r.estimator == "auto"
     least = max(LEAST_FITTED * columns * FOLDS / (FOLDS - 1), max(AUTO_LEAST, AUTO_DRAWS * columns) if auto else 0)
     plain_request = r.draws == "iid" and r.atol is None and r.dtype == "float64"
-    if not plain_request or not least <= r.num_samples < most * r.q.dim or r.num_samples * r.q.dim > LARGEST:
+    if (
+        isinstance(r.q, Factors)
+        or not plain_request
+        or not least <= r.num_samples < most * r.q.dim
+        or r.num_samples * r.q.dim > LARGEST
+    ):
         return None
     on = r.where(r.num_samples)
     return None if isinstance(on, Gpu) or not continuous(r.target, r.q, r.key) else on
@@ -61,7 +67,7 @@ class Draws:
         self.num_neginf = int(np.sum(self.log_p == -np.inf))
         if not self.num_neginf:
             check_gradients(r.target, z, self.gradients)
-        self.log_w = log_weights(r.q, self.eps, self.log_p)
+        self.log_w = r.q.log_weights(self.eps, z, self.log_p)
         self.slopes = r.q.scaled_slopes(self.gradients) + self.eps  # of log w in eps
         ends = [k * n // count for k in range(count + 1)]
         self.folds = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]

@@ -12,13 +12,14 @@ import numpy as np
 
 from ..execution.nonfinite import check_gradients, check_values
 from ..families.base import LOG_2PI
+from ..families.factors import Factors
 from ..families.mean_field import fill_standard_normals
 from ..results import ROUNDING, SLOPE_ROUNDING, Estimate, GradientEstimate
 from ..rng import CHECK, SAMPLE
 from ..running_moments import Running
 from .options import Request
 from .precision import REPLICATES, enough_dependent
-from .reliability import SOBOL_DEGREES, Powers, holds_for_replicates
+from .reliability import SOBOL_DEGREES, Powers, holds_for_replicates, without_unseen
 from .selection import PATHWISE, Plan
 
 LEAST_POINTS = 4  # of a replicate
@@ -75,7 +76,8 @@ class Replicates:
 
 
 def log_weights(target, q, replicates: Replicates, num_threads=None):
-    """log w of every draw, (replicates, size), and |eps|^2 / 2."""
+    """log w of every draw, (replicates, size), and |eps|^2 / 2; for factors what makes log w, less it
+    and with dim / 2 more, log p and the entropy of q."""
     shape = replicates.count, replicates.size
     log_w, half = np.empty(shape), np.empty(shape)
     for first, eps in replicates.blocks(1):
@@ -83,6 +85,11 @@ def log_weights(target, q, replicates: Replicates, num_threads=None):
         log_p = target.value(z, num_threads=num_threads)
         check_values(target, z, log_p, first * replicates.size)
         part = slice(first, first + len(eps))
+        if isinstance(q, Factors):
+            log_q = q.log_prob(z)
+            half[part] = (0.5 * replicates.dim - q.entropy() - log_q).reshape(half[part].shape)
+            log_w[part] = (log_p - log_q).reshape(half[part].shape)
+            continue
         half[part] = 0.5 * np.sum(eps * eps, axis=2)
         log_w[part] = log_p.reshape(half[part].shape) + half[part] + 0.5 * replicates.dim * LOG_2PI + q.log_det
     return log_w, half
@@ -210,6 +217,7 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
         gradient = gradient + variate.gradient(q)
     error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + cancels))
     reliable = holds_for_replicates(replicates.draws, each, together)
+    error, reliable = without_unseen(q, replicates.num_samples, error, reliable)
     return GradientEstimate(value, gradient, error, method, reliable)
 
 

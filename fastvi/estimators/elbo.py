@@ -20,7 +20,7 @@ from .options import Request, request
 from .reliability import LEAST_CHUNKS, holds
 from .selection import POLYNOMIALS, plan_elbo
 
-ESTIMATORS = ("auto", "plain", "entropy", "diagonal", "quadratic", "cubic")
+ESTIMATORS = ("auto", "plain", "entropy", "linear", "diagonal", "quadratic", "cubic")
 
 
 @documented
@@ -48,7 +48,7 @@ def elbo(
     @q
     num_samples : int
         draws; with ``atol`` those of a pilot, at most
-    estimator : {"auto", "plain", "entropy", "diagonal", "quadratic", "cubic"}
+    estimator : {"auto", "plain", "entropy", "linear", "diagonal", "quadratic", "cubic"}
         ``"plain"`` averages log p - log q: its error vanishes as q approaches p.  ``"entropy"`` averages log p and adds
         q's entropy in closed form: better where q is much narrower than p.
         ``"quadratic"`` subtracts from log p - log q a polynomial of degree 2 in eps of known mean, fitted to a separate
@@ -59,6 +59,9 @@ def elbo(
         to its values, on eight draws a coefficient.  Each falls back to a lower degree, or to ``"plain"``
         or ``"entropy"``, where the pilot sees no gain, where there are too few draws to fit it, or where a few draws
         hold most of the residual variance, as its error could not be trusted.
+        For a :class:`Product` or a :class:`Bernoulli` they are written in the scores of the factors and fitted to
+        values on draws of a flattened q: ``"linear"`` is of degree 1, ``"quadratic"`` has products of scores of two
+        factors, which leave nothing of a Boltzmann machine (for a Gaussian, "linear" is "diagonal").
         ``"auto"`` takes the one with the least variance times operations over a pilot, if the pilot costs less than
         half of the draws (``"plain"`` otherwise, and for dependent ``draws``).  The result's ``method`` names it
     @draws

@@ -11,6 +11,8 @@ from ..execution.executors import SubmitsTasks
 from ..execution.progress import Progress
 from ..execution.sweep import merged, nothing, partial, sweep
 from ..families.base import Family
+from ..families.factors import Factors
+from ..families.product import parameter_places
 from ..results import GradientEstimate
 from ..rng import RandomSource
 from ..targets.target import Target
@@ -19,7 +21,17 @@ from .dependent_draws import gradient_of_replicates
 from .options import Request, request
 from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, continuous, plan_gradient, sums_for
 
-ESTIMATORS = ("auto", "score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic", *PATHWISE)
+ESTIMATORS = (
+    "auto",
+    "score",
+    "leave_one_out",
+    "optimal_baseline",
+    "linear",
+    "diagonal",
+    "quadratic",
+    "cubic",
+    *PATHWISE,
+)
 BASELINE_LEAST = 64
 
 
@@ -48,8 +60,8 @@ def elbo_gradient(
     @q
     num_samples : int
         draws; with ``atol`` those of the pilot
-    estimator : {"auto", "score", "leave_one_out", "optimal_baseline", "diagonal", "quadratic", "cubic", "pathwise",
-                 "sticking_the_landing", "pathwise_quadratic"}
+    estimator : {"auto", "score", "leave_one_out", "optimal_baseline", "linear", "diagonal", "quadratic", "cubic",
+                 "pathwise", "sticking_the_landing", "pathwise_quadratic"}
         ``"score"``: the mean of f s.
         ``"leave_one_out"``: each draw's baseline is the mean of f over the others, which makes
         sum (f - mean f) s / (S - 1); a constant in log p has no effect (Kool, van Hoof and Welling 2019, equation 8;
@@ -62,8 +74,9 @@ def elbo_gradient(
         and Welling 2014, equation 10).  It needs a log p that is continuous in z.
         ``"sticking_the_landing"``: the same with the gradient of log p - log q and without the score of log q (Roeder,
         Wu and Duvenaud 2017, equation 8): no variance at all where q is the target.
-        ``"diagonal"``, ``"quadratic"``, ``"cubic"``: the polynomial of :func:`elbo` subtracted from f, its part of the
-        gradient in closed form, and ``"leave_one_out"`` on the residuals.  They need no gradient of log p.
+        ``"linear"``, ``"diagonal"``, ``"quadratic"``, ``"cubic"``: the polynomial of :func:`elbo` subtracted from f,
+        its part of the gradient in closed form, and ``"leave_one_out"`` on the residuals.  They need no gradient of
+        log p.
         ``"pathwise_quadratic"``: straight lines in eps, fitted to the gradient of log p on a pilot of 4 to 16 draws a
         dimension, subtracted from it (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed
         choices of such lines.  Below 40 draws a dimension there is no pilot: the draws are cut into two to five folds,
@@ -87,7 +100,8 @@ def elbo_gradient(
     Returns
     -------
     GradientEstimate
-        in the order of ``q.parameters``
+        in the order of ``q.parameters``.  The error is nan for a discrete factor with a value that the draws hold less
+        than ten times, as it would be that of the other values
 
     Raises
     ------
@@ -128,6 +142,8 @@ def elbo_gradient(
     )
     check_count(r)
     found = estimated(r)
+    if isinstance(q, Factors):
+        return dataclasses.replace(found, blocks=parameter_places(q))
     return found if target.parameters is None else dataclasses.replace(found, places=target.parameters.places)
 
 

@@ -41,15 +41,16 @@ def kl_divergence(
 
     Parameters
     ----------
-    q : MeanFieldGaussian, LowRankGaussian, FullRankGaussian or GaussianMixture
+    q : MeanFieldGaussian, LowRankGaussian, FullRankGaussian, Bernoulli, Product or GaussianMixture
         a mixture is sampled in NumPy, on this machine's CPU
-    p : MeanFieldGaussian, LowRankGaussian, FullRankGaussian, GaussianMixture or Target
+    p : one of these families, GaussianMixture or Target
         a Target must be ``normalized=True``
     num_samples : int
         draws of q for Monte Carlo; with ``atol`` those of the pilot
     method : {"auto", "exact", "monte_carlo"}
         ``"exact"``: 1/2 (tr(S_p^-1 S_q) + (m_p - m_q)^T S_p^-1 (m_p - m_q) - dim) + 1/2 log(det S_p / det S_q), for
-        two Gaussians.  ``"monte_carlo"``: the mean of log q - log p over draws of q; unbiased, and its variance is
+        two Gaussians; (eta_q - eta_p)' E_q t - A(eta_q) + A(eta_p) added up over the factors of two products that
+        are alike.  ``"monte_carlo"``: the mean of log q - log p over draws of q; unbiased, and its variance is
         finite wherever that of log p - log q is.  ``"auto"``: exact where there is a formula.  The result's ``method``
         says which it was.  The options below are those of Monte Carlo
     @atol
@@ -131,8 +132,8 @@ def negated(result: Estimate) -> Estimate:
 def check_p(q, p) -> None:
     """A q and a p that fit each other."""
     if not isinstance(q, Family | GaussianMixture):
-        raise TypeError(f"q: expected a Gaussian family or a GaussianMixture, got {checks.describe(q)}")
+        raise TypeError(f"q: expected a family or a GaussianMixture, got {checks.describe(q)}")
     if not isinstance(p, Family | GaussianMixture | Target):
-        raise TypeError(f"p: expected a Gaussian family, a GaussianMixture or a Target, got {checks.describe(p)}")
+        raise TypeError(f"p: expected a family, a GaussianMixture or a Target, got {checks.describe(p)}")
     if p.dim != q.dim:
         raise ValueError(f"p: expected {q.dim} dimensions, as q has, got {p.dim}")

@@ -9,7 +9,9 @@ from ..execution.job import Job, job_of
 from ..execution.progress import Progress
 from ..execution.sweep import Place, place
 from ..families.base import Family
+from ..families.factors import Factors
 from ..rng import SAMPLE, Key, RandomSource, key_from
+from ..targets.latents import in_support
 from ..targets.target import Target
 from .precision import sample_limit
 
@@ -72,25 +74,81 @@ def request(
     **others,
 ) -> Request:
     """Check everything that an estimator was given, of which ``estimators`` are the ones it knows."""
-    check_pair(target, q)
+    target = check_pair(target, q)
     num_samples = checks.count("num_samples", num_samples)
-    checks.choice("estimator", estimator, estimators)
+    estimator = same_for(q, checks.choice("estimator", estimator, estimators))
     check_options(draws, dtype, backend, executor)
     limit = sample_limit(atol, max_samples, num_samples)
     options = dict(estimator=estimator, draws=draws, dtype=dtype, backend=backend, executor=executor)
     return Request(target, q, num_samples, key_from(rng), **options, atol=atol, max_samples=limit, **others)
 
 
-def check_pair(target, q) -> None:
-    """A target and an approximation that fit each other."""
+def check_pair(target, q) -> Target:
+    """A target and an approximation that fit each other: the target as q sees it."""
     if not isinstance(target, Target):
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
     if not isinstance(q, Family):
-        raise TypeError(
-            f"q: expected a MeanFieldGaussian, LowRankGaussian or FullRankGaussian, got {checks.describe(q)}"
-        )
+        raise TypeError(f"q: expected a Gaussian family, a Bernoulli or a Product, got {checks.describe(q)}")
+    if isinstance(q, Factors) and target.parameters is not None:
+        target = seen_by(target, q)
     if q.dim != target.dim:
         raise ValueError(f"q: expected {target.dim} dimensions, as the target has, got {q.dim}")
+    return target
+
+
+def seen_by(target: Target, q: Factors) -> Target:
+    """A target of named parameters as the factors of q see it, each in its own support without log |J|; Gaussian ones
+    stay on the unconstrained axis.
+
+    Raises
+    ------
+    ValueError
+        for other names, or a factor whose support is not the space of its parameter
+    """
+    spaces = target.parameters
+    assert spaces is not None
+    declared = {name: space.shape for name, space in spaces.items()}
+    if None not in q.names and (list(declared) != list(q.names) or target.latents and declared != q.latents):
+        raise ValueError(f"q: {target.name} has {shapes(declared)}, in this order, and q has {shapes(q.latents)}")
+    if target.latents or all(space.name == "real" for space in spaces.values()):
+        return target
+    if len(q.blocks) != len(declared):
+        raise ValueError(f"q: expected a factor for each of {shapes(declared)}, got {q!r}")
+    constrained = []
+    for (name, space), block in zip(spaces.items(), q.blocks, strict=True):
+        if block.support is not None and (block.support != space.name or block.size != space.count):
+            kind = type(block).__name__.removesuffix("Block")
+            raise ValueError(
+                f"q: {name} is declared as {space!r} and has a {kind} factor of {block.size} numbers, whose support is "
+                f"{block.support}; declare it as that, or make the target from q.latents"
+            )
+        if block.support not in (None, "real"):
+            constrained.append(name)
+    return in_support(target, tuple(constrained)) if constrained else target
+
+
+def shapes(latents) -> str:
+    """Names and shapes, for a message"""
+    return ", ".join(f"{name} of shape {shape}" for name, shape in latents.items())
+
+
+PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
+
+
+def same_for(q, estimator: str) -> str:
+    """The name of an estimator in q's family: of degree one, "diagonal" for a Gaussian is "linear" for factors.
+
+    Raises
+    ------
+    ValueError
+        for what differentiates through z where q has discrete factors
+    """
+    if not isinstance(q, Factors):
+        return "diagonal" if estimator == "linear" else estimator
+    if estimator in PATHWISE:
+        why = f"{q.discrete} is discrete" if q.discrete else "factors of a Product are estimated by their scores"
+        raise ValueError(f"estimator: {estimator!r} differentiates through z, and {why}; use 'leave_one_out' or 'auto'")
+    return "linear" if estimator == "diagonal" else estimator
 
 
 def check_options(draws: str, dtype: str, backend: str, executor=None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..control_variates import Lines, Surrogate, fit
 from ..execution.sweep import Place
-from ..families.base import BLOCK, LOG_2PI
+from ..families.base import BLOCK
 from ..families.mean_field import fill_standard_normals
 from ..rng import PILOT
 from ..running_moments import Running
@@ -101,7 +101,7 @@ class SlopePilot(Pilot):
         self.check = slice(plan.fitted, plan.draws)
         self.eps, self.z = places(q, key, plan.draws)
         log_p, self.gradients = on.evaluate(target, self.z, True)
-        self.log_w = log_weights(q, self.eps, log_p)
+        self.log_w = q.log_weights(self.eps, self.z, log_p)
 
     def surrogates(self) -> Iterator[Surrogate]:
         end = self.check.start
@@ -118,7 +118,7 @@ class SlopePilot(Pilot):
 def draw(target, q, key, num_samples: int, on: Place, stream: int = PILOT, first_draw: int = 0):
     """(eps, z, log w) of the draws from ``first_draw`` on: (n, dim), (n, dim), (n,)"""
     eps, z = places(q, key, num_samples, stream, first_draw)
-    return eps, z, log_weights(q, eps, on.evaluate(target, z))
+    return eps, z, q.log_weights(eps, z, on.evaluate(target, z))
 
 
 def places(q, key, num_samples: int, stream: int = PILOT, first_draw: int = 0):
@@ -127,11 +127,6 @@ def places(q, key, num_samples: int, stream: int = PILOT, first_draw: int = 0):
     fill_standard_normals(eps, key, stream, first_draw)
     q.fill(z, key, stream, first_draw)
     return eps, z
-
-
-def log_weights(q, eps, log_p):
-    """log w of draws, (n,)"""
-    return log_p + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * q.dim * LOG_2PI + q.log_det)
 
 
 def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None) -> Pilot:

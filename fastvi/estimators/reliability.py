@@ -58,3 +58,10 @@ def holds_for_replicates(draws: str, values: Powers, means: Powers) -> np.ndarra
     if draws == "antithetic":
         return ~(means.share(4) > LIMIT)
     return ~((values.share(4) * values.count > SOBOL_KURTOSIS) | (means.share(3) > SOBOL_SKEWNESS))
+
+
+def without_unseen(q, num_samples: int, error, reliable):
+    """(errors, whether each holds): nan and False for parameters of a factor whose rare value so many draws hold less
+    than ten times, as the variance is then that of the value that is left out."""
+    seen = q.seen(num_samples)
+    return (error, reliable) if seen is None else (np.where(seen, error, np.nan), reliable & seen)

@@ -16,7 +16,7 @@ from ..kernels.sums.score import FFSS, FS, FSS, SQUARED, SS, SUMS, S
 from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from .elbo import read as read_elbo
-from .reliability import LEAST_CHUNKS, holds
+from .reliability import LEAST_CHUNKS, holds, without_unseen
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> GradientEstimate:
@@ -39,6 +39,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
     reliable = np.ones(len(places), dtype=bool)
     if len(found.rows) >= LEAST_CHUNKS:
         reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])[places]
+    error, reliable = without_unseen(q, found.num_samples, error, reliable)
     return GradientEstimate(value, gradient, error, method, reliable)
 
 

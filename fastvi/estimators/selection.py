@@ -7,17 +7,18 @@ import numpy as np
 
 from ..control_variates import LEVELS, Lines, Surrogate
 from ..execution.sweep import sweep
+from ..families.factors import Factors
 from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
-from . import pilot
+from . import pilot, score_selection
 from .cost import Slopes, affordable, operations, possible, slopes_pilot, too_few, worthwhile
-from .options import Request
+from .options import PATHWISE, Request
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
 
 # Which polynomials each estimator may subtract from log w
-POLYNOMIALS = {"diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3], "cubic": LEVELS[1:4], "auto": LEVELS[1:4]}
-PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
+POLYNOMIALS = {"linear": LEVELS[1:2], "diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3]}
+POLYNOMIALS |= {"cubic": LEVELS[1:4], "auto": LEVELS[1:4]}
 PILOT_SAMPLES, PILOT_WORTHWHILE, BASELINE_WORTHWHILE = 256, 4096, 1024
 JUDGING_SAMPLES = 2048
 # With atol: draws of the first pilot; of so many times them, plain draws deserve a pilot that knows their variance well
@@ -41,6 +42,8 @@ def plan_elbo(request: Request) -> Plan:
     Polynomials are fitted to gradients of log w where the target has them, and else to its values.
     """
     r, iid = request, request.draws == "iid"
+    if isinstance(r.q, Factors):
+        return plan_factors_elbo(r, iid)
     auto = r.estimator == "auto" and iid
     estimator = "plain" if r.estimator == "auto" and not iid else r.estimator
     polynomials = POLYNOMIALS.get(estimator, ())
@@ -53,6 +56,16 @@ def plan_elbo(request: Request) -> Plan:
     elif auto and r.num_samples >= PILOT_WORTHWHILE:
         best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
     return Plan(best.method, best.surrogate, r.num_samples, math.sqrt(best.variance / r.num_samples))
+
+
+def plan_factors_elbo(r: Request, iid: bool) -> Plan:
+    """For an ELBO of a product of factors."""
+    best = Candidate("plain", None) if r.estimator == "auto" and not iid else score_selection.of_elbo(r)
+    count = r.num_samples
+    if iid and r.atol is not None:
+        best = score_selection.checked_variance(r, best, CHECK)
+        count = enough(r, best._replace(checked=max(1, best.checked // HEAVY_TAILS)))
+    return Plan(best.method, best.surrogate, count, math.sqrt(best.variance / count))
 
 
 def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
@@ -129,6 +142,9 @@ def plan_gradient(request: Request, read) -> Plan:
     """For a gradient, which ``read(sweep, method, control_variate)`` reads off a sweep; of dependent draws there is
     no pilot for ``"auto"``, and ``num_samples`` is left as it is."""
     r, iid, auto = request, request.draws == "iid", request.estimator == "auto"
+    if isinstance(r.q, Factors):
+        best = Candidate("leave_one_out", None) if auto and not iid else score_selection.of_gradient(r)
+        return gradient_to_precision(r, best, read, False)
     method, least, problem = r.estimator, max(2, r.num_samples), (r.target, r.q, r.key)
     smooth = auto and r.backend != "cuda" and continuous(*problem)
     if auto:
@@ -150,13 +166,20 @@ def plan_gradient(request: Request, read) -> Plan:
             best = pilot.gradient_candidate(*problem, levels, least, r.here)
     if auto and best.method == "leave_one_out":
         best = best._replace(method="optimal_baseline" if r.num_samples >= BASELINE_WORTHWHILE and iid else best.method)
+    return gradient_to_precision(r, best, read, auto)
+
+
+def gradient_to_precision(r: Request, best: Candidate, read, auto: bool) -> Plan:
+    """The draws that a method takes, and the errors that a pilot predicts for them."""
+    iid, least = r.draws == "iid", max(2, r.num_samples)
     if r.atol is None or not iid:
         expected = None if best.each is None else np.sqrt(best.each / r.num_samples)
         return Plan(best.method, best.surrogate, r.num_samples, expected)
     job = r.job(least, CHECK, gradient=sums_for(best.method), control_variate=best.surrogate)
     found = sweep(r.target, job, r.here, pilot=True)
     seen = read(found, best.method, best.surrogate)
-    worst = int(np.argmax(seen.standard_error))
+    known = np.where(np.isnan(seen.standard_error), -1.0, seen.standard_error)  # nan where a value was hardly drawn
+    worst = int(np.argmax(known if known.max() >= 0.0 else seen.standard_error))
     checked = found.num_samples // (HEAVY_TAILS if seen.interval_reliable[worst] else HEAVY_TAILS**2)
     largest = float(seen.standard_error[worst]) ** 2 * found.num_samples
     num_samples = enough_samples(largest, max(1, checked), r.atol, least, r.max_samples)

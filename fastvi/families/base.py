@@ -156,6 +156,11 @@ class Family(ABC):
         self.kernels.steps(self.arrays[1], self.dim, out)
         return out
 
+    def seen(self, num_samples: int) -> np.ndarray | None:
+        """Of each parameter, whether so many draws hold every value of its factor often enough for an error; None where
+        all do"""
+        return None
+
     @abstractmethod
     def operations(self, dim: int, gradient: bool) -> float:
         """Operations a draw in a sweep over a cheap log density, with or without score sums: a committed count."""
@@ -165,6 +170,10 @@ class Family(ABC):
     @abstractmethod
     def transform(self, eps: np.ndarray) -> np.ndarray:
         """z from eps (..., dim)"""
+
+    def log_weights(self, eps: np.ndarray, z: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+        """log p - log q of draws, (n,)"""
+        return log_p + 0.5 * np.sum(eps * eps, axis=1) + (0.5 * self.dim * LOG_2PI + self.log_det)
 
     @abstractmethod
     def entropy_slope(self, eps: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from .base import Family
 from .full_rank import FullRankGaussian
 from .low_rank import LowRankGaussian
 from .mean_field import MeanFieldGaussian
+from .product import alike
 
 
 class GaussianPair:
@@ -24,7 +25,7 @@ class GaussianPair:
         factors: never a determinant or an inverse"""
         factor, shift = relative(q, p)
         strict = np.sum(np.tril(factor, -1) ** 2)
-        return float(np.sum(_scale_part(np.diag(factor))) + 0.5 * (strict + np.sum(shift**2)))
+        return float(np.sum(scale_part(np.diag(factor))) + 0.5 * (strict + np.sum(shift**2)))
 
     @staticmethod
     def log_power(q, p, c) -> float:
@@ -69,7 +70,7 @@ class DiagonalPair(GaussianPair):
     def kl(q, p) -> float:
         """The same, coordinate by coordinate"""
         ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
-        return float(np.sum(_scale_part(ratio) + 0.5 * shift**2))
+        return float(np.sum(scale_part(ratio) + 0.5 * shift**2))
 
 
 FARTHEST = 1e70  # ratios of scales, and distances in scales, beyond which two Gaussians do not overlap
@@ -78,12 +79,34 @@ EXACT: dict[tuple[type, type], type[GaussianPair]] = {(q, p): GaussianPair for q
 EXACT[MeanFieldGaussian, MeanFieldGaussian] = DiagonalPair
 
 
+class FactorsPair:
+    """Two products whose factors are alike: what their log-normalisers give, added up."""
+
+    @staticmethod
+    def kl(q, p) -> float:
+        """(eta_q - eta_p)' E_q t - A(eta_q) + A(eta_p) of each factor"""
+        return sum(a.kl(b) for a, b in alike(q, p) or ())
+
+    @staticmethod
+    def log_power(q, p, c) -> float:
+        """A(c eta_p + (1 - c) eta_q) - c A(eta_p) - (1 - c) A(eta_q) of each factor, inf where there is no such member
+        (Nielsen and Nock 2010, section 3)."""
+        return sum(a.log_power(b, c) for a, b in alike(q, p) or ())
+
+    @staticmethod
+    def total_variation(q, p) -> float | None:
+        """Of one discrete factor in closed form; None of more."""
+        pairs = alike(q, p) or []
+        return pairs[0][0].total_variation(pairs[0][1]) if len(pairs) == 1 else None
+
+
 def closed_form(q, p):
     """The entry of the table for a pair, or None."""
-    return EXACT.get((type(q), type(p)))
+    found = EXACT.get((type(q), type(p)))
+    return FactorsPair if found is None and alike(q, p) else found
 
 
-def _scale_part(ratio):
+def scale_part(ratio):
     """(r^2 - 1)/2 - log r for ratios of scales; near 1 through log1p, where the terms cancel"""
     with np.errstate(over="ignore"):
         excess = (ratio - 1.0) * (ratio + 1.0)

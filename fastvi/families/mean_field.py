@@ -18,7 +18,8 @@ class MeanFieldGaussian(Family):
     ----------
     loc : array_like (dim,)
     scale : array_like (dim,)
-        standard deviations, all positive
+        standard deviations, all positive; two numbers are one dimension, which a density of named latents sees as a
+        number
 
     Raises
     ------
@@ -30,6 +31,10 @@ class MeanFieldGaussian(Family):
     is_diagonal = True
 
     def __init__(self, loc: ArrayLike, scale: ArrayLike):
+        loc, scale = checks.numeric("loc", loc), checks.numeric("scale", scale)
+        single = loc.ndim == 0 == scale.ndim
+        if single:
+            loc, scale = loc.reshape(1), scale.reshape(1)
         loc, scale = checks.real_array("loc", loc, 1), checks.real_array("scale", scale, 1)
         if loc.shape != scale.shape:
             raise ValueError(f"scale: expected the shape of loc, {loc.shape}, got {scale.shape}")
@@ -37,6 +42,16 @@ class MeanFieldGaussian(Family):
             bad = int(np.argmin(scale > 0.0))
             raise ValueError(f"scale: expected positive values, got {scale[bad]} at index {bad}")
         self.__dict__.update(loc=frozen(loc), scale=frozen(scale))
+        if single:
+            self.__dict__["shape"] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(dim,), or () of one that was made of two numbers"""
+        return self.__dict__.get("shape", (self.dim,))
+
+    def __reduce__(self):
+        return type(self), (self.arguments if self.shape else (self.loc.item(), self.scale.item()))
 
     @classmethod
     def standard(cls, dim: int) -> Self:
@@ -84,9 +99,13 @@ class MeanFieldGaussian(Family):
         """The member of the family with these ``parameters``."""
         dim = self.dim
         if type(vector) is np.ndarray and vector.dtype == float and vector.shape == (2 * dim,) and near(vector):
-            return self._of_checked(loc=vector[:dim], scale=np.exp(vector[dim:]))
-        checked = flat_parameters(vector, 2 * dim)
-        return self._of_checked(loc=checked[:dim], scale=exp_of("log scale", checked[dim:]))
+            member = self._of_checked(loc=vector[:dim], scale=np.exp(vector[dim:]))
+        else:
+            checked = flat_parameters(vector, 2 * dim)
+            member = self._of_checked(loc=checked[:dim], scale=exp_of("log scale", checked[dim:]))
+        if self.shape == ():
+            member.__dict__["shape"] = ()
+        return member
 
     @cached_property
     def target(self) -> Target:

@@ -12,6 +12,7 @@ from ..estimators.elbo import read
 from ..execution.job import job_of
 from ..execution.sweep import Place, sweep
 from ..families.base import Family
+from ..families.factors import Factors
 from ..results import KHAT_LIMITS, Estimate, counted
 from ..rng import FINAL, Key
 from .fitter import CONVERGED
@@ -72,6 +73,8 @@ def ending(run: Run, restart: int, stream: int) -> Ending:
 def is_poor(run: Run, end: Ending) -> bool:
     """Whether a first start calls for others: a rich family that misses part of p, and a cheap fit."""
     fitter = run.fitters[0]
+    if isinstance(fitter.q, Factors):
+        return False
     cheap = fitter.state["draws"] <= CHEAP and run.target.dim <= MOST_DIM
     return run.ends[0] == CONVERGED and cheap and not fitter.q.is_diagonal and end.khat > KHAT_LIMITS[1]
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..documentation import documented
+from ..estimators.options import check_pair
 from ..execution.executors import SubmitsTasks
 from ..execution.sweep import place
 from ..families import Family
@@ -41,12 +42,12 @@ def fit(
     executor: SubmitsTasks | None = None,
     progress: bool | Callable[[Round], object] = False,
 ) -> FitResult:
-    """Fit a Gaussian approximation by maximising the ELBO.
+    """Fit an approximation by maximising the ELBO: a Gaussian, or a product of factors.
 
     Parameters
     ----------
     @target
-    family_or_q : {"mean_field", "full_rank", "low_rank"} or a Gaussian of such a family
+    family_or_q : {"mean_field", "full_rank", "low_rank"}, a Gaussian of such a family, a Bernoulli or a Product
         a family, or a member of it to start from.  ``"low_rank"`` has as many factors as pay, at most ten; a
         :class:`LowRankGaussian` at most those that it has
     start : array_like (dim,), Gaussian or "laplace", optional
@@ -61,7 +62,8 @@ def fit(
         without a gradient of log p by central differences, to 30 dimensions.  ``"lbfgs"``: L-BFGS over few and then
         more matched draws, for a mean-field or low-rank q in any number of dimensions.  ``"score"``: Adam on
         score-function gradients, the default for what has steps or no gradient.  ``"coordinate_ascent"``: for Gaussian
-        targets
+        targets; and for a product of factors, on a surrogate in their scores, from a pilot a round, which is exact for
+        Boltzmann machines and conjugate models
     num_restarts : int or "auto"
         starts, all but the first scattered about it by three of its deviations; the best ELBO wins, and the message
         tells how many optima were met.  ``"auto"``: one, and three more where a full-rank q with a first fit of few
@@ -110,6 +112,7 @@ def fit(
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
     method = checked_name(method)
     first = starting_point(target, family_or_q, start)
+    target = check_pair(target, first)
     automatic = isinstance(num_restarts, str) and checks.choice("num_restarts", num_restarts, ("auto",)) == "auto"
     restarts = 1 if automatic else checks.count("num_restarts", num_restarts)
     most = MAX_SAMPLES if max_samples is None else checks.count("max_samples", max_samples)

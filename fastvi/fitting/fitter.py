@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..control_variates import Surrogate
 from ..execution.sweep import Place
 from ..families.base import Family
 from ..results import Estimate
@@ -59,7 +58,7 @@ class Fitter(ABC):
         lost = before["lost"] + self.evaluations - before["draws"]
         self.state = before | dict(lost=lost)
 
-    def control_variate(self) -> Surrogate | None:
+    def control_variate(self) -> Any:
         """Of log w at q, where the fit has one."""
         return None
 

@@ -32,7 +32,7 @@ def linear_response(target, q: Family, key: Key, num_threads: int | None = None,
         the ELBO is not negative definite
     """
     if not q.is_diagonal:
-        raise ValueError(f"q: linear response is for a mean-field q, got a {q.family} one, which has its covariances")
+        raise ValueError(f"q: linear response is for a mean-field q, got a {q.family} one")
     found = derivative(target, q, key)
     if not found.exists:
         raise ValueError(f"target: linear response needs a gradient, and {target.name} has none ({found.why})")

@@ -6,6 +6,7 @@ from ..estimators.selection import derivative
 from ..families.base import Family
 from ..rng import SLOPE, Key
 from .coordinate_ascent import CoordinateAscent
+from .factors import FactorAscent
 from .fitter import Fitter
 from .lbfgs import LBFGS
 from .low_rank import LowRank
@@ -18,6 +19,7 @@ NAMES = tuple(each.name for each in (Newton, LBFGS, Score, CoordinateAscent))
 METHODS: dict[str, tuple[type[Fitter], ...]] = {
     "mean_field": (Newton, LBFGS, Score, CoordinateAscent),
     "low_rank": (LowRank, Score),
+    "product": (FactorAscent,),
 }
 OTHERS: tuple[type[Fitter], ...] = (Newton, Score)
 SUCCESSORS = {"natural": "newton", "deterministic": "lbfgs", "stochastic": "score"}
@@ -62,6 +64,8 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
         differences
     """
     methods = methods_for(q)
+    if name == "auto" and not any(each.uses_gradient for each in methods.values()):
+        return Method(next(iter(methods)), False)
     if name != "auto" and name not in methods:
         fit = ", ".join(map(repr, methods))
         raise ValueError(f"method: {name!r} does not fit {q.family} approximations; use one of {fit}")

@@ -79,7 +79,7 @@ class NamedResults:
         """
         z = self.q.sample(checks.count("num_samples", num_samples), rng=self.key if rng is None else key_from(rng))
         if self.target is not None:
-            found = Draws(self.target.constrain(z))
+            found = Draws(self.target.density.constrained(z))
         else:
             found = Draws(dict(z=z) if self.parameters is None else self.parameters.constrain(z))
         found.z = z

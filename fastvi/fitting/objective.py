@@ -8,13 +8,14 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..control_variates import Surrogate
 from ..estimators.gradient import elbo_gradient
-from ..estimators.options import check_pair
+from ..estimators.options import check_pair, same_for
 from ..estimators.pathwise import pathwise_gradient
 from ..estimators.selection import PATHWISE, POLYNOMIALS
 from ..execution.job import job_of
 from ..execution.nonfinite import check_values
 from ..execution.sweep import place, sweep
 from ..families.base import Family
+from ..families.factors import Factors
 from ..kernels.sums import moments
 from ..rng import FIT, STEP, RandomSource, key_from
 from ..targets.target import Target
@@ -65,9 +66,9 @@ class Objective:
         rng: RandomSource = None,
         num_threads: int | None = None,
     ) -> None:
-        check_pair(target, q)
+        target = check_pair(target, q)
         self.target, self.num_samples = target, checks.count("num_samples", num_samples, 2)
-        self.estimator = checks.choice("estimator", estimator, ESTIMATORS)
+        self.estimator = same_for(q, checks.choice("estimator", estimator, ESTIMATORS))
         self.key, self.start, self.num_threads = key_from(rng), q, num_threads
         self.on = place(num_threads)
         self.parameters = q.parameters
@@ -188,6 +189,8 @@ class Objective:
         if shortage > 0.0:
             value -= STEEPNESS * shortage**2
             c = c - 4.0 * STEEPNESS * shortage * (weights**2 / squares - weights)
+        if isinstance(q, Factors):
+            return value, q.weighted_scores(z, c)
         eps = q.standardise(z)
         second = (eps * c[:, None]).T @ eps
         sums = Surrogate("quadratic", 0.0, c @ eps, 0.5 * np.diag(second), np.tril(second, -1))

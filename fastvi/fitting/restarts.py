@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..families.base import Family
+from ..families.factors import Factors
 from ..rng import RESTART, START, Key
 from .start import standard_normals
 
@@ -13,6 +14,8 @@ APART = 1.0  # standard deviations between means of different basins
 
 def scattered(q: Family, key: Key, restart: int) -> Family:
     """The start of another restart."""
+    if isinstance(q, Factors):
+        return q.scattered(SCATTER * standard_normals(key.child(START, restart), 1, len(q.parameters))[0])
     away = standard_normals(key.child(START, restart), 1, q.dim)[0]
     return q.member(q.loc + SCATTER * q.stddev * away, q.scale)
 

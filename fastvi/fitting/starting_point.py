@@ -4,7 +4,8 @@ import numpy as np
 
 from .. import checks
 from ..estimators.options import check_pair
-from ..families import BY_NAME, Family, LowRankGaussian
+from ..families import BY_NAME, Factors, Family, LowRankGaussian
+from ..targets.latents import refuse
 from .low_rank import MOST_RANK
 
 STARTS = {name: family.standard for name, family in BY_NAME.items()}
@@ -14,15 +15,18 @@ STARTS["low_rank"] = lambda dim: LowRankGaussian.standard(dim, min(dim, MOST_RAN
 def starting_point(target, family_or_q, start) -> Family:
     """From ``family_or_q`` and ``start`` as given to ``fit``, checked."""
     if isinstance(family_or_q, str):
+        refuse(target, "family_or_q")
         given = STARTS[checks.choice("family_or_q", family_or_q, tuple(STARTS))](target.dim)
     elif isinstance(family_or_q, Family):
         given = family_or_q
     else:
         described = checks.describe(family_or_q)
-        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank', 'low_rank' or a Gaussian, got {described}")
+        raise TypeError(f"family_or_q: expected 'mean_field', 'full_rank', 'low_rank' or a q, got {described}")
     check_pair(target, given)
     if start is None:
         return given
+    if isinstance(given, Factors):
+        raise ValueError("start: a product of factors is where its fit starts; pass one with other parameters")
     start = target.start(start)
     if not isinstance(family_or_q, str):
         raise ValueError("start: family_or_q is a Gaussian to start from already; give one of the two")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..families.base import Family
+from ..families.factors import Factors
 from .summary import row_names
 
 APART = 1e4  # between the largest and the smallest deviation of a coordinate
@@ -10,6 +11,8 @@ APART = 1e4  # between the largest and the smallest deviation of a coordinate
 
 def hint(target, q: Family) -> str:
     """What to say of them, or nothing."""
+    if isinstance(q, Factors):
+        return ""
     sd = q.stddev
     low, high = int(np.argmin(sd)), int(np.argmax(sd))
     if not np.isfinite(sd).all() or not sd[high] >= APART * sd[low]:

@@ -71,5 +71,9 @@ class ConstrainedDensity(Density):
     def fingerprint(self) -> bytes:
         return self.inner.density.fingerprint() + repr(self.parameters).encode()
 
+    def within(self, target, spaces):
+        """The target with other spaces"""
+        return type(target).constrained(self.inner, spaces)
+
     def remake(self, target) -> tuple:
         return type(target).constrained, (self.inner, self.parameters)

@@ -84,6 +84,10 @@ class Density(ABC):
     def remake(self, target) -> tuple:
         """(function, arguments) that make the target again in another process."""
 
+    def within(self, target: Any, spaces: Any) -> Any:
+        """The target with other spaces for its parameters"""
+        raise ValueError(f"q: {self.name} is a {self.what}, whose parameters stay in their spaces; pass a Gaussian q")
+
     def recompile(self) -> abi.Compiled:
         """The gradient without accumulation in place, after a value was used that ``total += x`` had replaced."""
         raise RuntimeError(f"{self.name}: the {self.what} returned {abi.NEEDS_CARE}, which has no meaning")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
+from .latents import refuse
 
 
 class GradientCheck(NamedTuple):
@@ -113,4 +114,5 @@ class Curvature:
         """
         from ..fitting.laplace import laplace
 
+        refuse(self, "laplace")
         return laplace(self, self.start(start), **options)

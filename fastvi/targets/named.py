@@ -47,6 +47,10 @@ class NamedDensity(PythonDensity):
     def fingerprint(self) -> bytes:
         return hashlib.blake2b(super().fingerprint() + repr(self.parameters).encode(), digest_size=16).digest()
 
+    def within(self, target, spaces):
+        """The target with other spaces"""
+        return type(target)(self.source, spaces, self.data, normalized=target.normalized, name=self.name)
+
     def remake(self, target) -> tuple:
         from .target import named
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from .density import Density
+from .latents import Latents, refuse
 from .parameters import Parameters
 
 
@@ -28,11 +29,18 @@ class Names:
         """The source of a density that is written in Python or translated from PyMC, JAX or NumPyro; or None."""
         return self.density.text
 
+    @property
+    def latents(self) -> dict[str, tuple] | None:
+        """Names and shapes of a target that was made from ``q.latents``; None of others."""
+        parameters = self.density.parameters
+        return dict(parameters.shapes) if isinstance(parameters, Latents) else None
+
     def constrain(self, z: ArrayLike) -> dict[str, Any]:
         """The parameters by name at one point (dim,), or at many (n, dim) as arrays (n, *shape).
 
         A target without names has the one parameter ``z``; one of a PyMC or Stan model has what the model reports.
         """
+        refuse(self, "constrain")
         points, single = checks.points(z, self.dim)
         found = self.density.constrained(points)
         return {name: value[0] for name, value in found.items()} if single else found
@@ -45,6 +53,7 @@ class Names:
         ValueError
             for a name that is missing or not declared, another shape, or a value outside of its space
         """
+        refuse(self, "unconstrain")
         return self.density.unconstrained(values)
 
     def start(self, values: Any) -> Any:

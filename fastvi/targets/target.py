@@ -18,6 +18,7 @@ from .constraints import Space
 from .data import converted, gpu_source, python_function
 from .density import Density
 from .external import Address
+from .latents import declared
 from .named import NamedDensity
 from .names import Names
 from .parameters import Parameters
@@ -33,8 +34,8 @@ class Target(Names, derivatives.Curvature):
         ``log_density(mu, tau, …, *data) -> float`` of declared parameters, by name in any order, or
         ``log_density(z, *data) -> float`` for one draw z of shape (dim,); in ordinary Python with ``math`` and
         ``numpy``; all constants kept.  A Numba dispatcher counts as the function under it.
-    dim : int, or a dict of parameters
-        length of z
+    dim : int, a dict of parameters, or ``q.latents``
+        length of z.  ``q.latents`` of a :class:`Product` makes its factors arguments by name, as they are drawn
     data : tuple
         arrays and numbers passed after z.  Floats become C-contiguous float64, integers int64, bools stay bools; what
         is already right is not copied.  New data never recompiles.  What lies on a GPU (an array of CuPy, torch or JAX)
@@ -90,7 +91,7 @@ class Target(Names, derivatives.Curvature):
         elif written is not None:
             raise TypeError("gradient: not of named parameters, as spaces are differentiated with them; leave it out")
         else:
-            density = NamedDensity(source, Parameters(parameters), taken, given_name)
+            density = NamedDensity(source, declared(parameters), taken, given_name)
         on_gpu = tuple(gpu_source(value, item) for value, item in zip(data, taken, strict=True))
         self._adopt(density, taken, normalized, on_gpu)
 

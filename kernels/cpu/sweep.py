@@ -13,7 +13,7 @@ from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
 from ..families.registry import DRAWS, FAMILIES
-from ..jit import call_density, kernel, source_stamp
+from ..jit import call_density, kernel, routine, source_stamp
 from ..sums import control_variate, moments, score
 from ..sums.score import centre_of
 from .tiles import aligned, columns
@@ -24,6 +24,12 @@ NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one
 F8, I8, U8 = types.float64, types.int64, types.uint64
 STATE = types.float64[:, ::1], types.float64[:, :, ::1]
 READ = types.Array(F8, 1, "C", readonly=True), types.Array(F8, 2, "C", readonly=True)
+
+
+@routine
+def padded_rows(dim, shape):
+    """Rows of eps that a surrogate is made of, in blocks of four; a family may have ``basis_rows`` of its own."""
+    return next_four(dim)
 
 
 def _signature(family):
@@ -37,6 +43,7 @@ def _signature(family):
 def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str = "float64"):
     """The compiled sweep of one family, with or without score sums, with or without a surrogate."""
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
+    basis_rows = getattr(family, "basis_rows", padded_rows)
 
     def sweep_chunks(
         loc,
@@ -64,7 +71,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
     ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         height = family.rows(dim, scale.shape)
-        blocks = next_four(dim) if surrogate_ else height
+        blocks = basis_rows(dim, scale.shape) if surrogate_ else height
         most = max(height, blocks)
         terms = linear, squares, pairs, cubic
         eps, z = aligned(most, tile), aligned(height, tile)

@@ -7,6 +7,7 @@
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64
+``index``        int(z[i]) as an index
 ``lane_matrix``  parameters with two axes; ``matrix_parameters`` their products, ``whole_matrix`` their sums
 ``composite``    functions that are formulas of the others, such as log densities
 ``expression``   lazy element-wise expressions of sequences and arrays
@@ -35,6 +36,7 @@ from . import (
     composite,
     conversions,
     expression,
+    index,
     matrix_parameters,
     operators,
     powers,
@@ -59,6 +61,7 @@ __all__ = [
     "composite",
     "conversions",
     "expression",
+    "index",
     "matrix_parameters",
     "operators",
     "powers",

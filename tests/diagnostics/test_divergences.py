@@ -166,7 +166,7 @@ def test_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             vi.divergence(q, p, *arguments, **options)
-    with pytest.raises(TypeError, match="p: expected a Gaussian family, a GaussianMixture or a Target"):
+    with pytest.raises(TypeError, match="p: expected a family, a GaussianMixture or a Target"):
         vi.divergence(q, 3, "hellinger")
     for weights, locs, scales, message in (
         ([0.5, 0.6], [[0], [1]], [[1], [1]], "weights: expected values >= 0 that add up to 1"),

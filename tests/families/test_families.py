@@ -109,7 +109,7 @@ NAN = float("nan")
         ),
         (lambda: vi.MeanFieldGaussian([NAN], [1.0]), ValueError, "loc: expected finite values, got nan at index"),
         (lambda: vi.MeanFieldGaussian([0.0], [math.inf]), ValueError, "scale: expected finite"),
-        (lambda: vi.MeanFieldGaussian(0.0, 1.0), ValueError, "loc: expected 1 dimension"),
+        (lambda: vi.MeanFieldGaussian(0.0, [1.0]), ValueError, "loc: expected 1 dimension"),
         (lambda: vi.MeanFieldGaussian([], []), ValueError, "loc: expected at least one element"),
         (lambda: vi.MeanFieldGaussian(["a"], [1.0]), TypeError, "loc: expected real numbers"),
         (lambda: vi.MeanFieldGaussian([1j], [1.0]), TypeError, "loc: expected real numbers, got dtype complex128"),

@@ -33,7 +33,16 @@ PACKAGES = [
 ROUTINES = [
     *(
         f"families/{name}.py"
-        for name in ("mean_field", "low_rank", "factors", "factor_root", "factor_paths", "full_rank")
+        for name in (
+            "mean_field",
+            "low_rank",
+            "factors",
+            "factor_root",
+            "factor_paths",
+            "full_rank",
+            "product",
+            "quantile_factors",
+        )
     ),
     *(f"random/{name}.py" for name in ("philox", "normal")),
     *(f"sums/{name}.py" for name in ("moments", "score")),

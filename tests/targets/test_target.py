@@ -286,7 +286,7 @@ def test_bad_arguments_are_named(arguments, error, message):
         (dict(draws="lucky"), ValueError, "draws: expected one of"),
         (dict(progress="bar"), TypeError, "progress: expected a bool"),
         (dict(q=vi.MeanFieldGaussian([0.0], [1.0])), ValueError, "q: expected 3 dimensions, as the target has, got 1"),
-        (dict(q=weighted), TypeError, "q: expected a MeanFieldGaussian, LowRankGaussian or FullRankGaussian"),
+        (dict(q=weighted), TypeError, "q: expected a Gaussian family, a Bernoulli or a Product"),
         (dict(target=weighted), TypeError, "target: expected a fastvi.Target"),
     ],
 )

@@ -1,0 +1,163 @@
+"""Which estimator a request for a product of factors stands for: surrogates in the factors' scores, tried on a pilot.
+
+The pilot is drawn from a flattened q and weighted back, as q itself hardly visits the states that carry the variance
+near a corner; what it brought is judged on draws of q.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..execution.sweep import sweep
+from ..families.base import BLOCK
+from ..kernels.sums import moments
+from ..rng import PILOT
+from ..running_moments import Running
+from ..score_surrogates import LEVELS, fit, flat_share, pairs_of, size
+from .cost import CALL_OPERATIONS, CHECK_SHARE, LEAST, LEAST_PER_COEFFICIENT, PER_COEFFICIENT, SMOOTH_ITERATIONS
+from .options import Request
+from .pilot import STEADY, Candidate, cheapest
+
+# Which levels an estimator may subtract
+ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS, "auto": LEVELS[:2]}
+BUDGET = 0.5  # of the operations that the draws take, for a fit that may bring nothing
+
+
+def operations(level: str, q, gradient: bool) -> float:
+    """Of a draw in the sweep."""
+    rows = len(q.arrays[1])
+    more = {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}
+    return q.operations(q.dim, gradient) + more[level]
+
+
+def enough_to_fit(level: str, q) -> int:
+    """Draws to which a level is fitted."""
+    return max(LEAST, PER_COEFFICIENT * size(level, q))
+
+
+def fit_operations(level: str, q) -> float:
+    """Of the fit of a level."""
+    count = size(level, q)
+    return CALL_OPERATIONS + enough_to_fit(level, q) * min(count**2 / 2, 6 * SMOOTH_ITERATIONS * q.dim**2)
+
+
+def affordable(r: Request, levels: list[str]) -> list[str]:
+    """The levels that ``"auto"`` may try for so many draws."""
+    each = r.q.operations(r.q.dim, False) + r.target.density.operations
+    price = {level: fit_operations(level, r.q) + enough_to_fit(level, r.q) * each for level in levels}
+    return [level for level in levels if price[level] <= BUDGET * r.num_samples * each]
+
+
+def levels_for(r: Request) -> list[str]:
+    """The levels to be tried."""
+    levels = [
+        level for level in ALLOWED.get(r.estimator, ()) if LEAST_PER_COEFFICIENT * size(level, r.q) <= r.num_samples
+    ]
+    if "cubic" in levels and len(pairs_of(r.q, "cubic")[0]) == len(pairs_of(r.q, "quadratic")[0]):
+        levels.remove("cubic")
+    return affordable(r, levels) if r.estimator == "auto" else levels
+
+
+def pilot_draws(target, q, key, count: int, on, share: float, stream: int = PILOT, first: int = 0):
+    """(z, log w, log of q over what z is drawn from) of the draws from ``first`` on of a flattened q."""
+    flat = q.flattened(share) if share else q
+    z = np.empty((count, q.dim))
+    flat.fill(z, key, stream, first)
+    log_q = q.log_prob(z)
+    log_ratio = log_q - flat.log_prob(z) if share else np.zeros(count)
+    return z, on.evaluate(target, z) - log_q, log_ratio
+
+
+def q_of(r: Request) -> Any:
+    """The product of factors that a request is about."""
+    return r.q
+
+
+class ScorePilot:
+    """Surrogates that a pilot fits, and draws of q that judge them."""
+
+    def __init__(self, r: Request, levels: list[str]) -> None:
+        self.r, self.q, self.levels = r, q_of(r), levels
+        most = max([LEAST, *(enough_to_fit(level, r.q) for level in levels)])
+        checked = max(LEAST // CHECK_SHARE, most // CHECK_SHARE)
+        fitted = min(most, max(r.num_samples - checked, LEAST_PER_COEFFICIENT * size(levels[-1], r.q)))
+        problem = r.target, r.q, r.key
+        self.draws = pilot_draws(*problem, fitted, r.here, flat_share(r.q))
+        self.z, self.log_w, _ = pilot_draws(*problem, checked, r.here, 0.0, first=fitted)
+
+    def surrogates(self):
+        """One after another."""
+        z, log_w, log_ratio = self.draws
+        if not (np.isfinite(log_w).all() and np.isfinite(self.log_w).all()):
+            return
+        for level in self.levels:
+            end = min(len(z), enough_to_fit(level, self.r.q))
+            yield fit(self.r.q, z[:end], log_w[:end], level, log_ratio[:end])
+
+    def left(self, surrogate) -> np.ndarray:
+        """Of log w at the judging draws"""
+        return self.log_w - surrogate.at(self.q.whitened(self.z))
+
+    def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
+        """Where few draws hold the terms that an error rests on, a surrogate is not to be trusted."""
+        n = self.r.num_samples
+        if terms is not None and np.sum(terms) ** 2 * n < STEADY * len(terms) * np.sum(terms**2):
+            variance = math.nan
+        level = "none" if surrogate is None else surrogate.level
+        return Candidate(method, surrogate, float(variance), operations(level, self.r.q, gradient), len(self.z))
+
+
+def of_elbo(r: Request) -> Candidate:
+    """For an ELBO: "plain", "entropy" or a surrogate, by variance times operations."""
+    levels = levels_for(r)
+    if not levels:
+        return Candidate("plain" if r.estimator in ALLOWED else r.estimator, None)
+    pilot = ScorePilot(r, levels)
+    log_w = pilot.log_w
+    with np.errstate(invalid="ignore"):
+        log_p = log_w + r.q.log_prob(pilot.z)
+        found = [pilot.candidate("plain", None, np.var(log_w), False)]
+        found.append(pilot.candidate("entropy", None, np.var(log_p), False))
+    for surrogate in pilot.surrogates():
+        left = pilot.left(surrogate)
+        terms = (left - np.mean(left)) ** 2
+        found.append(pilot.candidate(surrogate.level, surrogate, np.mean(terms), False, terms))
+    return cheapest(found)
+
+
+def of_gradient(r: Request) -> Candidate:
+    """For a gradient: "leave_one_out" or a surrogate, by the variances of whitened terms, added up."""
+    levels = levels_for(r)
+    if not levels:
+        return Candidate("leave_one_out" if r.estimator in ALLOWED else r.estimator, None)
+    pilot = ScorePilot(r, levels)
+    whitened = pilot.q.whitened(pilot.z)
+    squares = np.sum(whitened**2, axis=1)
+    with np.errstate(invalid="ignore"):
+        spread = float(np.sum(spreads(whitened, pilot.log_w)))
+        kept = [(pilot.candidate("leave_one_out", None, spread, True), pilot.log_w)]
+        for surrogate in pilot.surrogates():
+            left = pilot.left(surrogate)
+            terms = (left - np.mean(left)) ** 2 * squares
+            spread = float(np.sum(spreads(whitened, left)))
+            kept.append((pilot.candidate(surrogate.level, surrogate, spread, True, terms), left))
+        best, left = min(kept, key=lambda pair: pair[0].price)
+        return best._replace(each=spreads(pilot.q.from_whitened(whitened), left))
+
+
+def spreads(scores: np.ndarray, f: np.ndarray) -> np.ndarray:
+    """The variances of f less its mean times each of the scores (n, scores)"""
+    total, each = Running(), max(1, BLOCK // scores.shape[1])
+    f = f - np.mean(f)
+    for first in range(0, len(f), each):
+        total.add(f[first : first + each, None] * scores[first : first + each])
+    return np.asarray(total.squares) / total.count
+
+
+def checked_variance(r: Request, best: Candidate, stream: int) -> Candidate:
+    """A candidate for an ELBO with the variance that a sweep finds."""
+    job = r.job(max(2, min(r.num_samples, 4096)), stream, control_variate=best.surrogate)
+    found = sweep(r.target, job, r.here, pilot=True)
+    column = moments.MEAN_P if best.method == "entropy" else moments.MEAN_W
+    return best._replace(variance=found.mean_and_variance(column)[1], checked=found.num_samples)

@@ -1,0 +1,125 @@
+"""What factors have in common whose draws are read off a table of their quantile function, or a simple map of eps."""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import checks
+from ..kernels.random import quantiles
+from .base import exp_of, flat_parameters, frozen
+from .blocks import Block
+from .factors import Factors
+
+LEAST_SHAPE = 0.05  # below it draws underflow to 0, whose log is -inf
+MOST = 1e8  # of a shape or a rate in a fit
+ROUNDED = 1e-300  # z is no smaller
+
+
+def tables_of(kind: int, *shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the table of each of the shapes without repetition, flat; where that of each begins)"""
+    pairs = list(zip(*(shape.tolist() for shape in shapes), strict=True))
+    distinct = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+    flat = np.concatenate([quantiles.table(kind, *pair) for pair in distinct])
+    return flat, np.array([distinct[pair] * quantiles.SIZE for pair in pairs], float)
+
+
+class TabledBlock(Block):
+    """Kinds whose draws are a table of eps; the scores of the parameters are multiples of the centred statistics."""
+
+    def valid(self, natural):
+        return np.isfinite(natural).all(axis=1) & self.exists(natural) & self.bounded(natural)
+
+    def bounded(self, natural):
+        """Whether a fit may go there, of what exists"""
+        return np.abs(natural).max(axis=1) < MOST
+
+    @property
+    def units(self) -> np.ndarray:
+        """d eta / d parameters of each statistic, (count, width)"""
+        raise NotImplementedError
+
+    @property
+    def score_root(self):
+        return self.units[:, :, None] * self.root
+
+    @property
+    def row_roots(self):
+        size = self.count * self.width
+        first = np.zeros((self.count, self.width, self.count, self.width))
+        own = np.arange(self.count)
+        first[own, :, own, :] = np.swapaxes(np.linalg.inv(self.root), 1, 2)
+        return first.reshape(size, size), np.zeros((size, size))
+
+    def places(self, row, height):
+        own = row + np.arange(self.count * self.width).reshape(self.count, self.width, 1)
+        return self.flat(own[..., 0]), self.flat(self.units)
+
+    @property
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """What the constructor takes"""
+        raise NotImplementedError
+
+
+class TabledFactors(Factors):
+    """A family of one run of such factors."""
+
+    block_type: ClassVar[Any]
+
+    def _adopt(self, arguments, shape) -> None:
+        block = self.block_type(*map(frozen, arguments))
+        vars(self).update(blocks=(block,), shapes=(tuple(shape),), names=(None,))
+
+    @classmethod
+    def _made(cls, arguments, shape) -> Self:
+        member = cls.__new__(cls)
+        member._adopt(arguments, shape)
+        return member
+
+    def __reduce__(self):
+        return type(self)._made, (self.blocks[0].arguments, self.shapes[0])
+
+    def with_parameters(self, vector: ArrayLike) -> Self:
+        """The member with these ``parameters``"""
+        flat = flat_parameters(vector, len(self.parameters))
+        return self._made(self.blocks[0].arguments_of(flat), self.shapes[0])
+
+    def with_natural(self, natural: ArrayLike) -> Self:
+        """The member with these natural parameters, (factors, statistics of a factor)
+
+        Raises
+        ------
+        ValueError
+            where there is no such member
+        """
+        natural, block = checks.real_array("natural", natural, 2), self.blocks[0]
+        if natural.shape != (block.count, block.width):
+            raise ValueError(f"natural: expected shape {(block.count, block.width)}, got {natural.shape}")
+        if not block.exists(natural).all():
+            bad = int(np.argmin(block.exists(natural)))
+            raise ValueError(f"natural: expected those of a {type(self).__name__} factor, got {natural[bad]} at {bad}")
+        return self._made(block.with_natural(natural).arguments, self.shapes[0])
+
+
+def positive_arrays(least: float = 0.0, **given: ArrayLike) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    """(each as an array (n,), the shape as it was given) of arguments of one shape, or numbers that serve for all."""
+    arrays = {name: checks.numeric(name, value) for name, value in given.items()}
+    shapes = {array.shape for array in arrays.values()} - {()}
+    if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
+        got = ", ".join(str(array.shape) for array in arrays.values())
+        raise ValueError(f"{', '.join(arrays)}: expected numbers or arrays (n,) of one length, got shapes {got}")
+    shape = shapes.pop() if shapes else ()
+    found = []
+    for name in given:
+        array = checks.real_array(name, np.broadcast_to(arrays[name], shape or (1,)), 1)
+        if not (array > 0.0).all() or not (array >= least).all():
+            bad = int(np.argmin(array))
+            limit = f"of at least {least}, as draws of less underflow to 0" if least else "above 0"
+            raise ValueError(f"{name}: expected values {limit}, got {array[bad]} at index {bad}")
+        found.append(array)
+    return found, shape
+
+
+def exp_pair(vector: np.ndarray) -> tuple[np.ndarray, ...]:
+    """exp of both halves"""
+    return tuple(np.split(exp_of("logs", vector), 2))

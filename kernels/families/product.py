@@ -1,0 +1,203 @@
+"""A product of independent factors: each z_i is a monotone map of its own standard normal eps_i.
+
+Equal factors that follow each other are a *run*; kinds and parameters are data, so one compiled sweep serves all.
+``loc`` holds the number of runs and then, for each, its kind, its first z, its number of factors, its first row and the
+rows of a factor; tables of quantile functions follow.  ``scale`` has a row of parameters for each row of the tile.
+``transform`` leaves in the rows of eps what scores are made of, in place: a row is never before the eps that it came
+from, so rows are written from the last to the first.
+
+A Gaussian keeps eps, whose scores are eps and eps^2 - 1; a Bernoulli factor z = [eps < cut] keeps its score z - p; a
+categorical one, whose z counts the cuts up to eps, keeps 1[z = c] - p_c for all categories but the last.  What the
+others keep is in ``quantile_factors``.
+"""
+
+import numpy as np
+
+from ..arithmetic import elementary
+from ..arithmetic.primitives import fma, select
+from ..arithmetic.triangular import next_four
+from ..jit import reduction, routine, widest_vectors
+from ..sums import score
+from . import quantile_factors
+from .low_rank import add_own
+
+SCALE_NDIM = 2
+TILE = 96  # draws
+GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL = range(8)
+RUN = 5  # numbers that describe one
+KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
+COLUMNS = 7
+NORMALISER = 0  # of every kind: what -log q has beside what is added for each draw
+CENTRE, SPREAD = 1, 2  # of a Gaussian
+CUT, PROBABILITY, IF_ONE, IF_ZERO = 1, 2, 3, 4  # of a Bernoulli factor, the last two -log q
+# Of a category the same but for IF_ONE, which is -log of its probability less that of the last
+
+
+@routine
+def rows(dim, shape):
+    """Rows of a tile."""
+    return shape[0]
+
+
+@routine
+def basis_rows(dim, shape):
+    """Rows that a surrogate is made of, in blocks of four."""
+    return next_four(shape[0])
+
+
+@routine
+def coordinates(dim, shape):
+    """Places for sums: two for each row."""
+    return 2 * shape[0]
+
+
+@routine
+def log_normaliser(scale, dim):
+    """-log q(z) without what depends on the draw"""
+    total = 0.0
+    for i in range(len(scale)):
+        total += scale[i, NORMALISER]
+    return total
+
+
+@routine
+def gaussian(parameters, source, z, half_square):
+    """z = loc + scale eps; eps is kept."""
+    centre, spread = parameters[CENTRE], parameters[SPREAD]
+    for j in range(len(z)):
+        z[j] = fma(spread, source[j], centre)
+        half_square[j] = fma(0.5 * source[j], source[j], half_square[j])
+
+
+@routine
+def log_normal(parameters, source, z, half_square):
+    """log z = loc + scale eps; eps is kept."""
+    centre, spread = parameters[CENTRE], parameters[SPREAD]
+    for j in range(len(z)):
+        y = fma(spread, source[j], centre)
+        half_square[j] += fma(0.5 * source[j], source[j], y)
+        z[j] = elementary.exp(y)
+
+
+@routine
+def bernoulli(parameters, source, row, z, half_square):
+    """z = [eps < cut]; z - p is kept."""
+    cut, p, one, zero = parameters[CUT], parameters[PROBABILITY], parameters[IF_ONE], parameters[IF_ZERO]
+    for j in range(len(z)):
+        z[j] = select(source[j] < cut, 1.0, 0.0)
+        half_square[j] += select(source[j] < cut, one, zero)
+    for j in range(len(z)):
+        row[j] = z[j] - p
+
+
+@routine
+def categorical(parameters, source, rows, z, half_square):
+    """z counts the cuts at or below eps; for every category but the last 1[z = c] - p_c is kept."""
+    for j in range(len(z)):
+        z[j] = 0.0
+    for c in range(len(parameters)):
+        cut = parameters[c, CUT]
+        for j in range(len(z)):
+            z[j] += select(source[j] >= cut, 1.0, 0.0)
+    for c in range(len(parameters)):
+        p, more, value = parameters[c, PROBABILITY], parameters[c, IF_ONE], float(c)
+        for j in range(len(z)):
+            half_square[j] += select(z[j] == value, more, 0.0)
+        row = rows[c]
+        for j in range(len(z)):
+            row[j] = select(z[j] == value, 1.0 - p, -p)
+
+
+@routine
+def copy_row(source, row):
+    for j in range(len(row)):
+        row[j] = source[j]
+
+
+@routine
+def transform(loc, scale, eps, z, half_square):
+    """z from eps for a tile, what scores are made of in place of eps, and half_square[j] = -log q(z_j) but for the
+    ``log_normaliser``."""
+    widest_vectors()
+    for j in range(eps.shape[1]):
+        half_square[j] = 0.0
+    for r in range(np.int64(loc[0]) - 1, -1, -1):
+        run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
+        kind, first, count, row = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[COUNT]), np.int64(run[ROW])
+        each = np.int64(run[ROWS])
+        if kind == GAUSSIAN or kind == LOG_NORMAL:
+            for i in range(count - 1, -1, -1):
+                if kind == GAUSSIAN:
+                    gaussian(scale[row + i], eps[first + i], z[first + i], half_square)
+                else:
+                    log_normal(scale[row + i], eps[first + i], z[first + i], half_square)
+                if row != first:
+                    copy_row(eps[first + i], eps[row + i])
+        elif kind == GAMMA or kind == BETA:
+            for i in range(count - 1, -1, -1):
+                k, own, x = row + 2 * i, eps[first + i], z[first + i]
+                if kind == GAMMA:
+                    quantile_factors.gamma(scale[k], loc, own, eps[k], eps[k + 1], x, half_square)
+                else:
+                    quantile_factors.beta(scale[k], loc, own, eps[k], eps[k + 1], x, half_square)
+        elif kind == DIRICHLET:
+            for i in range(count - 1, -1, -1):
+                start, begin = row + i * each, first + i * each
+                own, kept = eps[begin : begin + each], eps[start : start + each]
+                shares = scale[start : start + each]
+                quantile_factors.dirichlet(shares, loc, own, kept, z[begin : begin + each], half_square)
+        elif kind == POISSON:
+            for i in range(count - 1, -1, -1):
+                quantile_factors.poisson(scale[row + i], loc, eps[first + i], eps[row + i], z[first + i], half_square)
+        elif kind == CATEGORICAL:
+            for i in range(count - 1, -1, -1):
+                start = row + i * each
+                own = scale[start : start + each]
+                categorical(own, eps[first + i], eps[start : start + each], z[first + i], half_square)
+        else:
+            for i in range(count - 1, -1, -1):
+                bernoulli(scale[row + i], eps[first + i], eps[row + i], z[first + i], half_square)
+
+
+@routine
+def workspace(scale, width):
+    """Nothing is needed beside the tile."""
+    return scale, scale
+
+
+@reduction
+def add_bernoulli(sums, k, p, row, f, count):
+    """Add the scores z - p: of two values, so that sums over the draws with z = 1 and over all tell the five."""
+    widest_vectors()
+    ones = once = twice = 0.0
+    total = squares = 0.0
+    for j in range(count):
+        on = select(row[j] > 0.0, 1.0, 0.0)
+        g = on * f[j]
+        ones += on
+        once += g
+        twice += g * g
+        total += f[j]
+        squares += f[j] * f[j]
+    rest = 1.0 - p
+    sums[score.S, k] += rest * ones - p * (count - ones)
+    sums[score.SS, k] += rest * rest * ones + p * p * (count - ones)
+    sums[score.FS, k] += rest * once - p * (total - once)
+    sums[score.FSS, k] += rest * rest * once + p * p * (total - once)
+    sums[score.FFSS, k] += rest * rest * twice + p * p * (squares - twice)
+
+
+@routine
+def add_scores(loc, scale, eps, f, count, work, sums):
+    """Add the scores of a tile: the first of a row at its own number, the second as far behind the last row."""
+    height = len(scale)
+    for r in range(np.int64(loc[0])):
+        run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
+        kind, row = np.int64(run[KIND]), np.int64(run[ROW])
+        for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
+            if kind == GAUSSIAN or kind == LOG_NORMAL:
+                add_own(sums, i, height + i, 1.0, eps[i], f, count)
+            elif kind != BERNOULLI and kind != CATEGORICAL:
+                score.add_row(sums, i, eps[i], f, count)
+            else:
+                add_bernoulli(sums, i, scale[i, PROBABILITY], eps[i], f, count)

@@ -1,0 +1,141 @@
+"""``int(z[i])`` as an index: ``table[int(z[i])]``, ``table[j, int(z[i])]``, and ``theta[int(z[i])]`` of a latent theta.
+
+Each draw reads an item of its own.  An index is checked and may be negative, as in Python; where one is out of range
+for some draw, the call raises, and Python says at which.  It is for reading: what computes with it runs draw by draw.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin, register_model
+from numba.np import arrayobj
+
+from ..jit import raise_error, template
+from .registry import splat
+from .types import DOUBLE, Lanes, LaneVector, VectorModel, part
+
+WORD, LANE = ir.IntType(64), ir.IntType(32)
+FAR = 2.0**53  # what is larger is no index, nor is a NaN
+known: set = set()
+
+
+class LaneIndex(types.Type):
+    """One integer for each draw of a group: int of Lanes."""
+
+    def __init__(self, lanes):
+        self.lanes = lanes
+        super().__init__(f"LaneIndex({lanes})")
+
+    @property
+    def vector(self):
+        return ir.VectorType(WORD, self.lanes.width)
+
+
+@register_model(LaneIndex)
+class LaneIndexModel(VectorModel):
+    """In a register."""
+
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.vector)
+
+
+@template(int)
+class IntOfLanes(AbstractTemplate):
+    def generic(self, args, kws):
+        if len(args) == 1 and type(args[0]) is Lanes and not kws:
+            return signature(LaneIndex(args[0]), args[0])
+
+
+@lower_builtin(int, Lanes)
+def int_of_lanes(context, builder, sig, args):
+    """Towards zero; what is no index becomes one that is out of every range."""
+    vector, limit = sig.args[0].vector, splat(builder, DOUBLE(FAR), sig.args[0].vector)
+    inside = builder.and_(
+        builder.fcmp_ordered("<", args[0], limit), builder.fcmp_ordered(">", args[0], builder.fneg(limit))
+    )
+    return builder.fptosi(builder.select(inside, args[0], limit), ir.VectorType(WORD, vector.count))
+
+
+def parts_of(index):
+    """The types of an index's entries."""
+    return index.types if isinstance(index, types.BaseTuple) else (index,)
+
+
+@template(operator.getitem)
+class ItemOfEachDraw(AbstractTemplate):
+    def generic(self, args, kws):
+        if kws or len(args) != 2:
+            return None
+        sequence, index = args
+        parts = parts_of(index)
+        found = [p for p in parts if isinstance(p, LaneIndex)]
+        if not found or not all(isinstance(p, LaneIndex | types.Integer) for p in parts):
+            return None
+        lanes = found[0].lanes
+        table = isinstance(sequence, types.Array) and sequence.dtype == types.float64 and sequence.ndim == len(parts)
+        vector = type(sequence) is LaneVector and not sequence.recorded and len(parts) == 1
+        if not table and not vector:
+            return None
+        if (sequence, index) not in known:  # for these types alone: other tuples stay Numba's
+            known.add((sequence, index))
+            lower_builtin(operator.getitem, sequence, index)(item_of_table if table else item_of_vector)
+        return signature(lanes, sequence, index)
+
+
+def entries(context, builder, kind, value):
+    """(type, value) of each entry of an index."""
+    if isinstance(kind, types.BaseTuple):
+        return list(zip(kind.types, cgutils.unpack_tuple(builder, value), strict=True))
+    return [(kind, value)]
+
+
+def checked(context, builder, kind, value, size, vector):
+    """An entry as a vector, from the front, in range for every draw."""
+    if not isinstance(kind, LaneIndex):
+        value = splat(builder, context.cast(builder, value, kind, types.int64), vector)
+    size = splat(builder, size, vector)
+    negative = builder.icmp_signed("<", value, ir.Constant(vector, None))
+    value = builder.select(negative, builder.add(value, size), value)
+    outside = builder.bitcast(builder.icmp_unsigned(">=", value, size), ir.IntType(vector.count))
+    with builder.if_then(builder.icmp_unsigned("!=", outside, ir.Constant(outside.type, 0)), likely=False):
+        raise_error(context, builder, IndexError, "index out of range")
+    return value
+
+
+def gathered(builder, lanes, address):
+    """What lies at an address for each draw."""
+    out = ir.Constant(lanes.vector, ir.Undefined)
+    for k in range(lanes.width):
+        pointer = builder.inttoptr(builder.extract_element(address, LANE(k)), DOUBLE.as_pointer())
+        out = builder.insert_element(out, builder.load(pointer, align=8), LANE(k))
+    return out
+
+
+def item_of_table(context, builder, sig, args):
+    """Of an array of data."""
+    lanes, vector = sig.return_type, ir.VectorType(WORD, sig.return_type.width)
+    array = arrayobj.make_array(sig.args[0])(context, builder, args[0])
+    shape, strides = (cgutils.unpack_tuple(builder, each) for each in (array.shape, array.strides))
+    address = splat(builder, builder.ptrtoint(array.data, WORD), vector)
+    for (kind, value), size, stride in zip(
+        entries(context, builder, sig.args[1], args[1]), shape, strides, strict=True
+    ):
+        index = checked(context, builder, kind, value, size, vector)
+        address = builder.add(address, builder.mul(index, splat(builder, stride, vector)))
+    return gathered(builder, lanes, address)
+
+
+def item_of_vector(context, builder, sig, args):
+    """Of a vector of latents, whose items are a row of draws each."""
+    kind, lanes, vector = sig.args[0], sig.return_type, ir.VectorType(WORD, sig.return_type.width)
+    size, stride, data = (part(context, builder, kind, args[0], name) for name in ("size", "stride", "data"))
+    ((own, value),) = entries(context, builder, sig.args[1], args[1])
+    index = checked(context, builder, own, value, size, vector)
+    offset = builder.add(
+        builder.mul(index, splat(builder, stride, vector)), ir.Constant(vector, list(range(lanes.width)))
+    )
+    bytes_ = builder.mul(offset, splat(builder, WORD(8), vector))
+    return gathered(builder, lanes, builder.add(splat(builder, builder.ptrtoint(data, WORD), vector), bytes_))

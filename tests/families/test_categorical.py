@@ -1,0 +1,134 @@
+"""Categorical factors: a document's topics, whose every number is known by enumeration, and indices in lanes."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import fastvi as vi
+
+import naive
+from factor_cases import DOCUMENT, document, mixture
+
+Q = vi.Categorical(probabilities=DOCUMENT["probabilities"])
+
+
+def states(dim, k):
+    """(k^dim, dim)"""
+    return np.array(np.unravel_index(np.arange(k**dim), (k,) * dim)).T.astype(float)
+
+
+def test_what_it_says_of_itself():
+    z = states(6, 3)
+    log_q = Q.log_prob(z)
+    assert np.exp(log_q).sum() == pytest.approx(1.0, abs=1e-13)
+    assert Q.entropy() == pytest.approx(-np.exp(log_q) @ log_q, abs=1e-12)
+    np.testing.assert_allclose(Q.mean, np.exp(log_q) @ z)
+    np.testing.assert_allclose(Q.stddev**2, np.exp(log_q) @ (z - Q.mean) ** 2)
+    np.testing.assert_allclose(Q.target.value(z), log_q, rtol=1e-13)
+    np.testing.assert_allclose(Q.scores_at(z[::50]), naive.scores(Q, z[::50]), atol=1e-8)
+    whitened = Q.whitened(z)
+    np.testing.assert_allclose(whitened.T @ (np.exp(log_q)[:, None] * whitened), np.eye(12), atol=1e-12)
+    np.testing.assert_allclose(Q.with_natural(Q.natural).probabilities, Q.probabilities)
+    assert np.array_equal(pickle.loads(pickle.dumps(Q)).parameters, Q.parameters)
+    assert Q.log_prob(np.array([0.0, 1.0, 2.0, 3.0, 0.0, 0.5])) == -math.inf
+    draws = Q.sample(100_000, rng=1)
+    shares = np.stack([np.mean(draws == k, axis=0) for k in range(3)], axis=1)
+    assert np.all(np.abs(shares - Q.probabilities) < 5 * 0.5 / math.sqrt(len(draws)))
+
+
+@pytest.mark.parametrize("estimator", ["score", "leave_one_out", "optimal_baseline", "linear", "quadratic"])
+def test_gradients_and_their_variances_are_the_exact_ones(estimator):
+    n = 200_000
+    found = vi.elbo_gradient(document(), Q, n, estimator=estimator, rng=0)
+    assert np.all(np.abs(found.gradient - DOCUMENT["gradient"]) < 5 * found.standard_error)
+    assert abs(found.elbo.value - DOCUMENT["elbo"]) < 5 * found.elbo.standard_error
+    more = {"linear": 0.05, "quadratic": 0.15}.get(estimator, 0.0)  # what the fit of a surrogate costs
+    ratio = found.standard_error**2 * n / DOCUMENT["variance"][estimator]
+    assert np.all(np.abs(ratio - 1.0 - more) < 0.2)
+
+
+def test_divergences_by_enumeration():
+    p, z = vi.Categorical(logits=np.linspace(-1, 1, 18).reshape(6, 3) ** 3), states(6, 3)
+    a, b = np.exp(Q.log_prob(z)), np.exp(p.log_prob(z))
+    assert vi.kl_divergence(Q, p).value == pytest.approx(a @ np.log(a / b), rel=1e-11)
+    assert vi.divergence(Q, p, "hellinger").value == pytest.approx(1.0 - np.sum(np.sqrt(a * b)), rel=1e-11)
+    assert vi.divergence(Q, p, "chi2").value == pytest.approx(np.sum(b**2 / a) - 1.0, rel=1e-11)
+
+
+def test_a_document_is_fitted():
+    target, z = document(), states(6, 3)
+    log_p = target.value(z)
+    log_evidence = math.log(np.sum(np.exp(log_p)))
+    assert log_evidence == pytest.approx(DOCUMENT["log_evidence"], abs=1e-12)
+    found = vi.fit(target, vi.Categorical(logits=np.zeros((6, 3))), rng=0)
+    log_q = found.q.log_prob(z)
+    reached = np.exp(log_q) @ (log_p - log_q)
+    best = -math.inf  # exact coordinate ascent from there, over all states
+    p = found.q.probabilities.copy()
+    for _ in range(200):
+        for i in range(6):
+            others = np.prod([p[j, z[:, j].astype(int)] for j in range(6) if j != i], axis=0)
+            logits = np.array([others[z[:, i] == k] @ log_p[z[:, i] == k] for k in range(3)])
+            p[i] = np.exp(logits - logits.max()) / np.sum(np.exp(logits - logits.max()))
+    log_q = np.sum(np.log(p[np.arange(6), z.astype(int)]), axis=1)
+    best = np.exp(log_q) @ (log_p - log_q)
+    assert found.converged and best - 0.002 < reached <= best + 1e-12 and found.elbo.value < log_evidence
+
+
+def test_a_mixture_is_fitted_as_its_closed_updates_say():
+    """Bishop 2006, section 10.2, with unit precisions: r_ik ~ exp(x_i m_k - (m_k^2 + v_k) / 2)."""
+    x = np.array([-2.0, -2.1, 0.5, 3.0, 3.2, 2.5])
+    slopes = vi.MeanFieldGaussian([-1.0, 1.0], [1.0, 1.0])
+    q = vi.Product(z=vi.Categorical(logits=np.zeros((6, 2))), mu=slopes)
+    target = vi.Target(mixture, q.latents, (x,))
+    assert "vectorised" in target.explain()
+    found = vi.fit(target, q, rng=0)
+    m, v = found.q["mu"].loc, found.q["mu"].scale ** 2
+    for _ in range(500):
+        logits = x[:, None] * m - 0.5 * (m**2 + v)
+        r = np.exp(logits - logits.max(axis=1, keepdims=True))
+        r /= r.sum(axis=1, keepdims=True)
+        v = 1.0 / (1.0 + r.sum(axis=0))
+        m = v * (r.T @ x)
+    assert found.converged and found.gain + found.blur < 1e-9
+    np.testing.assert_allclose(found.q["mu"].loc, m, atol=1e-6)
+    np.testing.assert_allclose(found.q["z"].probabilities, r, atol=1e-6)
+
+
+def test_indices_in_lanes():
+    rng = np.random.default_rng(0)
+    table, row, z = rng.normal(size=(4, 3)), rng.normal(size=3), rng.integers(0, 3, (500, 5)).astype(float)
+
+    def looked_up(z, table, row):
+        total = 0.0
+        for i in range(len(z)):
+            k = int(z[i])
+            total += row[k] * table[2, k] + table[i % 4][int(z[0])] + z[int(z[i])]
+        return total
+
+    target = vi.Target(looked_up, 5, (table, row))
+    assert "vectorised" in target.explain()
+    np.testing.assert_allclose(target.value(z), [looked_up(each, table, row) for each in z], rtol=1e-13)
+    z[77, 2] = -1.0  # as in Python, from the end
+    assert target.value(z)[77] == pytest.approx(looked_up(z[77], table, row))
+    for wrong, error in ((3.0, IndexError), (-4.0, IndexError), (math.nan, ValueError), (1e300, IndexError)):
+        z[77, 2] = wrong
+        with pytest.raises(error, match="raised by the log density looked_up at draw 77"):
+            vi.Target(lambda z, row: row[int(z[2])], 5, (row,), name="looked_up").value(z)
+    with pytest.raises(TypeError, match="cannot be differentiated"):
+        target.gradient(z[0])
+
+
+def test_refusals():
+    calls = [
+        (lambda: vi.Categorical(), "exactly one of the two"),
+        (lambda: vi.Categorical(logits=[[0.0], [1.0]]), "two categories at least"),
+        (lambda: vi.Categorical(probabilities=[[0.5, 0.6]]), "add up to 1"),
+        (lambda: vi.Categorical(probabilities=[[0.0, 1.0]]), "rows of positive values"),
+    ]
+    for call, message in calls:
+        with pytest.raises((ValueError, TypeError), match=message):
+            call()
+    assert vi.Product(k=vi.Categorical(logits=[0.0, 1.0])).latents == {"k": ()}

@@ -1,0 +1,63 @@
+"""Fits of products of factors: the optimum that exact coordinate ascent finds, and what is said of it."""
+
+import numpy as np
+import pytest
+
+import fastvi as vi
+
+from factor_cases import NET, SK, coordinate_ascent, mixed, slab, slab_data, states, target_of
+
+
+def test_a_boltzmann_machine_is_fitted_to_its_fixed_point():
+    target, q = target_of(SK), vi.Bernoulli(logits=SK["logits"])
+    logits, elbo = coordinate_ascent(target.value(states(6)), states(6), SK["logits"])
+    found = vi.fit(target, q, rng=0)
+    assert found.converged and found.method == "coordinate_ascent" and found.num_samples < 1000
+    np.testing.assert_allclose(found.q.logits, logits, atol=1e-10)
+    assert found.elbo.value == pytest.approx(elbo, abs=1e-12) and found.gain + found.blur < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_belief_net_is_fitted_within_the_tolerance(seed):
+    target, q = target_of(NET), vi.Bernoulli(logits=NET["logits"])
+    _, elbo = coordinate_ascent(target.value(states(9)), states(9), NET["logits"])
+    found = vi.fit(target, q, tolerance=1e-3, rng=seed)
+    log_q = found.q.log_prob(states(9))
+    reached = np.exp(log_q) @ (target.value(states(9)) - log_q)
+    assert found.converged and found.gain + 1.5 * found.blur < 1e-3 and elbo - reached < 1e-3
+    assert abs(found.elbo.value - reached) < 5 * found.elbo.standard_error
+
+
+def test_binary_and_gaussian_latents_together():
+    """Products of four factors, of which a surrogate follows pairs; no other start of 24 ends above this one."""
+    q = mixed()
+    target = vi.Target(slab, q.latents, slab_data())
+    found = vi.fit(target, q, rng=0)
+    assert found.converged and found.q["s"].probabilities[0] > 0.999
+    gradient = vi.elbo_gradient(target, found.q, 400_000, estimator="quadratic", rng=1)
+    slope = gradient.gradient * found.q.steps
+    assert 0.5 * np.sum(slope**2) < 0.01
+    draws = found.draws(1000)
+    assert draws["s"].shape == (1000, 3) and set(np.unique(draws["s"])) <= {0.0, 1.0}
+    assert found.summary().index[0] == "theta[0]" and found.diagnosis.misfit is not None
+
+
+def test_a_fit_goes_on_from_its_checkpoint(tmp_path):
+    target, q = target_of(NET), vi.Bernoulli(logits=NET["logits"])
+    whole = vi.fit(target, q, rng=3)
+    path = tmp_path / "fit"
+    part = vi.fit(target, q, rng=3, max_rounds=1, checkpoint=path)
+    assert not part.converged and "stopped after 1 round" in part.message
+    again = vi.fit(target, q, checkpoint=path)
+    assert np.array_equal(again.q.logits, whole.q.logits) and again.elbo == whole.elbo
+
+
+def test_what_a_fit_refuses():
+    target, q = target_of(SK), vi.Bernoulli(logits=SK["logits"])
+    with pytest.raises(ValueError, match="'newton' does not fit product approximations; use"):
+        vi.fit(target, q, method="newton")
+    with pytest.raises(ValueError, match="start: a product of factors is where its fit starts"):
+        vi.fit(target, q, start=np.zeros(6))
+    assert "out of draws" in vi.fit(target, q, max_samples=100, rng=0).message
+    hard = vi.Target(lambda z: -np.inf if z[0] + z[1] > 1.5 else 0.0, 2)
+    assert "not finite" in vi.fit(hard, vi.Bernoulli(logits=[0.0, 0.0]), rng=0).message
