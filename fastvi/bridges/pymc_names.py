@@ -110,9 +110,10 @@ def interval_of(low, high, shape) -> Space | None:
         value = getattr(bound, "data", bound)  # a constant's
         if value is not None and not isinstance(value, int | float | np.number | np.ndarray):
             return None
-        if np.size(value) != 1:
+        numbers = np.ravel(none if value is None else value)
+        if len(numbers) != 1:
             return None
-        bounds.append(none if value is None else float(np.ravel(value)[0]))
+        bounds.append(float(numbers[0]))
     low, high = bounds
     if math.isinf(low) and math.isinf(high):
         return real(shape)

@@ -7,7 +7,6 @@ draws gain little more and leave registers half empty, which LLVM then fills by 
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ class FewPoints:
 
     def __init__(self) -> None:
         self.forms: dict[bool, Form] = {}  # by whether it has the gradient
-        self.lost: Counter = Counter()
+        self.lost = {False: 0.0, True: 0.0}  # seconds
 
     def evaluate(self, density: Any, wide: abi.Compiled, points: np.ndarray, gradient: bool, by_wide: Callable) -> Any:
         """(log p, gradients) of points, or None, as :meth:`Density.evaluate`; ``by_wide()`` is the usual way."""

@@ -51,8 +51,8 @@ class Array:
             return self.items.flat[i]
         if self.axis == FLAT:
             return piece_item(self.items.flat[0], i)
-        index = list(np.unravel_index(i, self.shape))
-        place, index[self.axis] = int(index[self.axis]), 0
+        index = [int(k) for k in np.unravel_index(i, self.shape)]
+        place, index[self.axis] = index[self.axis], 0
         return piece_item(self.items[tuple(index)], place)
 
     def unrolled(self) -> "Array":

@@ -23,7 +23,7 @@ def map_elements(function, operands: list, meta=None) -> Array:
     items = [np.broadcast_to(aligned(a, shape, axis), count) for a in operands]
     out = np.empty(count, object)
     for index in np.ndindex(count):
-        here = [each[index] for each in items]
+        here: list = [each[index] for each in items]
         out[index] = (
             pieces.apply(function, here, meta)
             if axis is None
