@@ -53,6 +53,16 @@ def test_a_snippet_runs_after_the_example(name, code, capsys):
     assert (np.abs(found - loc) < 0.4 * scale).all(), out
 
 
+@pytest.mark.slow
+def test_the_product_of_factors_runs():
+    """Its posterior is that of the example's data under another model: the first slope is 1 / 2 or so."""
+    (code,) = re.findall(r"```py\n(.*?)```", (ROOT / "fastvi" / "families" / "README.md").read_text(), re.DOTALL)
+    scope = {"__name__": "readme"}
+    exec(compile(EXAMPLE + code, "README.md", "exec"), scope)
+    found = scope["found"]
+    assert found.converged and found.q["s"].probabilities.shape == (3,)
+
+
 def test_ci_runs_the_very_test_command():
     (command,) = re.findall(r"^python3 -m venv .*pytest tests -n 2$", README, re.MULTILINE)
     assert command in (ROOT / ".ci" / "run").read_text()
