@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ..families import BY_NAME
 from ..results import Estimate
 from ..rng import Key
 from ..targets.constraints import Space
+from ..targets.latents import Latents
 from ..targets.parameters import Parameters
 from .checkpoint import as_rounds, as_table, place
+from .family_files import described, restored
 from .result import FitResult
 
-FORMAT = "fastvi fit 1"
+FORMAT = "fastvi fit 2"
 NUMBERS = ("converged", "message", "method", "num_samples", "gain", "blur", "khat")
 OF_ELBO = ("value", "standard_error", "num_samples", "num_neginf", "method", "converged", "degrees_of_freedom", "khat",
            "ess", "note", "interval_reliable", "expected_error")  # fmt: skip
@@ -23,16 +24,17 @@ OF_SPACE = ("name", "shape", "dim", "low", "high", "transform")
 
 def save(found: Any, path: Any) -> None:
     """See :meth:`FitResult.save`."""
-    if found.q.family not in BY_NAME:
-        raise TypeError(f"q: expected one of {', '.join(BY_NAME)} to save, got {found.q.family}")
-    spaces = None
-    if found.parameters is not None:
+    own: list[np.ndarray] = []
+    q, spaces, latents = described(found.q, own), None, None
+    if isinstance(found.parameters, Latents):
+        latents = found.parameters.shapes
+    elif found.parameters is not None:
         spaces = [[name, {k: getattr(space, k) for k in OF_SPACE}] for name, space in found.parameters.items()]
     head = {name: plain(getattr(found, name)) for name in NUMBERS}
-    head |= dict(format=FORMAT, family=found.q.family, parameters=spaces, key=found.key.word)
+    head |= dict(format=FORMAT, q=q, parameters=spaces, latents=latents, key=found.key.word)
     head["elbo"] = {name: plain(getattr(found.elbo, name)) for name in OF_ELBO}
     head["elbo_key"] = None if found.elbo.key is None else found.elbo.key.word
-    arrays = {f"q{k}": array for k, array in enumerate(found.q.arguments)}
+    arrays = {f"q{k}": array for k, array in enumerate(own)}
     if found.natural_gradient is not None:
         arrays["natural_gradient"] = found.natural_gradient
     history = as_table(found.history)
@@ -74,7 +76,7 @@ def load(path: str | pathlib.Path) -> FitResult:
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             head = json.loads(str(file["head"]))
-            arrays = [file[name] for name in sorted(file.files) if name[0] == "q"]
+            arrays = [file[f"q{k}"] for k in range(sum(name[0] == "q" for name in file.files))]
             left = file["natural_gradient"] if "natural_gradient" in file.files else None
             history = file["history"]
         if head["format"] != FORMAT:
@@ -85,9 +87,11 @@ def load(path: str | pathlib.Path) -> FitResult:
         raise ValueError(f"path: {path} is no saved fit ({type(error).__name__}: {error})") from None
     elbo = Estimate(**head["elbo"], key=None if head["elbo_key"] is None else Key(head["elbo_key"]))
     numbers = {name: head[name] for name in NUMBERS}
-    q, key = BY_NAME[head["family"]](*arrays), Key(head["key"])
+    q, key = restored(head["q"], arrays), Key(head["key"])
     found = FitResult(q, elbo, as_rounds(history), key=key, natural_gradient=left, **numbers)
     if head["parameters"] is not None:
         named = {name: Space(**(space | dict(shape=tuple(space["shape"])))) for name, space in head["parameters"]}
         vars(found)["_parameters"] = Parameters(named)
+    elif head["latents"] is not None:
+        vars(found)["_parameters"] = Latents({name: tuple(shape) for name, shape in head["latents"].items()})
     return found

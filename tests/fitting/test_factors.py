@@ -61,3 +61,19 @@ def test_what_a_fit_refuses():
     assert "out of draws" in vi.fit(target, q, max_samples=100, rng=0).message
     hard = vi.Target(lambda z: -np.inf if z[0] + z[1] > 1.5 else 0.0, 2)
     assert "not finite" in vi.fit(hard, vi.Bernoulli(logits=[0.0, 0.0]), rng=0).message
+
+
+def test_a_saved_product_loads_to_the_same_bits(tmp_path):
+    def log_density(s, theta, tau, c, p):
+        return -0.5 * tau * np.sum((s - theta) ** 2) + np.log(tau) - tau + 0.3 * c - p[0] ** 2
+
+    q = vi.Product(
+        s=vi.Bernoulli(logits=[0.5, -1.0]), theta=vi.MeanFieldGaussian([0.1, 0.2], [1.0, 1.5]), tau=vi.Gamma(2.0, 1.7),
+        c=vi.Categorical(probabilities=[0.2, 0.3, 0.5]), p=vi.Dirichlet([1.0, 2.1, 3.0]),
+    )  # fmt: skip
+    found = vi.fit(vi.Target(log_density, q.latents), q, rng=0, max_rounds=1)
+    found.save(tmp_path / "fit.npz")
+    again = vi.load(tmp_path / "fit.npz")
+    np.testing.assert_array_equal(again.q.parameters, found.q.parameters)
+    assert again.summary(500).columns == found.summary(500).columns and repr(again.q) == repr(found.q)
+    assert repr(again.parameters) == repr(found.parameters)
