@@ -8,5 +8,5 @@ def guest(name: str, extra: str):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        message = f"fastvi.bridges.{extra} needs {name}: pip install 'fastvi[{extra}]' ({error})"
+        message = f"fastvi.bridges.{extra} needs {extra}: pip install 'fastvi[{extra}]' ({error})"
         raise ImportError(message) from None

@@ -251,9 +251,7 @@ def careful():
         yield
 
 
-NEW_ARRAY = re.compile(
-    r"NRT|numpy_empty|_ol_array_allocate|reflected list|list\(|np_concatenate|attribute 'copy'|lanes\.copy"
-)
+NEW_ARRAY = re.compile(r"NRT|numpy_empty|_ol_array_allocate|reflected list|list\(|np_concatenate|[.']copy\b")
 INTERNAL = re.compile(r"Untyped global name|CUDACallConv|No definition for lowering|KeyError")
 
 
