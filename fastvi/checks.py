@@ -74,12 +74,25 @@ def numeric(name, value) -> np.ndarray:
     return array
 
 
-def points(z, dim) -> tuple[np.ndarray, bool]:
-    """Points (n, dim) as float64, and whether it was one point (dim,)."""
-    given = numeric("z", z).astype(np.float64)
+def points(z, dim, copy=True) -> tuple[np.ndarray, bool]:
+    """Points (n, dim) as float64, and whether it was one point (dim,); without ``copy`` perhaps the very array."""
+    given = numeric("z", z).astype(np.float64, copy=copy)
     if given.ndim not in (1, 2) or given.shape[-1] != dim:
         raise ValueError(f"z: expected shape ({dim},) or (n, {dim}), got {given.shape}")
     return np.atleast_2d(given), given.ndim == 1
+
+
+def output(name, out, shape) -> np.ndarray:
+    """An array that results are written to, of this shape."""
+    if (
+        not isinstance(out, np.ndarray)
+        or out.dtype != np.float64
+        or not (out.flags.c_contiguous and out.flags.writeable)
+    ):
+        raise TypeError(f"{name}: expected a float64 array, C-contiguous and writable, got {describe(out)}")
+    if out.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {out.shape}")
+    return out
 
 
 def thread_count(num_threads) -> int:

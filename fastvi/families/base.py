@@ -115,9 +115,11 @@ class Family(ABC):
         log_q = -0.5 * np.sum(eps * eps, axis=1) - (0.5 * self.dim * LOG_2PI + self.log_det)
         return float(log_q[0]) if single else log_q
 
-    def sample(self, num_samples: int, *, rng: RandomSource = None) -> np.ndarray:
-        """Draws of shape (num_samples, dim): the very draws that ``elbo`` uses for the same ``rng``."""
-        out = np.empty((checks.count("num_samples", num_samples), self.dim))
+    def sample(self, num_samples: int, *, rng: RandomSource = None, out: np.ndarray | None = None) -> np.ndarray:
+        """Draws of shape (num_samples, dim): the very draws that ``elbo`` uses for the same ``rng``; ``out`` is written
+        to and returned."""
+        shape = checks.count("num_samples", num_samples), self.dim
+        out = np.empty(shape) if out is None else checks.output("out", out, shape)
         self.fill(out, key_from(rng), SAMPLE, 0)
         return out
 

@@ -140,8 +140,8 @@ class BatchedDensity(ExternalDensity):
             return 1
         return 0
 
-    def evaluate(self, points, num_threads=1, gradient=False, compiled=None):
-        log_p, slopes = np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
+    def evaluate(self, points, num_threads=1, gradient=False, compiled=None, into=None):
+        log_p, slopes = self.room(points, gradient) if into is None else into
         for first in range(0, len(points), self.batch_size):
             some = slice(first, first + self.batch_size)
             log_p[some], slope = self.call(points[some], gradient)

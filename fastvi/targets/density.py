@@ -130,21 +130,27 @@ class Density(ABC):
             f"the compiled log density {self.name} raised between the draws {first} and {last}, where Python does not"
         )
 
-    def evaluate(self, points, num_threads=1, gradient=False, compiled=None):
-        """(log p, gradients) at points (n, dim): (n,), and (n, dim) or no rows; None where the density raised."""
+    def evaluate(self, points, num_threads=1, gradient=False, compiled=None, into=None):
+        """(log p, gradients) at points (n, dim): (n,), and (n, dim) or no rows; None where the density raised.
+
+        ``into`` is a pair of arrays to write to."""
         if compiled is None:
             compiled = self.gradients() if gradient else self.values()
-        log_p, slopes = np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
+        log_p, slopes = self.room(points, gradient) if into is None else into
         status = over_points(compiled, self.memory(), points, log_p, slopes, num_threads)
         if status == abi.NEEDS_CARE:
-            return self.evaluate(points, num_threads, gradient, self.recompile())
+            return self.evaluate(points, num_threads, gradient, self.recompile(), into)
         return None if status else (log_p, slopes)
+
+    def room(self, points, gradient: bool) -> tuple[np.ndarray, np.ndarray]:
+        """For values, and gradients or none, of points."""
+        return np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
 
 
 def over_points(compiled, memory, points, log_p, gradient, num_threads) -> int:
     """Evaluate a compiled density at points (n, dim), the gradient too unless it has no rows; the worst status."""
     kernel, stop, found = evaluate(), np.zeros(1, np.int64), []
-    points = np.ascontiguousarray(points)
+    points = np.ascontiguousarray(points).view()
     points.flags.writeable = False
 
     def call(first, last):

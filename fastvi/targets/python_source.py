@@ -69,11 +69,17 @@ class PythonDensity(Density):
             known = self._known[gradient] = compilations.Known(watch, compiled, False)
         return known
 
-    def evaluate(self, points, num_threads=1, gradient=False, compiled=None):
+    def evaluate(self, points, num_threads=1, gradient=False, compiled=None, into=None):
         def usual(compiled=compiled):
-            return super(PythonDensity, self).evaluate(points, num_threads, gradient, compiled)
+            return super(PythonDensity, self).evaluate(points, num_threads, gradient, compiled, into)
 
-        if compiled is not None or not suits(self, points) or gradient and self.gradient is not None:
+        if (
+            compiled is not None
+            or into is not None
+            or not suits(self, points)
+            or gradient
+            and self.gradient is not None
+        ):
             return usual()
         wide = self._current(gradient).compiled
         return self._few.evaluate(self, wide, points, gradient, lambda: usual(wide)) if wide.vectorised else usual()

@@ -465,3 +465,28 @@ def test_methods_are_refused_at_the_door():
 
     with pytest.raises(TypeError, match="log_density: expected a Python function"):
         vi.Target(Model().log_density, 1)
+
+
+def test_results_go_where_they_are_wanted():
+    target, q = (
+        vi.Target(lambda z, x: -np.sum((z - x) ** 2), 3, (np.ones(3),)),
+        vi.MeanFieldGaussian([0, 0, 0], [1, 1, 1]),
+    )
+    z = q.sample(50, rng=0, out=np.empty((50, 3)))
+    np.testing.assert_array_equal(z, q.sample(50, rng=0))
+    values, slopes = np.empty(50), np.empty((50, 3))
+    found = target.value_and_grad(z, out=(values, slopes))
+    assert found[0] is values and found[1] is slopes and z.flags.writeable
+    np.testing.assert_array_equal(slopes, target.gradient(z))
+    assert target.value(z, out=values) is values
+    np.testing.assert_array_equal(values, target.value(z))
+    for out, message in (
+        (np.empty(3), r"out: expected shape \(50,\), got \(3,\)"),
+        (np.empty(50, np.float32), "out: expected a float64 array, C-contiguous and writable, got an array of shape"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            target.value(z, out=out)
+    with pytest.raises(ValueError, match=r"out\[1\]: expected shape \(50, 3\), got \(50,\)"):
+        target.value_and_grad(z, out=(values, values))
+    with pytest.raises(ValueError, match="out: expected many points"):
+        target.value(z[0], out=np.empty(1))
