@@ -117,17 +117,28 @@ def expm1(x):
 
 
 @routine
-def log_parts(u, correction):
-    """log(u + correction) for a normal u > 0 and a correction below its last bit"""
+def split(u):
+    """(n, f) with u = 2^n (1 + f) and 1 + f between sqrt(1/2) and sqrt(2), for a normal u > 0"""
     n = (bits(u) - SQRT_HALF_BITS) >> 52
-    f = from_bits(bits(u) - (n << 52)) - 1.0
-    f = f + correction * power_of_two(0 - n)
+    return n, from_bits(bits(u) - (n << 52)) - 1.0
+
+
+@routine
+def log_of_parts(n, f):
+    """log(2^n (1 + f))"""
     s = f / (2.0 + f)
     square = s * s
     # log(1 + f) = f - s (f - 2 s^2 Q(s^2)): the leading f carries no rounding error
     tail = s * (2.0 * square * horner(square, LOG) - f)
     whole = to_float(n)
     return fma(whole, LN2_HIGH, f + fma(whole, LN2_LOW, tail))
+
+
+@routine
+def log_parts(u, correction):
+    """log(u + correction) for a normal u > 0 and a correction below its last bit"""
+    n, f = split(u)
+    return log_of_parts(n, f + correction * select(n < 1024, power_of_two(0 - n), 0.0))
 
 
 @routine
@@ -142,7 +153,8 @@ def log_limits(x, pole, y):
 def log(x):
     """Natural logarithm"""
     tiny = x < SMALLEST_NORMAL
-    y = log_parts(select(tiny, x * 18014398509481984.0, x), 0.0)  # 2^54
+    n, f = split(select(tiny, x * 18014398509481984.0, x))  # 2^54
+    y = log_of_parts(n, f)
     return log_limits(x, 0.0, y - select(tiny, 54 * LN2, 0.0))
 
 

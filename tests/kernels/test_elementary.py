@@ -19,7 +19,8 @@ def points(low, high, count=1500):
 
 
 def wide(count=1500):
-    return np.concatenate([10.0 ** RNG.uniform(-300, 300, count), 2.0 ** np.arange(-1074.0, 1023.0, 7.0)])
+    largest = [1.27e308, 1.3e308, np.finfo(float).max]
+    return np.concatenate([10.0 ** RNG.uniform(-300, 300, count), 2.0 ** np.arange(-1074.0, 1023.0, 7.0), largest])
 
 
 small = 10.0 ** RNG.uniform(-320, 0, 1000)
