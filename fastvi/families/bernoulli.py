@@ -32,6 +32,12 @@ class BernoulliBlock(Block):
     def with_natural(self, natural):
         return type(self)(natural[:, 0])
 
+    @property
+    def wider(self):
+        from .categorical import CategoricalBlock
+
+        return CategoricalBlock(-self.logits[:, None])  # of z = 0 against z = 1
+
     def valid(self, natural):
         return np.abs(natural[:, 0]) <= LARGEST
 

@@ -134,6 +134,10 @@ class ExponentialBlock(GammaBlock):
     def with_natural(self, natural):
         return type(self)(-natural[:, 0])
 
+    @property
+    def wider(self):
+        return GammaBlock(self.a, self.b)
+
     def exists(self, natural):
         return natural[:, 0] < 0.0
 

@@ -122,8 +122,9 @@ def alike(q, p) -> list[tuple[Block, Block]] | None:
     mine, other = blocks_of(q), blocks_of(p)
     if mine is None or other is None or len(mine) != len(other):
         return None
-    pairs = list(zip(mine, other, strict=True))
-    return pairs if all(type(a) is type(b) and a.count == b.count for a, b in pairs) else None
+    pairs = [(a, b) if type(a) is type(b) else (a.wider, b.wider) for a, b in zip(mine, other, strict=True)]
+    same = all(type(a) is type(b) and (a.count, a.width) == (b.count, b.width) for a, b in pairs)
+    return pairs if same else None
 
 
 def parameter_places(q: Family) -> dict[str, slice] | None:

@@ -219,3 +219,14 @@ def test_spaces_and_supports():
         vi.elbo(declared, vi.Product(rate=vi.Beta([2.0] * 3, 1.0), b=q["b"], p=q["p"]))
     with pytest.raises(ValueError, match="expected a factor for each of rate"):
         vi.diagnose(declared, vi.Gamma(np.full(6, 2.0), 1.0))
+
+
+def test_divergences_between_a_family_and_one_that_contains_it():
+    """Gamma and exponential (Penny 2001, equation 14), binary and categorical."""
+    a, b, rate = 2.0, 1.0, 1.5
+    exact = (a - 1.0) * special.digamma(a) - special.gammaln(a) + math.log(b / rate) + a * (rate - b) / b
+    found = vi.kl_divergence(vi.Gamma(a, b), vi.Exponential(rate))
+    assert found.method == "exact" and found.value == pytest.approx(exact, rel=1e-12)
+    p = np.array([0.7, 0.3])
+    found = vi.kl_divergence(vi.Bernoulli(probabilities=0.3), vi.Categorical(probabilities=[0.2, 0.8]))
+    assert found.method == "exact" and found.value == pytest.approx(np.sum(p * np.log(p / [0.2, 0.8])), rel=1e-12)
