@@ -222,10 +222,11 @@ def test_data_that_changed_after_a_factory_are_told(spawned):
         target.data[1][0] = 1.0 - target.data[1][0]
 
 
-def test_a_killed_process_breaks_the_pool_and_not_the_run():
-    """Of a fork server, as all the others here are spawned."""
+def test_killed_processes_break_the_pool_and_not_the_run():
+    """Of a fork server, as all the others here are spawned.  Both are killed: one that dies while it holds the lock of
+    the pool's queue would leave the other waiting for it, and Python 3.11 waiting for that one."""
     options = dict(estimator="leave_one_out", rng=1)
-    n = 1_000_000
+    n = 6_000_000
 
     def pool():
         return concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver"))
@@ -234,13 +235,14 @@ def test_a_killed_process_breaks_the_pool_and_not_the_run():
         killed = []
 
         def kill(done, total):
-            if done * 4 > total and not killed:
-                killed.append(next(iter(first._processes)))
-                os.kill(killed[0], signal.SIGKILL)
+            if done < total and not killed:
+                killed.extend(first._processes)
+                for pid in killed:
+                    os.kill(pid, signal.SIGKILL)
 
         with pytest.raises(vi.ExecutorError, match="BrokenProcessPool") as caught:
             vi.elbo_gradient(TARGET, Q, n, **options, executor=first, progress=kill)
-    assert caught.value.partial.elbo.num_samples >= n / 4
+    assert killed and 0 < caught.value.partial.elbo.num_samples < n
     with pool() as second:
         found = vi.elbo_gradient(TARGET, Q, n, **options, executor=caught.value.resume(second))
     same_gradient(found, vi.elbo_gradient(TARGET, Q, n, **options))
