@@ -95,6 +95,17 @@ def output(name, out, shape) -> np.ndarray:
     return out
 
 
+def outputs(out, shape, single, gradient) -> tuple[np.ndarray, np.ndarray]:
+    """Where values, or values and gradients, of points of this shape are written to."""
+    if single:
+        raise ValueError("out: expected many points (n, dim) to write for, got one")
+    if not gradient:
+        return output("out", out, shape[:1]), np.empty((0, shape[1]))
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise TypeError(f"out: expected a pair of arrays, (n,) and (n, dim), got {describe(out)}")
+    return output("out[0]", out[0], shape[:1]), output("out[1]", out[1], shape)
+
+
 def thread_count(num_threads) -> int:
     """``num_threads`` checked; all CPUs of this process for None."""
     return pool.available_threads() if num_threads is None else count("num_threads", num_threads)

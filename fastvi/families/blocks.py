@@ -151,11 +151,6 @@ class Block(ABC):
         inner = np.sum((self.natural - other.natural) * self.mean_statistics, axis=1)
         return np.maximum(inner - self.log_normaliser + other.log_normaliser, 0.0)
 
-    @property
-    def wider(self) -> "Block":
-        """These factors as members of a family that contains theirs"""
-        return self
-
     def kl(self, other: Self) -> float:
         """The same, added up over the factors"""
         return float(np.sum(self.kl_each(other)))

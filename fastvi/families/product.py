@@ -122,9 +122,14 @@ def alike(q, p) -> list[tuple[Block, Block]] | None:
     mine, other = blocks_of(q), blocks_of(p)
     if mine is None or other is None or len(mine) != len(other):
         return None
-    pairs = [(a, b) if type(a) is type(b) else (a.wider, b.wider) for a, b in zip(mine, other, strict=True)]
+    pairs = [(a, b) if type(a) is type(b) else (wider(a), wider(b)) for a, b in zip(mine, other, strict=True)]
     same = all(type(a) is type(b) and (a.count, a.width) == (b.count, b.width) for a, b in pairs)
     return pairs if same else None
+
+
+def wider(block: Block) -> Block:
+    """The same factors as members of a family that contains theirs, where there is one."""
+    return getattr(block, "wider", block)
 
 
 def parameter_places(q: Family) -> dict[str, slice] | None:

@@ -240,18 +240,13 @@ class Target(Names, derivatives.Curvature):
         An exception in the density surfaces as itself; NaN and infinities are returned as they are.  ``out`` (n,) is
         written to and returned: memory that is used again, as fresh pages take longer than a cheap density.
         """
-        return self._at(z, num_threads, False, None if out is None else (out, None))[0]
+        return self._at(z, num_threads, False, out)[0]
 
     def _at(self, z, num_threads, gradient, out=None) -> tuple:
         """(log p, gradients) at one point or many; without ``gradient`` the second is nothing."""
         points, single = checks.points(z, self.dim, copy=False)
-        num_threads, into = checks.thread_count(num_threads), None
-        if out is not None:
-            if single:
-                raise ValueError("out: expected many points (n, dim) to write for, got one")
-            nothing = np.empty((0, self.dim))
-            slopes = checks.output("out[1]", out[1], points.shape) if gradient else nothing
-            into = checks.output("out[0]" if gradient else "out", out[0], points.shape[:1]), slopes
+        num_threads = checks.thread_count(num_threads)
+        into = None if out is None else checks.outputs(out, points.shape, single, gradient)
         if len(points) == 0:
             return np.empty(0), np.empty((0, self.dim))
         self.density.trusted(lambda: points, gradient)
@@ -284,8 +279,6 @@ class Target(Names, derivatives.Curvature):
         MemoryError
             where the operations on z cannot be kept in a gibibyte for each thread
         """
-        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"out: expected a pair of arrays, (n,) and (n, dim), got {checks.describe(out)}")
         return self._at(z, num_threads, True, out)
 
     def explain(self) -> str:
