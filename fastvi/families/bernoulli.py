@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..kernels.families import product as kernel
-from .base import flat_parameters, frozen
+from .base import flat_parameters
 from .blocks import LARGEST, Block
-from .factors import Factors
+from .one_run import OneRun
 
 FEWEST = 10.0  # draws of a rare value that an error needs
 
@@ -28,6 +28,10 @@ class BernoulliBlock(Block):
     @property
     def natural(self):
         return self.logits[:, None]
+
+    @property
+    def arguments(self):
+        return (self.logits,)
 
     def with_natural(self, natural):
         return type(self)(natural[:, 0])
@@ -133,7 +137,7 @@ class BernoulliBlock(Block):
         return np.maximum(self.p * ones + self.rest * zeros, 0.0)
 
 
-class Bernoulli(Factors):
+class Bernoulli(OneRun):
     """Independent binary latents: z_i is 1.0 with probability expit(logits_i), else 0.0.  An instance never changes.
 
     Parameters
@@ -158,20 +162,11 @@ class Bernoulli(Factors):
     'exact'
     """
 
+    block_type = BernoulliBlock
+
     def __init__(self, *, logits: ArrayLike | None = None, probabilities: ArrayLike | None = None) -> None:
-        self._adopt(*given(logits, probabilities))
-
-    def _adopt(self, logits, shape) -> None:
-        vars(self).update(blocks=(BernoulliBlock(frozen(logits)),), shapes=(shape,), names=(None,))
-
-    @classmethod
-    def _made(cls, logits, shape) -> Self:
-        member = cls.__new__(cls)
-        member._adopt(logits, tuple(shape))
-        return member
-
-    def __reduce__(self):
-        return type(self)._made, (self.logits, self.shapes[0])
+        array, shape = given(logits, probabilities)
+        self._adopt((array,), shape)
 
     @property
     def logits(self) -> np.ndarray:
@@ -185,20 +180,25 @@ class Bernoulli(Factors):
 
     def with_parameters(self, vector: ArrayLike) -> Self:
         """The member with these logits"""
-        return self._made(flat_parameters(vector, self.dim), self.shapes[0])
+        return self._made((flat_parameters(vector, self.dim),), self.shapes[0])
 
     def with_natural(self, natural: ArrayLike) -> Self:
         """The member with these natural parameters (dim, 1), which are the logits"""
-        return self._made(checks.real_array("natural", natural, 2)[:, 0], self.shapes[0])
+        return self._made((checks.real_array("natural", natural, 2)[:, 0],), self.shapes[0])
+
+
+def one_of(logits, probabilities) -> tuple[str, ArrayLike]:
+    """(its name, the one of the two that was given)"""
+    if (logits is None) == (probabilities is None):
+        raise TypeError("logits, probabilities: expected exactly one of the two, by keyword")
+    return ("logits", logits) if probabilities is None else ("probabilities", probabilities)
 
 
 def given(logits, probabilities) -> tuple[np.ndarray, tuple[int, ...]]:
     """(logits (n,), the shape as it was given) from one of the two."""
     from scipy.special import logit
 
-    if (logits is None) == (probabilities is None):
-        raise TypeError("logits, probabilities: expected exactly one of the two, by keyword")
-    name, value = ("logits", logits) if probabilities is None else ("probabilities", probabilities)
+    name, value = one_of(logits, probabilities)
     shape = checks.numeric(name, value).shape
     array = checks.real_array(name, value, 1 if shape else 0)
     if probabilities is not None:

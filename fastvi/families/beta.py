@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
 from ..kernels.random import quantiles
-from .tabled import LEAST_SHAPE, ROUNDED, TabledBlock, TabledFactors, exp_pair, positive_arrays, tables_of
+from .tabled import LEAST_SHAPE, ROUNDED, TabledFactors, TwoShapes, positive_arrays, tables_of
 
 
-class BetaBlock(TabledBlock):
+class BetaBlock(TwoShapes):
     """eta = (concentration1, concentration0), t = (log z, log(1 - z))."""
 
     kind, width, support = kernel.BETA, 2, "unit"
@@ -105,17 +105,6 @@ class BetaBlock(TabledBlock):
         out[:, 0, rows.LESS_ONE], out[:, 0, rows.LESS_OTHER] = self.a - 1.0, self.b - 1.0
         out[:, 0, rows.MEAN_LOG_ONE], out[:, 0, rows.MEAN_LOG_OTHER] = self.mean_statistics.T
         return out.reshape(-1, kernel.COLUMNS)
-
-    @property
-    def density(self):
-        return self.a, self.b
-
-    @property
-    def arguments(self):
-        return self.a, self.b
-
-    def arguments_of(self, vector):
-        return exp_pair(vector)
 
 
 class Beta(TabledFactors):

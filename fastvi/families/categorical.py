@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..kernels.families import product as kernel
-from .base import flat_parameters, frozen
-from .bernoulli import FEWEST
+from .base import flat_parameters
+from .bernoulli import FEWEST, one_of
 from .blocks import LARGEST, Block
-from .factors import Factors
+from .one_run import OneRun
 
 
 class CategoricalBlock(Block):
@@ -30,6 +30,10 @@ class CategoricalBlock(Block):
     @property
     def natural(self):
         return self.logits
+
+    @property
+    def arguments(self):
+        return (self.logits,)
 
     def with_natural(self, natural):
         return type(self)(np.asarray(natural))
@@ -141,7 +145,7 @@ class CategoricalBlock(Block):
         return 0.5 * float(np.sum(np.abs(self.p - other.p))) if self.count == 1 else None
 
 
-class Categorical(Factors):
+class Categorical(OneRun):
     """Independent categorical latents: z_i is one of 0.0, …, k - 1, in a density an index by ``int(z[i])``.
 
     An instance never changes.
@@ -177,20 +181,11 @@ class Categorical(Factors):
            [0.1, 0.1, 0.8]])
     """
 
+    block_type = CategoricalBlock
+
     def __init__(self, *, logits: ArrayLike | None = None, probabilities: ArrayLike | None = None) -> None:
-        self._adopt(*given(logits, probabilities))
-
-    def _adopt(self, logits, shape) -> None:
-        vars(self).update(blocks=(CategoricalBlock(frozen(logits)),), shapes=(shape,), names=(None,))
-
-    @classmethod
-    def _made(cls, logits, shape) -> Self:
-        member = cls.__new__(cls)
-        member._adopt(logits, tuple(shape))
-        return member
-
-    def __reduce__(self):
-        return type(self)._made, (self.blocks[0].logits, self.shapes[0])
+        array, shape = given(logits, probabilities)
+        self._adopt((array,), shape)
 
     @property
     def logits(self) -> np.ndarray:
@@ -206,7 +201,7 @@ class Categorical(Factors):
         """The member with these logits against the last category, (dim (k - 1),)"""
         block = self.blocks[0]
         size = block.count * block.width
-        return self._made(flat_parameters(vector, size).reshape(block.count, block.width), self.shapes[0])
+        return self._made((flat_parameters(vector, size).reshape(block.count, block.width),), self.shapes[0])
 
     def with_natural(self, natural: ArrayLike) -> Self:
         """The member with these natural parameters (dim, k - 1), logits against the last category"""
@@ -215,9 +210,7 @@ class Categorical(Factors):
 
 def given(logits, probabilities) -> tuple[np.ndarray, tuple[int, ...]]:
     """(logits against the last category (n, k - 1), shape of the latents) from one of the two."""
-    if (logits is None) == (probabilities is None):
-        raise TypeError("logits, probabilities: expected exactly one of the two, by keyword")
-    name, value = ("logits", logits) if probabilities is None else ("probabilities", probabilities)
+    name, value = one_of(logits, probabilities)
     single = checks.numeric(name, value).ndim == 1
     array = checks.real_array(name, value, 1 if single else 2)
     array = array[None] if single else array

@@ -9,10 +9,10 @@ from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
 from ..kernels.random import quantiles
 from .base import exp_of
-from .tabled import LEAST_SHAPE, MOST, ROUNDED, TabledBlock, TabledFactors, exp_pair, positive_arrays, tables_of
+from .tabled import LEAST_SHAPE, MOST, ROUNDED, TabledBlock, TabledFactors, TwoShapes, positive_arrays, tables_of
 
 
-class GammaBlock(TabledBlock):
+class GammaBlock(TwoShapes):
     """eta = (concentration, -rate), t = (log z, z)."""
 
     kind, width, support = kernel.GAMMA, 2, "positive"
@@ -106,17 +106,6 @@ class GammaBlock(TabledBlock):
         out[:, 0, rows.MEAN] = self.a / self.b
         out[:, 0, rows.LESS], out[:, 0, rows.RATE] = self.a - 1.0, self.b
         return out.reshape(-1, kernel.COLUMNS)
-
-    @property
-    def density(self):
-        return self.a, self.b
-
-    @property
-    def arguments(self):
-        return self.a, self.b
-
-    def arguments_of(self, vector):
-        return exp_pair(vector)
 
 
 class ExponentialBlock(GammaBlock):

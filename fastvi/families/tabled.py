@@ -1,15 +1,16 @@
 """What factors have in common whose draws are read off a table of their quantile function, or a simple map of eps."""
 
-from typing import Any, ClassVar, Self
+from abc import abstractmethod
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
 from ..kernels.random import quantiles
-from .base import exp_of, flat_parameters, frozen
+from .base import exp_of, flat_parameters
 from .blocks import Block
-from .factors import Factors
+from .one_run import OneRun
 
 LEAST_SHAPE = 0.05  # below it draws underflow to 0, whose log is -inf
 MOST = 1e8  # of a shape or a rate in a fit
@@ -35,9 +36,9 @@ class TabledBlock(Block):
         return np.abs(natural).max(axis=1) < MOST
 
     @property
+    @abstractmethod
     def units(self) -> np.ndarray:
         """d eta / d parameters of each statistic, (count, width)"""
-        raise NotImplementedError
 
     @property
     def score_root(self):
@@ -56,28 +57,31 @@ class TabledBlock(Block):
         return self.flat(own[..., 0]), self.flat(self.units)
 
     @property
+    @abstractmethod
     def arguments(self) -> tuple[np.ndarray, ...]:
         """What the constructor takes"""
-        raise NotImplementedError
 
 
-class TabledFactors(Factors):
+class TwoShapes(TabledBlock):
+    """Kinds with two positive parameters, ``a`` and ``b``."""
+
+    a: np.ndarray
+    b: np.ndarray
+
+    @property
+    def density(self):
+        return self.a, self.b
+
+    @property
+    def arguments(self):
+        return self.a, self.b
+
+    def arguments_of(self, vector):
+        return exp_pair(vector)
+
+
+class TabledFactors(OneRun):
     """A family of one run of such factors."""
-
-    block_type: ClassVar[Any]
-
-    def _adopt(self, arguments, shape) -> None:
-        block = self.block_type(*map(frozen, arguments))
-        vars(self).update(blocks=(block,), shapes=(tuple(shape),), names=(None,))
-
-    @classmethod
-    def _made(cls, arguments, shape) -> Self:
-        member = cls.__new__(cls)
-        member._adopt(arguments, shape)
-        return member
-
-    def __reduce__(self):
-        return type(self)._made, (self.blocks[0].arguments, self.shapes[0])
 
     def with_parameters(self, vector: ArrayLike) -> Self:
         """The member with these ``parameters``"""
