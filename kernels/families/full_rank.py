@@ -101,11 +101,7 @@ def add_block(sums, place, size, y, a, eps, b, f, count):
         (below, (r0, r1, r2, r3, r4)),
         (below + 1, (t0, t1, t2, t3, t4)),
     ):
-        sums[score.S, k] += values[0]
-        sums[score.SS, k] += values[1]
-        sums[score.FS, k] += values[2]
-        sums[score.FSS, k] += values[3]
-        sums[score.FFSS, k] += values[4]
+        score.add_sums(sums, k, values)
 
 
 @routine

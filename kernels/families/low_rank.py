@@ -89,11 +89,7 @@ def add_own(sums, place, spread, own, x, f, count):
         t3 += ft * t
         t4 += ft * ft
     for k, values in ((place, (s0, s1, s2, s3, s4)), (spread, (t0, t1, t2, t3, t4))):
-        sums[score.S, k] += values[0]
-        sums[score.SS, k] += values[1]
-        sums[score.FS, k] += values[2]
-        sums[score.FSS, k] += values[3]
-        sums[score.FFSS, k] += values[4]
+        score.add_sums(sums, k, values)
 
 
 @reduction
@@ -136,11 +132,7 @@ def add_block(sums, place, stride, x, a, t, b, scale, column, f, count):
         (place + stride, (r0, r1, r2, r3, r4)),
         (place + stride + 1, (v0, v1, v2, v3, v4)),
     ):
-        sums[score.S, k] += values[0]
-        sums[score.SS, k] += values[1]
-        sums[score.FS, k] += values[2]
-        sums[score.FSS, k] += values[3]
-        sums[score.FFSS, k] += values[4]
+        score.add_sums(sums, k, values)
 
 
 @routine

@@ -24,6 +24,16 @@ def centre_of(log_w, count):
     return mean if math.isfinite(mean) else 0.0
 
 
+@routine
+def add_sums(sums, k, values):
+    """Add the five sums of coordinate k over some draws."""
+    sums[S, k] += values[0]
+    sums[SS, k] += values[1]
+    sums[FS, k] += values[2]
+    sums[FSS, k] += values[3]
+    sums[FFSS, k] += values[4]
+
+
 @reduction
 def add_row(sums, k, score, f, count):
     """Add the scores of coordinate k for ``count`` draws."""
