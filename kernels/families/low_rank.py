@@ -69,30 +69,6 @@ def transform(loc, scale, eps, z, half_square):
 
 # ---- score sums
 @reduction
-def add_own(sums, place, spread, own, x, f, count):
-    """Add the scores of loc_i at ``place``, and of log scale_i at ``spread``."""
-    widest_vectors()
-    s0 = s1 = s2 = s3 = s4 = 0.0
-    t0 = t1 = t2 = t3 = t4 = 0.0
-    for j in range(count):
-        s = x[j]
-        t = s * s - own
-        fs, ft = f[j] * s, f[j] * t
-        s0 += s
-        s1 += s * s
-        s2 += fs
-        s3 += fs * s
-        s4 += fs * fs
-        t0 += t
-        t1 += t * t
-        t2 += ft
-        t3 += ft * t
-        t4 += ft * ft
-    for k, values in ((place, (s0, s1, s2, s3, s4)), (spread, (t0, t1, t2, t3, t4))):
-        score.add_sums(sums, k, values)
-
-
-@reduction
 def add_block(sums, place, stride, x, a, t, b, scale, column, f, count):
     """Add the scores x_a t_b - N_ab, and those of the three neighbours (a + 1, b), (a, b + 1), (a + 1, b + 1)."""
     widest_vectors()
@@ -149,8 +125,8 @@ def add_scores(loc, scale, eps, f, count, work, sums):
     size, x = len(scale) - rank, work[0]
     keep(x, scale, eps, x)
     for a in range(0, size, 2):
-        add_own(sums, a, size + a, scale[a, OWN], x[a], f, count)
-        add_own(sums, a + 1, size + a + 1, scale[a + 1, OWN], x[a + 1], f, count)
+        score.add_pair(sums, a, size + a, scale[a, OWN], x[a], f, count)
+        score.add_pair(sums, a + 1, size + a + 1, scale[a + 1, OWN], x[a + 1], f, count)
         for b in range(0, rank, 2):
             add_block(sums, 2 * size + a * rank + b, rank, x, a, x, size + b, scale, fourth + b, f, count)
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ..arithmetic.primitives import fma
-from ..jit import reduction, routine, widest_vectors
+from ..jit import routine, widest_vectors
 from ..sums import pathwise, score
 
 SCALE_NDIM = 1
@@ -64,40 +64,12 @@ def workspace(scale, width):
     return scale, scale
 
 
-@reduction
+@routine
 def add_scores(loc, scale, eps, f, count, work, sums):
     """Add the standardised scores of a tile: coordinate i is eps_i, coordinate dim + i is eps_i^2 - 1."""
-    widest_vectors()
     dim = eps.shape[0]
     for i in range(dim):
-        s0 = s1 = s2 = s3 = s4 = 0.0
-        t0 = t1 = t2 = t3 = t4 = 0.0
-        for j in range(count):
-            s = eps[i, j]
-            t = s * s - 1.0
-            fs = f[j] * s
-            ft = f[j] * t
-            s0 += s
-            s1 += s * s
-            s2 += fs
-            s3 += fs * s
-            s4 += fs * fs
-            t0 += t
-            t1 += t * t
-            t2 += ft
-            t3 += ft * t
-            t4 += ft * ft
-        k = dim + i
-        sums[score.S, i] += s0
-        sums[score.SS, i] += s1
-        sums[score.FS, i] += s2
-        sums[score.FSS, i] += s3
-        sums[score.FFSS, i] += s4
-        sums[score.S, k] += t0
-        sums[score.SS, k] += t1
-        sums[score.FS, k] += t2
-        sums[score.FSS, k] += t3
-        sums[score.FFSS, k] += t4
+        score.add_pair(sums, i, dim + i, 1.0, eps[i], f, count)
 
 
 @routine

@@ -19,7 +19,6 @@ from ..arithmetic.triangular import next_four
 from ..jit import reduction, routine, widest_vectors
 from ..sums import score
 from . import quantile_factors
-from .low_rank import add_own
 
 SCALE_NDIM = 2
 TILE = 96  # draws
@@ -196,7 +195,7 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         kind, row = np.int64(run[KIND]), np.int64(run[ROW])
         for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
             if kind == GAUSSIAN or kind == LOG_NORMAL:
-                add_own(sums, i, height + i, 1.0, eps[i], f, count)
+                score.add_pair(sums, i, height + i, 1.0, eps[i], f, count)
             elif kind != BERNOULLI and kind != CATEGORICAL:
                 score.add_row(sums, i, eps[i], f, count)
             else:

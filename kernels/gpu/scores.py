@@ -139,7 +139,7 @@ def low_rank_scores(dim: int, shape: tuple, dtype: str = "float64"):
                 for j in range(lane, count, lanes):
                     one = slice(j, j + 1)
                     if task < size:
-                        low_rank.add_own(own, 0, 1, scale[task, own_column], x[task, one], f[one], 1)
+                        score.add_pair(own, 0, 1, scale[task, own_column], x[task, one], f[one], 1)
                     else:
                         both = x[:, one]
                         low_rank.add_block(own, 0, 2, both, a, both, size + b, scale, column + b, f[one], 1)

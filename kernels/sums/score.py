@@ -54,6 +54,30 @@ def add_row(sums, k, score, f, count):
     sums[FFSS, k] += total_ffss
 
 
+@reduction
+def add_pair(sums, place, spread, own, x, f, count):
+    """Add the scores of loc_i at ``place``, x, and of log scale_i at ``spread``, x^2 - own."""
+    widest_vectors()
+    s0 = s1 = s2 = s3 = s4 = 0.0
+    t0 = t1 = t2 = t3 = t4 = 0.0
+    for j in range(count):
+        s = x[j]
+        t = s * s - own
+        fs, ft = f[j] * s, f[j] * t
+        s0 += s
+        s1 += s * s
+        s2 += fs
+        s3 += fs * s
+        s4 += fs * fs
+        t0 += t
+        t1 += t * t
+        t2 += ft
+        t3 += ft * t
+        t4 += ft * ft
+    for k, values in ((place, (s0, s1, s2, s3, s4)), (spread, (t0, t1, t2, t3, t4))):
+        add_sums(sums, k, values)
+
+
 @routine
 def shifted(chunk, k, shift):
     """The sums of coordinate k of a chunk, with f relative to its centre plus ``shift`` less."""
