@@ -84,8 +84,8 @@ class Pilot:
         """``terms`` are the squares whose mean the reported error rests on: where a few hold most of it, that of
         a surrogate is not to be trusted."""
         level = "none" if surrogate is None else surrogate.level
-        steady = STEADY if gradient else self.steady  # products with scores have heavier tails
-        if terms is not None and np.sum(terms) ** 2 * self.num_samples < steady * len(terms) * np.sum(terms**2):
+        # products with scores have heavier tails
+        if concentrated(terms, self.num_samples, STEADY if gradient else self.steady):
             variance = math.nan
         cost = operations(level, self.q, gradient)
         return Candidate(method, surrogate, float(variance), cost, self.check.stop - self.check.start)
@@ -228,14 +228,24 @@ def pathwise_variances(q, eps, slopes) -> np.ndarray:
         return np.maximum(q.pathwise_powers(eps, slopes)[0] / n - means**2, 0.0)
 
 
+def concentrated(terms, num_samples: int, steady: int) -> bool:
+    """Whether a few draws hold most of the terms, if there are any: the error of so many could not be trusted."""
+    return terms is not None and np.sum(terms) ** 2 * num_samples < steady * len(terms) * np.sum(terms**2)
+
+
 def score_variances(q, eps, f) -> np.ndarray:
     """Of f less its mean times the scores, for each parameter."""
-    total, each = Running(), max(1, BLOCK // len(q.parameters))
+    return variances_with(lambda some: q.scores(eps[some]), len(q.parameters), f)
+
+
+def variances_with(scores: Callable[[slice], np.ndarray], count: int, f) -> np.ndarray:
+    """The variances of f less its mean times each of ``count`` scores, of which some draws have (draws, count)."""
+    total, each = Running(), max(1, BLOCK // count)
     with np.errstate(invalid="ignore"):
         f = f - np.mean(f)
         for first in range(0, len(f), each):
             some = slice(first, first + each)
-            total.add(f[some, None] * q.scores(eps[some]))
+            total.add(f[some, None] * scores(some))
     return np.asarray(total.squares) / total.count
 
 

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..execution.sweep import sweep
-from ..families.base import BLOCK
 from ..kernels.sums import moments
 from ..rng import PILOT
-from ..running_moments import Running
 from ..score_surrogates import LEVELS, fit, flat_share, pairs_of, size
 from .cost import CALL_OPERATIONS, CHECK_SHARE, LEAST, LEAST_PER_COEFFICIENT, PER_COEFFICIENT, SMOOTH_ITERATIONS
 from .options import Request
-from .pilot import STEADY, Candidate, cheapest
+from .pilot import STEADY, Candidate, cheapest, concentrated, variances_with
 
 # Which levels an estimator may subtract
 ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS, "auto": LEVELS[:2]}
@@ -69,16 +67,12 @@ def pilot_draws(target, q, key, count: int, on, share: float, stream: int = PILO
     return z, on.evaluate(target, z) - log_q, log_ratio
 
 
-def q_of(r: Request) -> Any:
-    """The product of factors that a request is about."""
-    return r.q
-
-
 class ScorePilot:
     """Surrogates that a pilot fits, and draws of q that judge them."""
 
     def __init__(self, r: Request, levels: list[str]) -> None:
-        self.r, self.q, self.levels = r, q_of(r), levels
+        self.r, self.levels = r, levels
+        self.q: Any = r.q  # a product of factors
         most = max([LEAST, *(enough_to_fit(level, r.q) for level in levels)])
         checked = max(LEAST // CHECK_SHARE, most // CHECK_SHARE)
         fitted = min(most, max(r.num_samples - checked, LEAST_PER_COEFFICIENT * size(levels[-1], r.q)))
@@ -102,7 +96,7 @@ class ScorePilot:
     def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
         """Where few draws hold the terms that an error rests on, a surrogate is not to be trusted."""
         n = self.r.num_samples
-        if terms is not None and np.sum(terms) ** 2 * n < STEADY * len(terms) * np.sum(terms**2):
+        if concentrated(terms, n, STEADY):
             variance = math.nan
         level = "none" if surrogate is None else surrogate.level
         return Candidate(method, surrogate, float(variance), operations(level, self.r.q, gradient), len(self.z))
@@ -148,11 +142,7 @@ def of_gradient(r: Request) -> Candidate:
 
 def spreads(scores: np.ndarray, f: np.ndarray) -> np.ndarray:
     """The variances of f less its mean times each of the scores (n, scores)"""
-    total, each = Running(), max(1, BLOCK // scores.shape[1])
-    f = f - np.mean(f)
-    for first in range(0, len(f), each):
-        total.add(f[first : first + each, None] * scores[first : first + each])
-    return np.asarray(total.squares) / total.count
+    return variances_with(lambda some: scores[some], scores.shape[1], f)
 
 
 def checked_variance(r: Request, best: Candidate, stream: int) -> Candidate:
