@@ -14,7 +14,7 @@ from .checks import describe
 SAMPLE, FIT, FINAL, DIAGNOSE, PILOT, CHECK = range(6)
 COMPONENT = 2**16
 # Parts of a fit with keys of their own
-RESTART, START, COMPARISON, SLOPE, STEP, CLIMB = range(6)
+RESTART, START, COMPARISON, SLOPE, STEP, CLIMB, SUBSAMPLE, ROWS = range(8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 
 from .cpu import adam, points, sweep
+from .density import row_blocks
 from .families.registry import DRAWS, FAMILIES
 from .lanes import matrix, tape
+from .random import rows
 
 WIDTHS = 32, 8, 1  # draws at a time: of lanes, of few points, and draw by draw
 
@@ -17,6 +19,8 @@ def everything() -> dict[str, Callable]:
         "evaluation at points": points.evaluate,
         "merger": sweep.merger,
         "score merger": sweep.score_merger,
+        "blocks of rows": row_blocks.over_rows,
+        "numbers of rows": rows.row_numbers,
     }
     for width in WIDTHS:
         found[f"way back, {width}"] = partial(tape.way_back, width)

@@ -170,7 +170,7 @@ def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scrat
             context.make_array(sig.args[k])(context, builder, args[k]).data
             if isinstance(sig.args[k], types.Array)
             else builder.inttoptr(args[k], real)
-            if kinds[k - 1] == real
+            if kinds[k - 1] == real and not isinstance(sig.args[k], types.CPointer)
             else args[k]
             for k in range(1, len(args))
         ]
@@ -181,6 +181,16 @@ def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scrat
         for a in (address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes)
     ]
     return signature(types.int64, *arguments), codegen
+
+
+@intrinsic
+def words_at(typingctx, address):
+    """A pointer to the 64-bit words at an address."""
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+
+    return signature(types.CPointer(types.int64), types.int64), codegen
 
 
 def raise_error(context, builder, kind, message):

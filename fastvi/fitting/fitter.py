@@ -26,11 +26,13 @@ NO_STEP = "no step raises the ELBO; if log p has steps or kinks, try method='sco
 class Fitter(ABC):
     """One fit from one start; ``state`` is all that its next round depends on.
 
-    ``derived`` tells whether the target has a gradient of its own.
+    ``derived`` tells whether the target has a gradient of its own, and ``near`` that the start is known to be near the
+    end, so that no climb looks for a better one.
     """
 
     name: ClassVar[str]
     uses_gradient: ClassVar[bool] = True
+    near = False
 
     def __init__(
         self, target, q: Family, key: Key, tolerance: float, max_samples: int, on: Place, derived: bool = True

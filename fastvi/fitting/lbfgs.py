@@ -47,7 +47,7 @@ class LBFGS(OnFixedDraws):
             return stein_member(slopes, q, z, narrow)
 
         few, others = FixedDraws(self.slopes, self.fresh(FIRST)), FixedDraws(self.slopes, self.fresh(TRIED))
-        climbed = best_start(others, self.start, self.key, member, PATIENCE).q
+        climbed = self.start if self.near else best_start(others, self.start, self.key, member, PATIENCE).q
         starts = [self.start] if climbed is self.start else [climbed, self.start]
         ends = [others.at(Stage(few, Coordinates(q), self.tolerance, 1.0).optimised(FIRST_RISE).q) for q in starts]
         best = max(ends, key=lambda end: end.elbo)

@@ -17,8 +17,10 @@ from ..execution.sweep import place, sweep
 from ..families.base import Family
 from ..families.factors import Factors
 from ..kernels.sums import moments
+from ..results import Estimate, GradientEstimate
 from ..rng import FIT, STEP, RandomSource, key_from
 from ..targets.target import Target
+from .batches import Batches
 
 FRESH = ("leave_one_out", "optimal_baseline", "score", *POLYNOMIALS, *PATHWISE)
 ESTIMATORS = ("pathwise", "bank", *(e for e in FRESH if e not in ("pathwise", "auto")))
@@ -47,6 +49,11 @@ class Objective:
         penalty, its gradient included, holds an optimizer back: ``refresh`` there and go on.
         The score-function estimators of :func:`elbo_gradient` and ``"sticking_the_landing"`` are for fresh draws at
         each ``step``: their gradient is not that of one value.
+    batch_size : int, optional
+        rows of data behind each step, for a target that declares ``rows=``: each ``step`` has rows and draws of its
+        own, drawn with repetition, and value and gradient are unbiased.  What the rows and all rows differ by to first
+        order at the mean of q is made up for, by a pass over all rows at the first step and whenever that mean has
+        moved by five standard deviations, or by ``refresh``
     rng : as for :func:`elbo`
         draws come from the stream that fits use, so an ``elbo`` of the same ``rng`` is judged on others
 
@@ -63,6 +70,7 @@ class Objective:
         num_samples: int = 200,
         *,
         estimator: str = "pathwise",
+        batch_size: int | None = None,
         rng: RandomSource = None,
         num_threads: int | None = None,
     ) -> None:
@@ -72,6 +80,11 @@ class Objective:
         self.key, self.start, self.num_threads = key_from(rng), q, num_threads
         self.on = place(num_threads)
         self.parameters = q.parameters
+        self.batches: Batches | None = None
+        if batch_size is not None:
+            if self.estimator != "pathwise":
+                raise ValueError(f"batch_size: batches of rows have estimator='pathwise', not {estimator!r}")
+            self.batches = Batches(target, checks.count("batch_size", batch_size), self.key, num_threads)
         if estimator == "bank":
             self.refresh(self.parameters)
 
@@ -111,6 +124,8 @@ class Objective:
                 f"step: estimator={self.estimator!r} gives a gradient that is not that of its value, for fresh draws "
                 "at each step; pass step=0, 1, …, or use estimator='pathwise' or 'bank'"
             )
+        if step is None and self.batches is not None:
+            raise ValueError("step: batch_size= takes fresh rows at each step; pass step=0, 1, …")
         try:
             q = self.q(parameters)
         except ValueError:
@@ -120,7 +135,8 @@ class Objective:
         if self.estimator == "bank":
             return self._weighted(q, step)
         if self.estimator == "pathwise":
-            return self._pathwise(q, 0 if step is None else step * self.num_samples)
+            target = self.target if self.batches is None or step is None else self.batches.target(q, step)
+            return self._pathwise(target, q, 0 if step is None else step * self.num_samples)
         found = elbo_gradient(
             self.target,
             q,
@@ -136,12 +152,30 @@ class Objective:
         value, gradient = self.value_and_grad(parameters, step)
         return -value, -gradient
 
+    def estimate(self, parameters: ArrayLike, steps: int = 16) -> GradientEstimate:
+        """The mean over the steps 0 … ``steps`` - 1, with standard errors from their spread, which knows of draws and
+        of rows."""
+        steps = checks.count("steps", steps, 2)
+        found = [self.value_and_grad(parameters, step) for step in range(steps)]
+        values, gradients = np.array([value for value, _ in found]), np.array([slope for _, slope in found])
+        error = float(values.std(ddof=1)) / math.sqrt(steps)
+        size, freedom = steps * self.num_samples, steps - 1.0
+        value = Estimate(
+            float(values.mean()), error, size, method=self.estimator, key=self.key, degrees_of_freedom=freedom
+        )
+        errors = gradients.std(axis=0, ddof=1) / math.sqrt(steps)
+        known = np.ones(len(errors), dtype=bool)
+        return GradientEstimate(value, gradients.mean(axis=0), errors, self.estimator, known)
+
     def ess(self, parameters: ArrayLike) -> float:
         """The effective number of the bank's draws for the approximation with these parameters."""
         return 1.0 / float(np.sum(self._weights(self.q(parameters))[0] ** 2))
 
     def refresh(self, parameters: ArrayLike) -> None:
-        """Draw the bank anew from the approximation with these parameters, and evaluate log p there."""
+        """Draw the bank anew from the approximation with these parameters, and evaluate log p there; of batches, pass
+        over all rows at its mean."""
+        if self.batches is not None:
+            return self.batches.renew(self.q(parameters))
         if self.estimator != "bank":
             raise ValueError(f"estimator: only 'bank' keeps draws to refresh, not {self.estimator!r}")
         q = self.q(parameters)
@@ -155,9 +189,9 @@ class Objective:
     def _wall(self):
         return -math.inf, np.full(len(self.parameters), math.nan)
 
-    def _pathwise(self, q, first_draw):
+    def _pathwise(self, target, q, first_draw):
         what = dict(gradient="pathwise", first_draw=first_draw)
-        found = sweep(self.target, job_of(self.target, q, self.num_samples, self.key, FIT, **what), self.on)
+        found = sweep(target, job_of(target, q, self.num_samples, self.key, FIT, **what), self.on)
         if found.num_neginf:
             return self._wall()
         return float(found.total[moments.MEAN_P]) + q.entropy(), pathwise_gradient(found, q)

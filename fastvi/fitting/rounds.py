@@ -14,6 +14,7 @@ from .methods import STEPS, Method, sees_steps
 from .restarts import restart_key, scattered
 from .result import Round
 from .score import Score
+from .subsample import start_from_rows
 
 INTERRUPTED = "interrupted"
 DOUBTFUL_SAMPLES = 200_000  # after which a method that may miss steps is asked whether it does
@@ -57,7 +58,10 @@ class Run:
         asked = min(DOUBTED_SAMPLES, self.max_samples // DOUBTED_SHARE)
         asked = asked if method.doubtful and asked >= LEAST_DOUBTED else 0
         most = self.max_samples - asked
-        fitter = method.fitter(self.target, q, key, self.tolerance, most, self.on)
+        near, lost = (None, 0) if state else start_from_rows(self, q, key)
+        fitter = method.fitter(self.target, near or q, key, self.tolerance, most, self.on)
+        fitter.near = near is not None
+        fitter.state.update(lost=lost)
         fitter.state.update(state, method=method.name)
         self.fitters.append(fitter)
         if not method.doubtful or method.name == Score.name:

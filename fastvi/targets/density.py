@@ -11,7 +11,8 @@ from ..kernels.cpu import pool
 from ..kernels.cpu.points import evaluate
 from ..kernels.density import abi, tape_memory
 
-BLOCK = 960  # points that a thread takes at a time: whole tiles
+BLOCK, LEAST_BLOCK = 960, 32  # points that a thread takes at a time: whole tiles, or groups of dear draws
+DEAR = 2.0**20  # operations a draw
 AGREE = 1e-6
 
 
@@ -137,7 +138,8 @@ class Density(ABC):
         if compiled is None:
             compiled = self.gradients() if gradient else self.values()
         log_p, slopes = self.room(points, gradient) if into is None else into
-        status = over_points(compiled, self.memory(), points, log_p, slopes, num_threads)
+        block = BLOCK if self.operations < DEAR else LEAST_BLOCK
+        status = over_points(compiled, self.memory(), points, log_p, slopes, num_threads, block)
         if status == abi.NEEDS_CARE:
             return self.evaluate(points, num_threads, gradient, self.recompile(), into)
         return None if status else (log_p, slopes)
@@ -147,25 +149,25 @@ class Density(ABC):
         return np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
 
 
-def over_points(compiled, memory, points, log_p, gradient, num_threads) -> int:
+def over_points(compiled, memory, points, log_p, gradient, num_threads, block=BLOCK) -> int:
     """Evaluate a compiled density at points (n, dim), the gradient too unless it has no rows; the worst status."""
     kernel, stop, found = evaluate(), np.zeros(1, np.int64), []
     points = np.ascontiguousarray(points).view()
     points.flags.writeable = False
 
     def call(first, last):
-        last = min(len(points), last * BLOCK)
+        last = min(len(points), last * block)
 
         def points_from(first, room):
             where = compiled.address, memory.address, stop
             return kernel(points, first, last, *where, log_p, gradient, room)
 
-        status, _ = tape_memory.with_room(points_from, first * BLOCK, abi.SCRATCH_SMALL)
+        status, _ = tape_memory.with_room(points_from, first * block, abi.SCRATCH_SMALL)
         if status:
             found.append(status)
         return bool(status)
 
-    blocks = -(-len(points) // BLOCK)
+    blocks = -(-len(points) // block)
     pool.run(blocks, call, stop, num_threads, 0.0 if num_threads == 1 or blocks == 1 else None, None)
     return max(found, default=0)
 

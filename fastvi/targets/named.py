@@ -13,9 +13,17 @@ from .python_source import PythonDensity
 class NamedDensity(PythonDensity):
     """``log_density(*parameters, *data)`` as one of z: spaces are applied and log |J| is added by compiled code."""
 
-    def __init__(self, log_density: Callable, parameters: Parameters, data: tuple, name: str) -> None:
+    def __init__(
+        self,
+        log_density: Callable,
+        parameters: Parameters,
+        data: tuple,
+        name: str,
+        what: str = "log_density",
+        partly: bool = False,
+    ) -> None:
         self.parameters = parameters
-        self.arguments = parameters.arguments_of(log_density, len(data))
+        self.arguments = parameters.arguments_of(log_density, len(data), what, partly)
         super().__init__(log_density, parameters.dim, data, None, name)
         self.inputs = parameters.inputs(self.arguments)
 

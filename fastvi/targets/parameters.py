@@ -109,8 +109,10 @@ class Parameters(Mapping):
         except KeyError:
             return False
 
-    def arguments_of(self, function, number_of_data: int, what: str = "log_density") -> list[str]:
-        """The arguments of a density that are parameters, in its order; data follow by position."""
+    def arguments_of(self, function, number_of_data: int, what: str = "log_density", partly: bool = False) -> list[str]:
+        """The arguments of a density that are parameters, in its order; data follow by position.
+
+        ``partly`` allows that some are left out."""
         given = list(inspect.signature(function).parameters.values())
         shown = f"{function.__name__}({', '.join(map(str, given))})"
         for p in given:
@@ -128,6 +130,7 @@ class Parameters(Mapping):
                 )
         undeclared = [name for name in own if not self.known(name)]
         missing = [name for name in self if all(self.split(a)[1] != name for a in own if self.known(a))]
+        missing = [] if partly else missing
         if undeclared or missing:
             wanted = ", ".join([*self, *(f"data[{i}]" for i in range(number_of_data))])
             wrong = [f"{name} is not declared" for name in undeclared]

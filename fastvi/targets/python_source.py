@@ -39,9 +39,14 @@ class PythonDensity(Density):
         self.python_data = tuple(read_only(v) if isinstance(v, np.ndarray) else v.item() for v in data)
         self._memory = abi.Memory(data)
         self._kinds = abi.data_types(data)
-        self.operations = OPERATIONS_AN_ENTRY * sum(np.size(v) for v in data) + OPERATIONS_A_DIMENSION * dim
+        self.operations = self.operations_of(data, dim)
         self._known: dict[bool, compilations.Known] = {}  # by whether it is the one with a gradient
         self._few = FewPoints()
+
+    @staticmethod
+    def operations_of(data: tuple, dim: int) -> float:
+        """Of one draw, roughly."""
+        return OPERATIONS_AN_ENTRY * sum(np.size(v) for v in data) + OPERATIONS_A_DIMENSION * dim
 
     def values(self) -> abi.Compiled:
         return self._current(False).compiled

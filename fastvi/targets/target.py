@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,14 +14,12 @@ from . import derivatives
 from .batched import BatchedDensity
 from .constrained import ConstrainedDensity
 from .constraints import Space
-from .data import converted, gpu_source, python_function
+from .data import converted, gpu_source
 from .density import Density
 from .external import Address
-from .latents import declared
-from .named import NamedDensity
 from .names import Names
 from .parameters import Parameters
-from .python_source import PythonDensity
+from .written import density_of
 
 
 class Target(Names, derivatives.Curvature):
@@ -48,6 +45,12 @@ class Target(Names, derivatives.Curvature):
     gradient : callable, optional
         ``gradient(z, *data, out)`` writes d log p / dz into every place of ``out``, (dim,); it is used in place of the
         one that fastvi derives from the source (see ``check_gradient``)
+    rows : tuple of int, optional
+        numbers of the items of data that have a row for each observation; log_density is then a sum over the rows that
+        it is given, and is computed a block of rows at a time: memory does not grow with their number, ``fit`` starts
+        from a subsample, and :class:`Objective` has a ``batch_size``
+    log_prior : callable, optional
+        ``log_prior(z)``, or of named parameters, which is added to log_density once
     normalized : bool
         whether exp(log_density) integrates to one, which ``kl_divergence`` needs
     name : str, optional
@@ -74,24 +77,13 @@ class Target(Names, derivatives.Curvature):
         *,
         parameters: Mapping[str, Space] | None = None,
         gradient: Callable | None = None,
+        rows: tuple[int, ...] | int | None = None,
+        log_prior: Callable | None = None,
         normalized: bool = False,
         name: str | None = None,
     ) -> None:
-        source = python_function("log_density", log_density)
-        written = None if gradient is None else python_function("gradient", gradient)
         taken = converted(data)
-        given_name = str(name) if name is not None else source.__name__
-        if isinstance(dim, Mapping):
-            dim, parameters = None, dim if parameters is None else one_of_both()
-        if parameters is None:
-            size = checks.count("dim", one_of_both() if dim is None else dim)
-            density = PythonDensity(source, size, taken, written, given_name)
-        elif dim is not None:
-            one_of_both()
-        elif written is not None:
-            raise TypeError("gradient: not of named parameters, as spaces are differentiated with them; leave it out")
-        else:
-            density = NamedDensity(source, declared(parameters), taken, given_name)
+        density = density_of(log_density, dim, parameters, taken, gradient, rows, log_prior, name)
         on_gpu = tuple(gpu_source(value, item) for value, item in zip(data, taken, strict=True))
         self._adopt(density, taken, normalized, on_gpu)
 
@@ -288,10 +280,6 @@ class Target(Names, derivatives.Curvature):
         if compiled.vectorised:
             return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time{slow}"
         return f"{self.name}: one draw at a time: {compiled.reason}{slow}"
-
-
-def one_of_both() -> NoReturn:
-    raise TypeError("dim, parameters: expected one of the two, a length of z or a dict of names and spaces")
 
 
 def named(log_density, parameters, data, normalized, name) -> Target:

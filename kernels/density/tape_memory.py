@@ -27,8 +27,8 @@ def grow() -> np.ndarray:
     if size >= MAX_BYTES:
         raise MemoryError(
             f"the gradient of this log density needs a tape of more than {MAX_BYTES >> 20} MiB for a group of draws "
-            "(or a C function asks for that much scratch): there are more operations on z than can be kept; write them "
-            "as products (X @ z) and sums (np.sum), or give the Target a gradient="
+            "(or a C function asks for that much scratch): there are more operations on z than can be kept; declare "
+            "which data have rows, rows=, or write products (X @ z) and sums (np.sum), or give the Target a gradient="
         )
     _local.buffer = np.empty(min(4 * size, MAX_BYTES) // 8)
     return _local.buffer
