@@ -23,6 +23,7 @@ from .diagnostics.diagnosis import Diagnosis, diagnose
 from .diagnostics.divergences import divergence
 from .diagnostics.psis import SmoothedWeights, psis
 from .errors import ExecutorError, NonFiniteError
+from .estimators.batch import elbo_batch
 from .estimators.elbo import elbo
 from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
@@ -73,7 +74,7 @@ from .kernels.arithmetic.log_densities import (
     poisson_log_logpdf,
     student_t_logpdf,
 )
-from .results import Estimate, GradientEstimate
+from .results import BatchEstimate, Estimate, GradientEstimate
 from .targets.constraints import (
     Space,
     corr_cholesky,
@@ -92,6 +93,7 @@ from .version import __version__
 
 __all__ = [
     "Attribution",
+    "BatchEstimate",
     "Bernoulli",
     "Beta",
     "Bounds",
@@ -132,6 +134,7 @@ __all__ = [
     "dirichlet_logpdf",
     "divergence",
     "elbo",
+    "elbo_batch",
     "elbo_gradient",
     "erf",
     "erfc",

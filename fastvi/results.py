@@ -218,3 +218,38 @@ class GradientEstimate:
         error = math.sqrt(float(np.sum(4.0 * self.gradient**2 * variance + 2.0 * variance**2)))
         norm = math.sqrt(max(0.0, square)) if square == square else math.nan
         return norm, error / (2.0 * max(norm, 0.5 * math.sqrt(error))) if error > 0.0 else 0.0 * norm
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchEstimate:
+    """ELBOs of N approximations, each of a row of data, with their gradients.
+
+    Attributes
+    ----------
+    value, standard_error : ndarray (N,)
+        in nats; an error is nan where there is one draw or the value is -inf
+    loc_gradient, log_scale_gradient : ndarray (N, dim)
+        nan where the value is -inf
+    parameter_gradients, parameter_errors : tuple of ndarray
+        of the sum over rows, each times its weight, by the model parameters asked for, and its standard errors
+    num_samples : int
+        draws of each approximation
+    key : Key
+        ``rng=estimate.key`` repeats it
+    """
+
+    value: np.ndarray
+    standard_error: np.ndarray
+    loc_gradient: np.ndarray
+    log_scale_gradient: np.ndarray
+    parameter_gradients: tuple[np.ndarray, ...]
+    parameter_errors: tuple[np.ndarray, ...]
+    num_samples: int
+    key: Key
+
+    def __repr__(self):
+        error = float(np.sqrt(np.sum(self.standard_error**2)))
+        total = with_error(float(np.sum(self.value)), error)
+        return (
+            f"BatchEstimate(sum = {total}, {counted(len(self.value), 'row')}, {counted(self.num_samples, 'draw')} each)"
+        )

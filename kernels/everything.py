@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 
-from .cpu import adam, points, sweep
+from .cpu import adam, batch, points, sweep
 from .density import row_blocks
 from .families.registry import DRAWS, FAMILIES
 from .lanes import matrix, tape
@@ -19,6 +19,7 @@ def everything() -> dict[str, Callable]:
         "evaluation at points": points.evaluate,
         "merger": sweep.merger,
         "score merger": sweep.score_merger,
+        "batch of q's": batch.sweep_rows,
         "blocks of rows": row_blocks.over_rows,
         "numbers of rows": rows.row_numbers,
     }

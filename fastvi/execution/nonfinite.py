@@ -60,15 +60,15 @@ def _check(target, what, z, found, bad, first_draw):
         raise _error(target, what, found[k], int(bad.sum()), len(z), first_draw + k, z[k])
 
 
-def in_data(target) -> str:
+def nan_in(data) -> str:
     """The likeliest reason, if it is there: NaN among the data."""
-    counts = [(i, int(np.isnan(a).sum())) for i, a in enumerate(target.data) if np.asarray(a).dtype.kind == "f"]
+    counts = [(i, int(np.isnan(a).sum())) for i, a in enumerate(data) if np.asarray(a).dtype.kind == "f"]
     return "".join(f"; data[{i}] has {count} NaN" for i, count in counts if count)
 
 
 def _error(target, what, found, bad, n, draw, z) -> NonFiniteError:
     share = f"{bad:,} of {n:,} draws ({bad / n:.3g})"
-    where = f"draw {draw}, {target.density.at(z)}{in_data(target)}"
+    where = f"draw {draw}, {target.density.at(z)}{nan_in(target.data)}"
     return NonFiniteError(
         f"{WHAT[what].format(target.name)} at {share}, first {found} at {where}",
         count=bad,

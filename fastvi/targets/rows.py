@@ -147,10 +147,6 @@ class RowsDensity(Density):
             total += factor * value
         return total + line
 
-    def _blocks(self):
-        """The density of each block of rows."""
-        return (self.make(data=self._block(self.data, first)) for first in range(0, self.count, BLOCK))
-
     def raise_again(self, draws, first=0) -> None:
         for density in itertools.chain(self._blocks(), self._parts):
             if density.evaluate(draws) is None:
@@ -167,7 +163,7 @@ class RowsDensity(Density):
         digest.update(repr((self.rows, self.weight)).encode())
         for value in map(np.ascontiguousarray, self.data):
             digest.update(repr((value.shape, value.dtype.str)).encode())
-            digest.update(memoryview(value.reshape(-1)))
+            digest.update(value.reshape(-1).data)
         return digest.digest()
 
     def within(self, target, spaces):
@@ -204,20 +200,28 @@ def every_argument_used(inner: PythonDensity, prior: PythonDensity) -> None:
             raise TypeError(f"log_density, log_prior: {name} is declared, but an argument of neither")
 
 
-def rows_of(rows: Any, data: tuple) -> tuple[int, ...]:
-    """Numbers of items of data that have a row each for the same rows."""
-    if isinstance(rows, int) and not isinstance(rows, bool):
-        rows = (rows,)
-    if not isinstance(rows, tuple | list):
-        raise TypeError(f"rows: expected numbers of items of data, such as (0, 1), got {checks.describe(rows)}")
-    found = tuple(checks.count("rows", i, 0) for i in rows)
+def numbers_of_items(what: str, given: Any, data: tuple) -> tuple[int, ...]:
+    """Numbers of items of data, all of them different."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = (given,)
+    if not isinstance(given, tuple | list):
+        raise TypeError(f"{what}: expected numbers of items of data, such as (0, 1), got {checks.describe(given)}")
+    found = tuple(checks.count(what, i, 0) for i in given)
     for i in found:
         if i >= len(data):
-            raise ValueError(f"rows: expected numbers of the {len(data)} items of data, got {i}")
+            raise ValueError(f"{what}: expected numbers of the {len(data)} items of data, got {i}")
+    if len(set(found)) < len(found):
+        raise ValueError(f"{what}: expected different items, got {found}")
+    return found
+
+
+def rows_of(rows: Any, data: tuple) -> tuple[int, ...]:
+    """Numbers of items of data that have a row each for the same rows."""
+    found = numbers_of_items("rows", rows, data)
+    for i in found:
         if not isinstance(data[i], np.ndarray) or len(data[i]) == 0:
             raise ValueError(f"rows: data[{i}] has no rows; expected an array of at least one, got {data[i]!r}")
-    lengths = {len(data[i]) for i in found}
-    if len(lengths) > 1 or len(set(found)) < len(found):
+    if len({len(data[i]) for i in found}) > 1:
         shown = ", ".join(f"data[{i}] has {len(data[i])}" for i in found)
-        raise ValueError(f"rows: expected different items with as many rows each; {shown}")
+        raise ValueError(f"rows: expected items with as many rows each; {shown}")
     return found

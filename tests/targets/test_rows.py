@@ -129,7 +129,7 @@ def test_what_goes_wrong_in_a_late_block_is_told():
         (dict(rows=(0, 3)), "expected numbers of the 3 items of data, got 3"),
         (dict(rows=(0, 2)), r"data\[2\] has no rows"),
         (dict(rows="both"), "expected numbers of items of data"),
-        (dict(rows=(0, 0)), "different items with as many rows each"),
+        (dict(rows=(0, 0)), "expected different items"),
         (dict(rows=(0,), log_prior=3), "log_prior: expected a Python function"),
     ],
 )

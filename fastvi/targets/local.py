@@ -1,0 +1,93 @@
+"""A density of one row of data and of model parameters: both are coordinates of it, beside z."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..kernels.density import abi
+from .constraints import real
+from .named import NamedDensity
+from .parameters import Parameters
+from .rows import numbers_of_items
+from .target import Target
+
+
+def items(what: str, given, data: tuple) -> tuple[int, ...]:
+    """Numbers of items of data."""
+    found = numbers_of_items(what, given, data)
+    for i in found:
+        if what == "rows" and not isinstance(data[i], np.ndarray):
+            raise ValueError(f"rows: data[{i}] has no rows; expected an array, got {data[i]!r}")
+        if np.ndim(data[i]) > (3 if what == "rows" else 2):
+            raise ValueError(f"{what}: data[{i}] has {np.ndim(data[i])} dimensions, more than compiled code follows")
+    return found
+
+
+def local_density(target: Target, rows, parameters, data) -> "LocalDensity":
+    """The density of a target for these items; made once for their shapes."""
+    both = set(rows) & set(parameters)
+    if both:
+        raise ValueError(f"parameters: data[{both.pop()}] has rows, so it is no parameter of all of them")
+    shapes = tuple(np.shape(v)[1:] if i in rows else np.shape(v) for i, v in enumerate(data))
+    known = vars(target).setdefault("_batches", {})
+    key = rows, parameters, shapes, tuple(np.asarray(v).dtype.kind for v in data)
+    if key not in known:
+        known[key] = LocalDensity(target, rows, parameters, shapes, data)
+    return known[key]
+
+
+class LocalDensity:
+    """A density of ``[z; items of a row; theta]`` with the rest of its data."""
+
+    def __init__(self, target: Target, rows, parameters, shapes, data) -> None:
+        self.target, self.rows, self.parameters, self.shapes = target, rows, parameters, shapes
+        source = target.density.source
+        assert source is not None
+        every = list(inspect.signature(source).parameters)
+        own = len(every) - len(data)
+        z, names = every[:own], every[own:]
+        if target.parameters is None and own != 1:
+            raise TypeError(f"log_density: expected {1 + len(data)} arguments, z and data, got ({', '.join(every)})")
+        spaces = {z[0]: real(target.dim)} if target.parameters is None else dict(target.parameters)
+        spaces |= {names[i]: real(shapes[i]) for i in (*rows, *parameters)}
+        self.rest = [i for i in range(len(data)) if i not in rows and i not in parameters]
+        wanted = [*z, *(names[i] for i in (*rows, *parameters, *self.rest))]
+        function = in_order(source, every, wanted)
+        rest = tuple(data[i] for i in self.rest)
+        self.density = NamedDensity(function, Parameters(spaces), rest, target.name)
+
+    def split(self, data: tuple, number: int) -> tuple[np.ndarray, np.ndarray, abi.Memory]:
+        """(items of each row (N, P), theta (Q,), the rest)"""
+        for i in self.rows:
+            if len(data[i]) != number:
+                raise ValueError(f"rows: expected {number} rows, as loc has, but data[{i}] has {len(data[i])}")
+        local = [np.asarray(data[i], float).reshape(number, -1) for i in self.rows]
+        theta = [np.asarray(data[i], float).reshape(-1) for i in self.parameters]
+        return (
+            np.ascontiguousarray(np.concatenate(local, axis=1)) if local else np.empty((number, 0)),
+            np.concatenate(theta) if theta else np.empty(0),
+            abi.Memory(tuple(data[i] for i in self.rest)),
+        )
+
+    def shaped(self, flat: np.ndarray, data: tuple) -> tuple[np.ndarray, ...]:
+        """Theta by its items."""
+        ends = np.cumsum([np.size(data[i]) for i in self.parameters])
+        parts = np.split(flat, ends[:-1]) if len(ends) else []
+        return tuple(part.reshape(np.shape(data[i])) for part, i in zip(parts, self.parameters, strict=True))
+
+    def points(self, given, most: int = 2) -> np.ndarray:
+        """[z; items; theta] of the first rows, at their locations."""
+        locs, _, local, theta, _ = given
+        n = min(most, len(locs))
+        return np.concatenate([locs[:n], local[:n], np.broadcast_to(theta, (n, len(theta)))], axis=1)
+
+
+def in_order(source: Callable, names: list[str], wanted: list[str]) -> Callable:
+    """``source`` as a function of its arguments in another order."""
+    if wanted == names:
+        return source
+    scope: dict[str, Any] = {"source": source}
+    exec(f"def reordered({', '.join(wanted)}):\n    return source({', '.join(names)})\n", scope)  # noqa: S102
+    return scope["reordered"]
