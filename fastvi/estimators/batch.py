@@ -76,6 +76,11 @@ def elbo_batch(
     NonFiniteError
         where log p is NaN or +inf, with the row as ``draw``
 
+    See Also
+    --------
+    elbo : of one approximation
+    fastvi.bridges.torch.elbo_batch : the same, differentiable in torch
+
     Examples
     --------
     >>> import numpy as np, fastvi as vi
