@@ -222,6 +222,10 @@ class PythonDensity(Density):
         parts += [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in map(np.asarray, self.data)]
         return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
+    def unwritten(self, target):
+        """The target with the derived gradient in place of the written one"""
+        return type(target)(self.source, self.dim, self.data, name=self.name)
+
     def remake(self, target) -> tuple:
         options = dict(gradient=self.gradient, normalized=target.normalized, name=self.name)
         kind: Any = type(target)

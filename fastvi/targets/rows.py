@@ -170,6 +170,15 @@ class RowsDensity(Density):
         """The target with other spaces"""
         return type(target)(self.inner.source, spaces, self.data, **self._options(target))
 
+    @property
+    def gradient(self):
+        """The written one of the sum, if there is one."""
+        return self.inner.gradient
+
+    def unwritten(self, target):
+        """The target with the derived gradient in place of the written one"""
+        return type(target)(self.inner.source, self.dim, self.data, **self._options(target))
+
     def _options(self, target):
         prior = None if self.prior is None else self.prior.source
         return dict(rows=self.rows, log_prior=prior, normalized=target.normalized, name=self.name)

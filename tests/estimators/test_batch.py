@@ -116,6 +116,16 @@ def test_named_locals_and_their_evidence():
     assert np.all(np.abs(found.loc_gradient) < 0.2)
 
 
+def by_index(z, k, table):
+    return table[int(k)] * z[0] - 0.5 * z[0] ** 2
+
+
+def test_rows_are_no_index():
+    target = vi.Target(by_index, 1, (np.array([0, 1]), np.ones(3)))
+    with pytest.raises(TypeError, match=r"int\(<draws>\) is not available .* pass table\[k\] as an item with rows"):
+        vi.elbo_batch(target, np.zeros((2, 1)), np.ones((2, 1)))
+
+
 def test_bad_input(target):
     X, W, b, loc, scale, _ = data_of(4)
     for change, message in (

@@ -138,6 +138,19 @@ def test_bad_rows(options, message):
         vi.Target(likelihood, DIM, logistic(), **options)
 
 
+def test_a_written_gradient_is_of_the_sum():
+    def written(z, X, y, width, out):
+        left = y - 1.0 / (1.0 + np.exp(-(X @ z) / width))
+        for k in range(len(z)):
+            out[k] = np.dot(X[:, k], left) / width
+
+    options = dict(rows=(0, 1), log_prior=prior)
+    target, z = vi.Target(likelihood, DIM, logistic(), gradient=written, **options), np.array([0.1, 0.2, -0.3])
+    derived = vi.Target(likelihood, DIM, logistic(), **options)
+    np.testing.assert_allclose(target.gradient(z), derived.gradient(z), rtol=1e-10)
+    assert target.check_gradient(z).written_error < 1e-10
+
+
 def test_a_parameter_of_neither_density():
     with pytest.raises(TypeError, match="nu is declared, but an argument of neither"):
         vi.Target(
