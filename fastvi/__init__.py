@@ -30,6 +30,7 @@ from .estimators.kl import kl_divergence
 from .families.bernoulli import Bernoulli
 from .families.beta import Beta
 from .families.categorical import Categorical
+from .families.delta import Delta
 from .families.dirichlet import Dirichlet
 from .families.full_rank import FullRankGaussian
 from .families.gamma import Exponential, Gamma
@@ -98,6 +99,7 @@ __all__ = [
     "Beta",
     "Bounds",
     "Categorical",
+    "Delta",
     "Diagnosis",
     "Dirichlet",
     "Estimate",

@@ -28,7 +28,7 @@ def owners(q) -> tuple[np.ndarray, np.ndarray]:
         owner += np.repeat(first + each * np.arange(block.count), block.width).tolist()
         second += block.count * [a in block.seconds for a in range(block.width)]
         first += block.size
-    return np.array(owner), np.array(second)
+    return np.array(owner, int), np.array(second, bool)
 
 
 def is_gaussian(q) -> np.ndarray:
@@ -56,7 +56,7 @@ def size(level: str, q) -> int:
     """Number of coefficients, the constant included."""
     if level == "none":
         return 1
-    return 1 + len(q.parameters) + len(pairs_of(q, level)[0])
+    return 1 + len(owners(q)[0]) + len(pairs_of(q, level)[0])
 
 
 @dataclass(frozen=True, eq=False)

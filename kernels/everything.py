@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 
-from .cpu import adam, batch, points, sweep
+from .cpu import adam, batch, mixed, points, sweep
 from .density import row_blocks
 from .families.registry import DRAWS, FAMILIES
 from .lanes import matrix, tape
@@ -33,6 +33,8 @@ def everything() -> dict[str, Callable]:
             also = ", with surrogate" if surrogate else ""
             found[f"{name}, {dtype}, values{also}"] = partial(sweep.sweep, name, False, surrogate, dtype)
             found[f"{name}, {dtype}, scores{also}"] = partial(sweep.sweep, name, True, surrogate, dtype)
+            if hasattr(family, "add_mixed"):
+                found[f"{name}, {dtype}, scores and paths{also}"] = partial(mixed.sweep, name, surrogate, dtype)
             if hasattr(family, "add_paths"):
                 found[f"{name}, {dtype}, paths{also}"] = partial(sweep.path_sweep, name, surrogate, dtype)
         if hasattr(family, "add_paths") and dtype == "float64":

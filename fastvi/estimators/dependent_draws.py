@@ -17,7 +17,7 @@ from ..families.mean_field import fill_standard_normals
 from ..results import ROUNDING, SLOPE_ROUNDING, Estimate, GradientEstimate
 from ..rng import CHECK, SAMPLE
 from ..running_moments import Running
-from .options import Request
+from .options import Request, kind_of
 from .precision import REPLICATES, enough_dependent
 from .reliability import SOBOL_DEGREES, Powers, holds_for_replicates, without_unseen
 from .selection import PATHWISE, Plan
@@ -181,7 +181,8 @@ def gradient_of_replicates(r: Request, plan: Plan) -> GradientEstimate:
 def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimate:
     q, target, method, variate = r.q, r.target, plan.method, plan.control_variate
     log_w, half = log_weights(target, q, replicates, r.num_threads)
-    pathwise = method in PATHWISE
+    kind = kind_of(method, q) if isinstance(q, Factors) else None
+    pathwise = method in PATHWISE and kind is None
     f = log_w if pathwise else values_of(log_w, half, replicates, method, variate)
     value_method = "plain" if variate is None or pathwise else method
     value = mean_of(f, replicates, r.key, value_method, rounding(variate))
@@ -204,6 +205,9 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
         else:
             part = f[first : first + len(eps)] - baseline[first : first + len(eps), None]
             terms = part.reshape(-1, 1) * q.scores(flat)
+            if kind is not None:
+                own = q.path_parameters(kind)
+                terms = np.where(own, mixed_terms(r, flat, first * replicates.size), terms)
         means = terms.reshape(len(eps), replicates.size, size).mean(axis=1)
         total.add(means)
         each.add(terms)
@@ -213,12 +217,24 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
     cancels = largest if variate is None else largest + variate.size
     if pathwise and method != "sticking_the_landing":
         gradient = gradient + q.path_layout[2]
-    if variate is not None:
+    if kind is not None:
+        by_scores = 0.0 if variate is None else variate.gradient(q)
+        gradient = gradient + np.where(q.path_parameters(kind), q.path_layout[2], by_scores)
+    elif variate is not None:
         gradient = gradient + variate.gradient(q)
     error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + cancels))
     reliable = holds_for_replicates(replicates.draws, each, together)
     error, reliable = without_unseen(q, replicates.num_samples, error, reliable)
     return GradientEstimate(value, gradient, error, method, reliable)
+
+
+def mixed_terms(r: Request, eps, first_draw: int):
+    """Pathwise terms of a product in the order of the parameters, without the entropy's; 0 where there are none."""
+    z = r.q.transform(eps)
+    slopes = r.target.value_and_grad(z, num_threads=r.num_threads)[1]
+    slopes = np.where(r.q.path_rows("mixed") > 0.0, slopes, 0.0)  # type: ignore[attr-defined]
+    check_gradients(r.target, z, slopes, first_draw)
+    return r.q.path_terms(z, slopes)  # type: ignore[attr-defined]
 
 
 def pathwise_terms(q, eps, slopes, method, lines):

@@ -16,9 +16,9 @@ from ..families.product import parameter_places
 from ..results import GradientEstimate
 from ..rng import RandomSource
 from ..targets.target import Target
-from . import cross_fitting, pathwise, score
+from . import cross_fitting, mixed, pathwise, score
 from .dependent_draws import gradient_of_replicates
-from .options import Request, request
+from .options import Request, kind_of, request
 from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, continuous, plan_gradient, sums_for
 
 ESTIMATORS = (
@@ -30,6 +30,7 @@ ESTIMATORS = (
     "diagonal",
     "quadratic",
     "cubic",
+    "mixed",
     *PATHWISE,
 )
 BASELINE_LEAST = 64
@@ -61,7 +62,7 @@ def elbo_gradient(
     num_samples : int
         draws; with ``atol`` those of the pilot
     estimator : {"auto", "score", "leave_one_out", "optimal_baseline", "linear", "diagonal", "quadratic", "cubic",
-                 "pathwise", "sticking_the_landing", "pathwise_quadratic"}
+                 "mixed", "pathwise", "sticking_the_landing", "pathwise_quadratic"}
         ``"score"``: the mean of f s.
         ``"leave_one_out"``: each draw's baseline is the mean of f over the others, which makes
         sum (f - mean f) s / (S - 1); a constant in log p has no effect (Kool, van Hoof and Welling 2019, equation 8;
@@ -81,6 +82,10 @@ def elbo_gradient(
         dimension, subtracted from it (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed
         choices of such lines.  Below 40 draws a dimension there is no pilot: the draws are cut into two to five folds,
         whose lines are fitted to the other folds.
+        ``"mixed"``, of a product of factors: ``"pathwise"`` for Gaussian and log-normal factors, in one pass with the
+        scores of the others, which are multiplied with what a surrogate leaves of f where a pilot finds that one pays
+        (the result's ``method`` is then ``"mixed_linear"`` or ``"mixed_quadratic"``).  Point masses
+        (:class:`Delta`) have their gradient by paths whatever the estimator is.
         ``"auto"``: ``"sticking_the_landing"`` for 32 draws, or for fewer than 4 (dim + 1); then cross-fitted
         ``"pathwise_quadratic"``, and from 40 draws a dimension on what a pilot finds to have the least variance times
         operations.  A log p without a gradient, or with a step (``floor``, comparisons of z that
@@ -165,6 +170,9 @@ def estimated(r: Request) -> GradientEstimate:
     """Request, plan, sweep, estimate."""
 
     def read(found, method, variate):
+        kind = kind_of(method, r.q) if isinstance(r.q, Factors) else None
+        if kind is not None:
+            return mixed.read(found, r.q, method, r.key, kind, variate)
         module = pathwise if method in PATHWISE else score
         return module.read(found, r.q, method, r.key, variate)
 
@@ -179,7 +187,7 @@ def estimated(r: Request) -> GradientEstimate:
             return cross_fitted
         plan = plan_gradient(r, read)
         method, variate, num_samples = plan[:3]
-        what = dict(gradient=sums_for(method), control_variate=variate, dtype=r.dtype)
+        what = dict(gradient=sums_for(method, r.q), control_variate=variate, dtype=r.dtype)
         job, on = r.job(num_samples, r.stream, **what), r.where(num_samples, method, PATHWISE)
         found = sweep(r.target, job, on, progress=r.progress)
     except STOPPED as stopped:

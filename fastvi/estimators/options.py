@@ -9,8 +9,11 @@ from ..execution.job import Job, job_of
 from ..execution.progress import Progress
 from ..execution.sweep import Place, place
 from ..families.base import Family
+from ..families.delta import Delta
 from ..families.factors import Factors
+from ..families.product import Product
 from ..rng import SAMPLE, Key, RandomSource, key_from
+from ..targets.constraints import VECTORS
 from ..targets.latents import in_support
 from ..targets.target import Target
 from .precision import sample_limit
@@ -96,6 +99,29 @@ def check_pair(target, q) -> Target:
     return target
 
 
+def within_spaces(target, q):
+    """q with its point masses in the spaces that a target declares for them, so that steps are in free coordinates."""
+    if not isinstance(target, Target) or target.parameters is None or target.latents is not None:
+        return q
+    if isinstance(q, Delta) and len(target.parameters) == 1:
+        return adopted(q, *target.parameters.items())
+    if not isinstance(q, Product) or len(q.families) != len(target.parameters):
+        return q
+    pairs = zip(q.families, target.parameters.items(), strict=True)
+    return type(q)._made([adopted(each, item) for each, item in pairs], q.names)
+
+
+def adopted(family, item):
+    """A point mass in a declared space, unless it has one"""
+    name, space = item
+    if not isinstance(family, Delta) or family.space is not None or space.name == "real":
+        return family
+    if family.shapes[0] != space.shape or space.name in VECTORS:
+        expected = f"a Delta of shape {space.shape}" if space.name not in VECTORS else "no Delta"
+        raise ValueError(f"q: {name} is declared as {space!r}: expected {expected}, got {family!r}")
+    return family.within(space)
+
+
 def seen_by(target: Target, q: Factors) -> Target:
     """A target of named parameters as the factors of q see it, each in its own support without log |J|; Gaussian ones
     stay on the unconstrained axis.
@@ -124,6 +150,13 @@ def seen_by(target: Target, q: Factors) -> Target:
             )
         if block.support not in (None, "real"):
             constrained.append(name)
+        if block.is_point and space.name != "real":
+            if block.size != space.count or block.space not in (None, space):
+                raise ValueError(
+                    f"q: {name} is declared as {space!r} and q has a Delta of {block.size} numbers in "
+                    f"{block.space or 'no space'}; give it the same"
+                )
+            constrained.append(name)
     return in_support(target, tuple(constrained)) if constrained else target
 
 
@@ -133,6 +166,14 @@ def shapes(latents) -> str:
 
 
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
+MIXED = ("mixed", "mixed_linear", "mixed_quadratic")
+
+
+def kind_of(method: str, q) -> str | None:
+    """The sums of a sweep: "mixed", "points" where only point masses have paths, None where scores are all."""
+    if method in (*MIXED, "pathwise"):
+        return "mixed"
+    return "points" if q.has_points else None
 
 
 def same_for(q, estimator: str) -> str:
@@ -144,10 +185,13 @@ def same_for(q, estimator: str) -> str:
         for what differentiates through z where q has discrete factors
     """
     if not isinstance(q, Factors):
-        return "diagonal" if estimator == "linear" else estimator
-    if estimator in PATHWISE:
-        why = f"{q.discrete} is discrete" if q.discrete else "factors of a Product are estimated by their scores"
-        raise ValueError(f"estimator: {estimator!r} differentiates through z, and {why}; use 'leave_one_out' or 'auto'")
+        return {"linear": "diagonal", "mixed": "pathwise"}.get(estimator, estimator)
+    if estimator == "mixed" and all(not block.has_paths for block in q.blocks):
+        raise ValueError(f"estimator: 'mixed' differentiates through some factors, and {q!r} has none; use 'auto'")
+    if estimator == "pathwise" and q.without_paths or estimator in PATHWISE[1:]:
+        why = f"{q.without_paths} has its scores alone" if q.without_paths else "a Product does so by 'pathwise' alone"
+        why = f"{q.discrete} is discrete" if q.discrete else why
+        raise ValueError(f"estimator: {estimator!r} differentiates through z, and {why}; use 'mixed' or 'auto'")
     return "linear" if estimator == "diagonal" else estimator
 
 

@@ -13,12 +13,21 @@ from ..execution.sweep import sweep
 from ..kernels.sums import moments
 from ..rng import PILOT
 from ..score_surrogates import LEVELS, fit, flat_share, pairs_of, size
-from .cost import CALL_OPERATIONS, CHECK_SHARE, LEAST, LEAST_PER_COEFFICIENT, PER_COEFFICIENT, SMOOTH_ITERATIONS
-from .options import Request
+from .cost import (
+    CALL_OPERATIONS,
+    CHECK_SHARE,
+    LEAST,
+    LEAST_PER_COEFFICIENT,
+    PATHWISE_COST,
+    PER_COEFFICIENT,
+    SMOOTH_ITERATIONS,
+)
+from .options import Request, kind_of
 from .pilot import STEADY, Candidate, cheapest, concentrated, variances_with
 
 # Which levels an estimator may subtract
-ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS, "auto": LEVELS[:2]}
+ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS}
+ALLOWED |= {"auto": LEVELS[:2], "mixed": LEVELS[:2]}
 BUDGET = 0.5  # of the operations that the draws take, for a fit that may bring nothing
 
 
@@ -54,7 +63,7 @@ def levels_for(r: Request) -> list[str]:
     ]
     if "cubic" in levels and len(pairs_of(r.q, "cubic")[0]) == len(pairs_of(r.q, "quadratic")[0]):
         levels.remove("cubic")
-    return affordable(r, levels) if r.estimator == "auto" else levels
+    return affordable(r, levels) if r.estimator in ("auto", "mixed") else levels
 
 
 def pilot_draws(target, q, key, count: int, on, share: float, stream: int = PILOT, first: int = 0):
@@ -93,6 +102,31 @@ class ScorePilot:
         """Of log w at the judging draws"""
         return self.log_w - surrogate.at(self.q.whitened(self.z))
 
+    def path_terms(self) -> np.ndarray:
+        """Those of the pathwise gradient at the judging draws, (n, parameters), 0 where there is no path"""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.q.path_terms(self.z, self.r.here.evaluate(self.r.target, self.z, True)[1])
+
+    def of_gradient(self, method, surrogate, left, path_terms) -> Candidate:
+        """A way to a gradient, with the variance of each parameter and that of standardised terms, added up."""
+        q = self.q
+        kind = kind_of(method, q)
+        runs = q.path_runs(kind) if kind else [False] * len(q.blocks)
+        by_scores = np.repeat(np.invert(runs), [block.count * block.width for block in q.blocks])
+        with np.errstate(invalid="ignore", over="ignore"):
+            whitened = q.whitened(self.z)
+            each = spreads(q.from_whitened(whitened), left)
+            spread = float(np.sum(spreads(whitened[:, by_scores], left)))
+            if kind:
+                by_paths = np.var(path_terms, axis=0)
+                each = np.where(q.path_parameters(kind), by_paths, each)
+                spread += float(np.sum((by_paths * q.steps**2)[q.path_parameters(kind)]))
+            squares = np.sum(whitened[:, by_scores] ** 2, axis=1)
+            terms = None if surrogate is None else (left - np.mean(left)) ** 2 * squares
+        found = self.candidate(method, surrogate, spread, True, terms)
+        cost = found.operations + ((PATHWISE_COST - 1.0) * q.operations(q.dim, True) if kind else 0.0)
+        return found._replace(each=each, operations=cost)
+
     def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
         """Where few draws hold the terms that an error rests on, a surrogate is not to be trusted."""
         n = self.r.num_samples
@@ -120,24 +154,27 @@ def of_elbo(r: Request) -> Candidate:
     return cheapest(found)
 
 
-def of_gradient(r: Request) -> Candidate:
-    """For a gradient: "leave_one_out" or a surrogate, by the variances of whitened terms, added up."""
+def of_gradient(r: Request, paths: bool = False) -> Candidate:
+    """For a gradient: "leave_one_out" or a surrogate, by the variances of whitened terms, added up; with ``paths`` or
+    for "mixed" those that differentiate through some factors as well."""
+    q: Any = r.q  # a product of factors
     levels = levels_for(r)
-    if not levels:
-        return Candidate("leave_one_out" if r.estimator in ALLOWED else r.estimator, None)
+    through = "mixed" if q.without_paths else "pathwise"
+    mixed = paths or r.estimator == "mixed"
+    if not levels or r.estimator == "pathwise":
+        return Candidate(through if mixed else "leave_one_out" if r.estimator in ALLOWED else r.estimator, None)
     pilot = ScorePilot(r, levels)
-    whitened = pilot.q.whitened(pilot.z)
-    squares = np.sum(whitened**2, axis=1)
-    with np.errstate(invalid="ignore"):
-        spread = float(np.sum(spreads(whitened, pilot.log_w)))
-        kept = [(pilot.candidate("leave_one_out", None, spread, True), pilot.log_w)]
-        for surrogate in pilot.surrogates():
-            left = pilot.left(surrogate)
-            terms = (left - np.mean(left)) ** 2 * squares
-            spread = float(np.sum(spreads(whitened, left)))
-            kept.append((pilot.candidate(surrogate.level, surrogate, spread, True, terms), left))
-        best, left = min(kept, key=lambda pair: pair[0].price)
-        return best._replace(each=spreads(pilot.q.from_whitened(whitened), left))
+    terms_of_paths = pilot.path_terms() if mixed or q.has_points else None
+    tried: list = [(None, pilot.log_w), *((surrogate, pilot.left(surrogate)) for surrogate in pilot.surrogates())]
+    found = []
+    for surrogate, left in tried:
+        if r.estimator != "mixed":
+            method = "leave_one_out" if surrogate is None else surrogate.level
+            found.append(pilot.of_gradient(method, surrogate, left, terms_of_paths))
+        if mixed and (surrogate is None or through == "mixed"):
+            method = through if surrogate is None else f"mixed_{surrogate.level}"
+            found.append(pilot.of_gradient(method, surrogate, left, terms_of_paths))
+    return cheapest(found)
 
 
 def spreads(scores: np.ndarray, f: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
 from . import pilot, score_selection
 from .cost import Slopes, affordable, operations, possible, slopes_pilot, too_few, worthwhile
-from .options import PATHWISE, Request
+from .options import PATHWISE, Request, kind_of
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
 
@@ -143,7 +143,7 @@ def plan_gradient(request: Request, read) -> Plan:
     no pilot for ``"auto"``, and ``num_samples`` is left as it is."""
     r, iid, auto = request, request.draws == "iid", request.estimator == "auto"
     if isinstance(r.q, Factors):
-        best = Candidate("leave_one_out", None) if auto and not iid else score_selection.of_gradient(r)
+        best = Candidate("leave_one_out", None) if auto and not iid else score_selection.of_gradient(r, paths_pay(r))
         return gradient_to_precision(r, best, read, False)
     method, least, problem = r.estimator, max(2, r.num_samples), (r.target, r.q, r.key)
     smooth = auto and r.backend != "cuda" and continuous(*problem)
@@ -175,7 +175,7 @@ def gradient_to_precision(r: Request, best: Candidate, read, auto: bool) -> Plan
     if r.atol is None or not iid:
         expected = None if best.each is None else np.sqrt(best.each / r.num_samples)
         return Plan(best.method, best.surrogate, r.num_samples, expected)
-    job = r.job(least, CHECK, gradient=sums_for(best.method), control_variate=best.surrogate)
+    job = r.job(least, CHECK, gradient=sums_for(best.method, r.q), control_variate=best.surrogate)
     found = sweep(r.target, job, r.here, pilot=True)
     seen = read(found, best.method, best.surrogate)
     known = np.where(np.isnan(seen.standard_error), -1.0, seen.standard_error)  # nan where a value was hardly drawn
@@ -189,8 +189,17 @@ def gradient_to_precision(r: Request, best: Candidate, read, auto: bool) -> Plan
     return Plan(best.method, best.surrogate, num_samples, expected)
 
 
-def sums_for(method: str) -> str:
+def paths_pay(r: Request) -> bool:
+    """Whether "auto" may differentiate through those factors of a product that have paths."""
+    some = any(block.has_paths and not block.is_point for block in r.q.blocks)  # type: ignore[attr-defined]
+    return some and r.estimator == "auto" and r.backend != "cuda" and continuous(r.target, r.q, r.key)
+
+
+def sums_for(method: str, q) -> str:
     """The sums that a method needs from the sweep."""
+    kind = kind_of(method, q) if isinstance(q, Factors) else None
+    if kind is not None:
+        return kind
     return {"pathwise_quadratic": "pathwise"}.get(method, method) if method in PATHWISE else "score"
 
 

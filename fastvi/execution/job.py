@@ -10,6 +10,8 @@ from ..kernels.plan import Plan, cut
 from ..kernels.sums import moments, pathwise, score
 from ..rng import Key
 
+MIXED = ("mixed", "points")
+
 
 class Sums(NamedTuple):
     """What a sweep adds up: moments of each chunk, its sums of gradients, and log w of every draw where it is kept."""
@@ -22,7 +24,8 @@ class Sums(NamedTuple):
 class Job(NamedTuple):
     """``num_samples`` draws of a stream, from ``first_draw`` on.
 
-    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take.  A
+    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take; of a product
+    of factors "mixed" and "points" are scores and paths, of all factors that have paths or of point masses.  A
     ``control_variate`` is subtracted from log w, or from the gradient.  ``plan`` says how the draws are cut; ``keep``
     whether log w of every draw is wanted.
     """
@@ -40,7 +43,12 @@ class Job(NamedTuple):
 
     @property
     def pathwise(self) -> bool:
+        """Whether the gradient of log p is needed"""
         return self.gradient not in (None, "score")
+
+    @property
+    def mixed(self) -> bool:
+        return self.gradient in MIXED
 
     def room(self) -> Sums:
         """For the sums."""
@@ -72,6 +80,8 @@ class Job(NamedTuple):
 
 def sums_of(gradient: str | None) -> int:
     """How many sums a gradient takes for each variational parameter."""
+    if gradient in MIXED:
+        return score.SUMS + pathwise.SUMS
     return {None: 0, "score": score.SUMS}.get(gradient, pathwise.SUMS)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import STOPPED
-from ..kernels.cpu import pool
+from ..kernels.cpu import mixed, pool
 from ..kernels.cpu import sweep as cpu
 from ..kernels.density import tape_memory
 from ..kernels.sums.control_variate import NOTHING
@@ -61,7 +61,10 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
     lane_width = compiled.step
     what = *q.arrays, q.dim, *draws, plan.tile, plan.chunk, lane_width
     where = compiled.address, memory.address, stop, room.rows, room.sums
-    if job.pathwise:
+    if job.mixed:
+        kernel = mixed.sweep(q.family, followed, job.dtype)
+        where = *where, q.path_rows(job.gradient), *(variate.arrays if variate else NOTHING)  # type: ignore[attr-defined]
+    elif job.pathwise:
         kernel = cpu.path_sweep(q.family, followed, job.dtype)
         where = *where, job.gradient == "sticking_the_landing", *(variate.arrays if variate else NO_LINES)
     else:

@@ -4,6 +4,7 @@ from .base import Family
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .categorical import Categorical
+from .delta import Delta
 from .dirichlet import Dirichlet
 from .factors import Factors
 from .full_rank import FullRankGaussian
@@ -24,6 +25,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "Delta",
     "Dirichlet",
     "Exponential",
     "Factors",

@@ -184,7 +184,7 @@ class Bernoulli(OneRun):
 
     def with_natural(self, natural: ArrayLike) -> Self:
         """The member with these natural parameters (dim, 1), which are the logits"""
-        return self._made((checks.real_array("natural", natural, 2)[:, 0],), self.shapes[0])
+        return self._made((self._checked_natural(natural)[:, 0],), self.shapes[0])
 
 
 def one_of(logits, probabilities) -> tuple[str, ArrayLike]:

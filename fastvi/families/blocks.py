@@ -10,9 +10,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..kernels.families import product as kernel
-
-HALVINGS, FLATTEST = 60, 1e-12  # of a step that leads out of the family; natural parameter of a wide Gaussian
+HALVINGS = 60  # of a step that leads out of the family
 LARGEST = 15.0  # |logit| of a discrete factor in a fit: beyond it Fisher matrices are singular in float64
 
 
@@ -26,6 +24,8 @@ class Block(ABC):
     support: ClassVar[str | None] = "real"  # a space; None of a Gaussian, which acts on the unconstrained axis
     is_finite: ClassVar[bool] = False  # of finitely many values
     is_gaussian: ClassVar[bool] = False
+    is_point: ClassVar[bool] = False  # a point mass
+    has_paths: ClassVar[bool] = False  # whether z is differentiable in the parameters, draw by draw
     count: int
 
     # ---- what the family is
@@ -79,6 +79,16 @@ class Block(ABC):
     def score_root(self) -> np.ndarray:
         """(count, width, width): the scores of ``parameters`` are this times the whitened ones"""
 
+    @property
+    def parameter_count(self) -> int:
+        """Of all factors"""
+        return self.count * self.width
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The length of a step of one in each parameter, in units of its width"""
+        return 1.0 / np.sqrt(self.flat(np.sum(self.score_root**2, axis=-1)))
+
     def flat(self, values: np.ndarray) -> np.ndarray:
         """(..., count, width) in the order of the parameters, (..., count * width)"""
         return values.reshape(*values.shape[:-2], -1)
@@ -127,6 +137,14 @@ class Block(ABC):
     @abstractmethod
     def places(self, row: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """For each parameter the place of its sums, and the factor that makes what is summed its score"""
+
+    def path_places(self, row: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same for pathwise sums, and the derivative of the entropy; where z has no derivative nothing is summed"""
+        return *self.places(row, height), np.zeros(self.parameter_count)
+
+    def path_terms(self, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Slopes (n, count) of log p in z by the chain rule, in the order of the parameters, without the entropy's"""
+        return np.zeros((len(z), self.parameter_count))
 
     def flattened(self, share: float) -> Self:
         """Mixed with ``share`` of the uniform distribution, where that exists"""
@@ -190,111 +208,3 @@ class Block(ABC):
         """w of z (n, count), (n, count, width)"""
         away = self.statistics(z) - self.mean_statistics
         return np.einsum("cij,ncj->nci", np.linalg.inv(self.root), away)
-
-
-class GaussianBlock(Block):
-    """N(loc_i, scale_i^2), with eps and (eps^2 - 1) / sqrt 2 for whitened scores."""
-
-    kind, width, seconds, is_gaussian = kernel.GAUSSIAN, 2, (1,), True
-    support: ClassVar[str | None] = None
-
-    def __init__(self, loc: np.ndarray, scale: np.ndarray) -> None:
-        self.loc, self.scale, self.count = loc, scale, len(loc)
-
-    @property
-    def natural(self):
-        return np.stack([self.loc / self.scale**2, -0.5 / self.scale**2], axis=1)
-
-    def with_natural(self, natural):
-        variance = -0.5 / natural[:, 1]
-        return type(self)(natural[:, 0] * variance, np.sqrt(variance))
-
-    def valid(self, natural):
-        return natural[:, 1] < -FLATTEST
-
-    def exists(self, natural):
-        return super().exists(natural) & (natural[:, 1] < 0.0)
-
-    @property
-    def log_normaliser(self):
-        return 0.5 * (self.loc / self.scale) ** 2 + np.log(self.scale) + 0.5 * np.log(2.0 * np.pi)
-
-    @property
-    def mean_statistics(self):
-        return np.stack([self.loc, self.loc**2 + self.scale**2], axis=1)
-
-    @property
-    def root(self):
-        root = np.zeros((self.count, 2, 2))
-        root[:, 0, 0], root[:, 1, 0] = self.scale, 2.0 * self.loc * self.scale
-        root[:, 1, 1] = np.sqrt(2.0) * self.scale**2
-        return root
-
-    @property
-    def fisher(self):
-        return self.root @ np.swapaxes(self.root, 1, 2)
-
-    def statistics(self, z):
-        return np.stack([z, z**2], axis=-1)
-
-    def whitened(self, z):
-        eps = (z - self.loc) / self.scale
-        return np.stack([eps, (eps**2 - 1.0) / np.sqrt(2.0)], axis=-1)
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def stddev(self):
-        return self.scale
-
-    @property
-    def parameters(self):
-        return np.concatenate([self.loc, np.log(self.scale)])
-
-    @property
-    def score_root(self):
-        root = np.zeros((self.count, 2, 2))
-        root[:, 0, 0], root[:, 1, 1] = 1.0 / self.scale, np.sqrt(2.0)
-        return root
-
-    def flat(self, values):
-        return super().flat(np.swapaxes(values, -1, -2))
-
-    def transform(self, eps):
-        return self.loc + eps * self.scale
-
-    @property
-    def table(self):
-        out = np.zeros((self.count, kernel.COLUMNS))
-        out[:, kernel.CENTRE], out[:, kernel.SPREAD] = self.loc, self.scale
-        out[:, kernel.NORMALISER] = np.log(self.scale) + 0.5 * np.log(2.0 * np.pi)
-        return out
-
-    @property
-    def row_roots(self):
-        first, second = np.zeros((2, self.count, self.count, 2))
-        own = np.arange(self.count)
-        first[own, own, 0], second[own, own, 1] = 1.0, 1.0 / np.sqrt(2.0)
-        return first.reshape(self.count, -1), second.reshape(self.count, -1)
-
-    @property
-    def density(self):
-        return self.loc, self.scale
-
-    def places(self, row, height):
-        own = row + np.arange(self.count)
-        return np.concatenate([own, height + own]), np.concatenate([1.0 / self.scale, np.ones(self.count)])
-
-    def log_prob(self, z):
-        eps = (z - self.loc) / self.scale
-        return -0.5 * np.sum(eps**2, axis=1) - np.sum(np.log(self.scale)) - 0.5 * self.count * np.log(2.0 * np.pi)
-
-    def entropy(self):
-        return float(np.sum(np.log(self.scale)) + 0.5 * self.count * (1.0 + np.log(2.0 * np.pi)))
-
-    def kl_each(self, other):
-        from .closed_forms import scale_part
-
-        return scale_part(self.scale / other.scale) + 0.5 * ((self.loc - other.loc) / other.scale) ** 2

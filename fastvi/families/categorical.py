@@ -205,7 +205,7 @@ class Categorical(OneRun):
 
     def with_natural(self, natural: ArrayLike) -> Self:
         """The member with these natural parameters (dim, k - 1), logits against the last category"""
-        return self.with_parameters(checks.real_array("natural", natural, 2).ravel())
+        return self.with_parameters(self._checked_natural(natural).ravel())
 
 
 def given(logits, probabilities) -> tuple[np.ndarray, tuple[int, ...]]:

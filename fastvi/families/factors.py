@@ -7,17 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.arithmetic.functions import gammaln, where
-from ..kernels.arithmetic.log_densities import beta_logpdf, gamma_logpdf, lognormal_logpdf, normal_logpdf
-from ..kernels.families import product as kernel
 from ..kernels.families.product import RUN
 from ..kernels.families.quantile_factors import OFFSET
 from ..targets.target import Target
 from .base import DRAW_OPERATIONS, SCORE_OPERATIONS, Family, frozen
 from .blocks import Block
+from .factor_density import log_prob_of_factors
+from .factor_paths import FactorPaths
 
 
-class Factors(Family):
+class Factors(FactorPaths, Family):
     """Independent factors in runs; z has an entry for each.
 
     ``blocks`` are the runs, ``names`` what they are called (None where they are not) and ``shapes`` what a density of
@@ -50,6 +49,11 @@ class Factors(Family):
     @cached_property
     def parameter_spots(self) -> tuple[slice, ...]:
         """Where each run's parameters are"""
+        return slices([block.parameter_count for block in self.blocks])
+
+    @cached_property
+    def score_spots(self) -> tuple[slice, ...]:
+        """Where each run's whitened scores are"""
         return slices([block.count * block.width for block in self.blocks])
 
     @property
@@ -143,12 +147,12 @@ class Factors(Family):
         parts = [block.seen(num_samples) for block in self.blocks]
         if all(part is None or part.all() for part in parts):
             return None
-        sizes = [block.count * block.width for block in self.blocks]
+        sizes = [block.parameter_count for block in self.blocks]
         return np.concatenate([np.ones(n, bool) if p is None else p for n, p in zip(sizes, parts, strict=True)])
 
     @property
     def steps(self) -> np.ndarray:
-        return 1.0 / np.sqrt(np.concatenate([block.flat(square(block.score_root)) for block in self.blocks]))
+        return self._joined(lambda block: block.steps)
 
     def operations(self, dim: int, gradient: bool) -> float:
         return DRAW_OPERATIONS * dim + (0.5 * SCORE_OPERATIONS * len(self.parameters) if gradient else 0)
@@ -164,12 +168,13 @@ class Factors(Family):
     def whitened(self, z: np.ndarray) -> np.ndarray:
         """Scores of z (n, dim) with mean 0 and covariance I, (n, scores): factor by factor"""
         parts = zip(self.blocks, self.spots, strict=True)
-        return np.concatenate([block.whitened(z[:, spot]).reshape(len(z), -1) for block, spot in parts], axis=1)
+        found = [block.whitened(z[:, spot]).reshape(len(z), block.count * block.width) for block, spot in parts]
+        return np.concatenate(found, axis=1)
 
     def from_whitened(self, values: np.ndarray) -> np.ndarray:
         """(..., scores) of whitened scores as of those of the parameters, in their order"""
         parts = []
-        for block, spot in zip(self.blocks, self.parameter_spots, strict=True):
+        for block, spot in zip(self.blocks, self.score_spots, strict=True):
             own = values[..., spot].reshape(*values.shape[:-1], block.count, block.width)
             parts.append(block.flat(np.einsum("cij,...cj->...ci", block.score_root, own)))
         return np.concatenate(parts, axis=-1)
@@ -204,7 +209,7 @@ class Factors(Family):
         firsts = [spot.start for spot in slices([len(block.values) for block in self.blocks])]
         starts = np.repeat(firsts, [block.size for block in self.blocks])
         data = kinds, first, second, starts, np.append(self._joined(lambda block: block.values), 0.0)
-        return Target(_log_prob, self.dim, data, normalized=True, name=type(self).__name__)
+        return Target(log_prob_of_factors, self.dim, data, normalized=True, name=type(self).__name__)
 
     # ---- for pilots and fits
     def with_blocks(self, blocks: list[Block]) -> Self:
@@ -218,8 +223,11 @@ class Factors(Family):
     @property
     def discrete(self) -> str:
         """The first of the discrete factors as a message names it, or nothing"""
+        return self._first_named(lambda block: block.is_discrete)
+
+    def _first_named(self, is_it) -> str:
         for block, name in zip(self.blocks, self.names, strict=True):
-            if block.is_discrete:
+            if is_it(block):
                 kind = type(block).__name__.removesuffix("Block")
                 return kind if name is None else f"{name} ({kind})"
         return ""
@@ -230,8 +238,10 @@ class Factors(Family):
         ``away`` has an entry for each parameter, of which a Gaussian takes the first."""
         moved = []
         for block, spot in zip(self.blocks, self.parameter_spots, strict=True):
-            natural, by = block.natural.copy(), away[spot].reshape(block.count, block.width)
-            if block.is_discrete:
+            natural, by = block.natural.copy(), away[spot].reshape(block.count, -1)
+            if block.is_point:
+                natural += CLOSER * by
+            elif block.is_discrete:
                 natural += by if block.is_finite else CLOSER * by
             elif block.is_gaussian:
                 natural[:, 0] += by[:, 0] / block.scale
@@ -251,31 +261,6 @@ class Factors(Family):
     scale = scale_tril = log_det = scale_mask = property(_not_here)
 
 
-def _log_prob(z, kinds, first, second, starts, values):
-    total = 0.0
-    for i in range(len(kinds)):
-        if kinds[i] == kernel.GAUSSIAN:
-            total += normal_logpdf(z[i], first[i], second[i])
-        elif kinds[i] == kernel.LOG_NORMAL:
-            total += lognormal_logpdf(z[i], first[i], second[i])
-        elif kinds[i] == kernel.GAMMA:
-            total += gamma_logpdf(z[i], first[i], second[i])
-        elif kinds[i] == kernel.BETA:
-            total += beta_logpdf(z[i], first[i], second[i])
-        elif kinds[i] == kernel.DIRICHLET:
-            total += where(z[i] > 0.0, (first[i] - 1.0) * np.log(z[i]), -np.inf) + second[i]
-        elif kinds[i] == kernel.POISSON:
-            total += where(z[i] >= 0.0, z[i] * first[i] - second[i] - gammaln(z[i] + 1.0), -np.inf)
-        elif kinds[i] == kernel.CATEGORICAL:
-            found = -np.inf
-            for k in range(int(second[i])):
-                found = where(z[i] == k, values[starts[i] + int(first[i]) + k], found)
-            total += found
-        else:
-            total += where(z[i] * (1.0 - z[i]) == 0.0, z[i] * first[i], -np.inf) + second[i]
-    return total
-
-
 CLOSER = 0.3  # of a log of a shape or rate, for a standard deviation of a start
 
 
@@ -283,8 +268,3 @@ def slices(sizes: list[int]) -> tuple[slice, ...]:
     """Neighbouring slices of these sizes."""
     ends = np.cumsum([0, *sizes]).tolist()
     return tuple(slice(a, b) for a, b in zip(ends, ends[1:], strict=False))
-
-
-def square(root: np.ndarray) -> np.ndarray:
-    """Sums of squares of the rows, (count, width)"""
-    return np.sum(root**2, axis=-1)

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..kernels.families import product as kernel
 from .base import exp_of
-from .blocks import GaussianBlock
+from .gaussian_factors import GaussianBlock
 from .tabled import ROUNDED, TabledFactors, positive_arrays
 
 
@@ -27,6 +27,12 @@ class LogNormalBlock(GaussianBlock):
 
     def entropy(self):
         return super().entropy() + float(np.sum(self.loc))
+
+    def path_places(self, row, height):
+        return *self.places(row, height), np.ones(2 * self.count)
+
+    def path_terms(self, z, slopes):
+        return super().path_terms(np.log(np.maximum(z, ROUNDED)), slopes * z)
 
     @property
     def mean(self):

@@ -2,6 +2,10 @@
 
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import checks
 from .base import frozen
 from .factors import Factors
 
@@ -20,6 +24,13 @@ class OneRun(Factors):
         member = cls.__new__(cls)
         member._adopt(arguments, shape)
         return member
+
+    def _checked_natural(self, natural: ArrayLike) -> np.ndarray:
+        """Natural parameters of the right shape, (factors, statistics of a factor)"""
+        found, block = checks.real_array("natural", natural, 2), self.blocks[0]
+        if found.shape != (block.count, block.width):
+            raise ValueError(f"natural: expected shape {(block.count, block.width)}, got {found.shape}")
+        return found
 
     def __reduce__(self):
         return type(self)._made, (self.blocks[0].arguments, self.shapes[0])

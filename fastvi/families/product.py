@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from .base import Family, flat_parameters
-from .blocks import Block, GaussianBlock
+from .blocks import Block
 from .factors import Factors, slices
+from .gaussian_factors import GaussianBlock
 from .mean_field import MeanFieldGaussian
 
 
@@ -111,7 +112,7 @@ def blocks_of(q) -> list[Block] | None:
         return None
     found: list[Block] = []
     for block in q.blocks:
-        if found and type(found[-1]) is type(block) and found[-1].width == block.width:
+        if found and type(found[-1]) is type(block) and found[-1].width == block.width and not block.is_point:
             block = block.with_natural(np.concatenate([found.pop().natural, block.natural]))
         found.append(block)
     return found

@@ -96,9 +96,7 @@ class TabledFactors(OneRun):
         ValueError
             where there is no such member
         """
-        natural, block = checks.real_array("natural", natural, 2), self.blocks[0]
-        if natural.shape != (block.count, block.width):
-            raise ValueError(f"natural: expected shape {(block.count, block.width)}, got {natural.shape}")
+        natural, block = self._checked_natural(natural), self.blocks[0]
         if not block.exists(natural).all():
             bad = int(np.argmin(block.exists(natural)))
             raise ValueError(f"natural: expected those of a {type(self).__name__} factor, got {natural[bad]} at {bad}")

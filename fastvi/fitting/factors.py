@@ -10,11 +10,13 @@ import math
 import numpy as np
 
 from ..estimators.score_selection import pilot_draws
+from ..estimators.selection import derivative
 from ..execution.nonfinite import check_values
 from ..results import Estimate
 from ..rng import FIT, START
 from ..score_surrogates import Design, ScoreSurrogate, fitted, flat_share, size
-from .fitter import CONVERGED, NO_STEP, NOWHERE_FINITE, OUT_OF_DRAWS, Fitter
+from .fitter import CONVERGED, NO_SLOPE, NO_STEP, NOWHERE_FINITE, OUT_OF_DRAWS, Fitter
+from .points import Moves, Points, joined
 from .restarts import SCATTER
 from .start import standard_normals
 from .surrogate_ascent import Ascents, ascend
@@ -24,9 +26,48 @@ BLURS = 1.5  # of them that count, as in the other fits
 JUDGING, REFUSED, SHORTER, CAP, DAMPED = 256, 3.0, 0.4, 1.0, 0.3
 TRIES, FAILURES, GROWTH = 5, 4, 8.0
 INFLATION, DOUBLINGS = 20.0, 5  # of a coefficient's variance; of the draws until it is less
+DOUBTFUL = 0.3  # of what was promised: an error beyond which a step of point masses is refused
 NEGLIGIBLE = 1e-9  # of log w that is left, where nothing needs to be judged
 STARTS, ROUNDS_WITH_STARTS = 24, 2
 FLATTEST = 0.05  # curvature of the ELBO that the blur reckons with
+
+
+class Followed:
+    """log w of a pilot's draws z, weighted by exp(log_ratio), and the surrogate that follows it."""
+
+    def __init__(self, q, level: str, z, log_w, log_ratio) -> None:
+        self.design = Design(q, z, level)
+        self.surrogate, self.left, self.inverse = fitted(self.design, log_w, log_ratio)
+        self.weights = np.exp(log_ratio)
+        self.weights /= np.mean(self.weights)
+        self.n, self.count = self.design.shape
+
+    @property
+    def deviation(self) -> float:
+        """Of what is left of log w"""
+        return math.sqrt(float(self.weights @ self.left**2) / max(1, self.n - self.count))
+
+    @property
+    def inflation(self) -> float:
+        """By what factor the draws make the worst of the coefficients less certain than all states would"""
+        return 1.0 if self.inverse is None else self.n * float(np.max(np.diag(self.inverse)))
+
+    def noise(self, residuals=None) -> np.ndarray:
+        """The covariance of the whitened linear coefficients, and with ``residuals`` (n, points) of the constants that
+        were fitted to slopes"""
+        n, weights, left = self.n, self.weights, self.weights * self.left
+        more = n / max(1, n - self.count)
+        if self.inverse is None:
+            noise = left**2 @ self.design.whitened**2 / n**2
+            if residuals is not None:
+                noise = np.concatenate([noise, weights**2 @ residuals**2 / n**2])
+            return np.diag(noise * more)
+        own, matrix = slice(1, 1 + len(self.surrogate.linear)), self.design.matrix()
+        scores = (matrix * left[:, None]) @ self.inverse[:, own]
+        if residuals is not None:
+            constants = (matrix @ self.inverse[:, :1]) * weights[:, None] * residuals
+            scores = np.concatenate([scores, constants], axis=1)
+        return scores.T @ scores * more
 
 
 class FactorAscent(Fitter):
@@ -37,6 +78,7 @@ class FactorAscent(Fitter):
 
     def __init__(self, target, q, key, tolerance, max_samples, on, derived=False) -> None:
         super().__init__(target, q, key, tolerance, max_samples, on, derived)
+        self.points = Points(target, on, derivative(target, q, key).exists, q) if q.has_points else None
         self.level = "quadratic" if size("quadratic", q) <= MOST_COEFFICIENTS else "linear"
         count = max(LEAST, A_COEFFICIENT * size(self.level, q))
         self.state.update(parameters=q.parameters, count=count, first=0, capped=0, failures=0, rounds=0)
@@ -61,25 +103,31 @@ class FactorAscent(Fitter):
         draws = self.draws_of(q, s["count"], flat_share(q))
         for _ in range(DOUBLINGS):
             if not np.isfinite(draws[1]).all():
-                unknown = Estimate(math.nan, math.nan, len(draws[1]), method="surrogate", key=self.key)
-                return unknown, NOWHERE_FINITE
-            found, noise, left, inflation = self.surrogate(q, *draws)
-            if inflation <= INFLATION or s["draws"] + len(draws[0]) > self.max_samples:
+                return self.value_of(math.nan, math.nan, len(draws[1])), NOWHERE_FINITE
+            followed = Followed(q, self.level, *draws)
+            if followed.inflation <= INFLATION or s["draws"] + len(draws[0]) > self.max_samples:
                 break  # else some states of two factors are hardly among them
             more = self.draws_of(q, len(draws[0]), flat_share(q))
             draws = tuple(np.concatenate(both) for both in zip(draws, more, strict=True))
-        log_w, error = draws[1], left / math.sqrt(len(draws[0]))
-        value = Estimate(found.constant, error, len(log_w), method="surrogate", key=self.key)
-        ends = ascend(q, found, self.starts(q), cap=CAP if s["capped"] else None)
-        s.update(gain=max(0.0, float(ends.elbo[0]) - found.constant), blur=self.blur(found, noise))
+        found, moves = followed.surrogate, None
         s.update(linear=found.linear, pairs=np.zeros((0, 0)) if found.pairs is None else found.pairs)
+        if self.points is not None:
+            moves = self.moves(q, followed, draws[0][: followed.n], draws[2][: followed.n])
+            if moves is None:
+                return self.value_of(found.constant, math.nan, len(draws[1])), NO_SLOPE
+            found = joined(found, moves)
+        error = followed.deviation / math.sqrt(len(draws[0]))
+        value = self.value_of(found.constant, error, len(draws[1]))
+        ends = ascend(q, found, self.starts(q), cap=CAP if s["capped"] else None)
+        noise = followed.noise(None if moves is None else moves.residuals)
+        s.update(gain=max(0.0, float(ends.elbo[0]) - found.constant), blur=self.blur(found, noise))
         s["rounds"] += 1
         best = float(np.max(ends.elbo)) - found.constant
-        exact = left <= NEGLIGIBLE * (1.0 + float(np.std(log_w)))
-        others = best > s["gain"] + self.tolerance
-        if s["gain"] + BLURS * s["blur"] < self.tolerance and not ends.held[0] and not others:
+        exact = moves is None and followed.deviation <= NEGLIGIBLE * (1.0 + float(np.std(draws[1])))
+        others, saddle = best > s["gain"] + self.tolerance, moves is not None and not moves.concave
+        if s["gain"] + BLURS * s["blur"] < self.tolerance and not (ends.held[0] or others or saddle):
             return value, CONVERGED
-        if not self.move(q, found, ends, error, exact):
+        if not self.move(q, found, ends, error, exact, moves):
             s["failures"] += 1
             s["count"] *= 2
             return value, NO_STEP if s["failures"] >= FAILURES else ""
@@ -89,22 +137,16 @@ class FactorAscent(Fitter):
             s["count"] = math.ceil(s["count"] * min(GROWTH, max(2.0, short)))
         return value, ""
 
-    def surrogate(self, q, z, log_w, log_ratio):
-        """(the surrogate, the covariance of its whitened linear coefficients, the deviation of what is left, and by
-        what factor the draws make the worst of its coefficients less certain than all states would)"""
-        design = Design(q, z, self.level)
-        found, left, inverse = fitted(design, log_w, log_ratio)
-        weights = np.exp(log_ratio)
-        weights /= np.mean(weights)
-        n, count = design.shape
-        own = slice(1, 1 + len(found.linear))
-        if inverse is not None:
-            scores = (design.matrix() * (weights * left)[:, None]) @ inverse[:, own]
-            noise = scores.T @ scores * (n / max(1, n - count))
-        else:
-            noise = np.diag((weights * left) ** 2 @ design.whitened**2 / n**2 * (n / max(1, n - count)))
-        inflation = 1.0 if inverse is None else n * float(np.max(np.diag(inverse)))
-        return found, noise, math.sqrt(float(weights @ left**2) / max(1, n - count)), inflation
+    def value_of(self, value: float, error: float, count: int) -> Estimate:
+        return Estimate(value, error, count, method="surrogate", key=self.key)
+
+    def moves(self, q, followed, z, log_ratio) -> Moves | None:
+        """What a move of the point masses brings; None where log p has no finite slope in them"""
+        assert self.points is not None
+        self.points.evaluations = 0
+        found = self.points.moves(q, followed.design, z, log_ratio)
+        self.state["draws"] += self.points.evaluations
+        return found
 
     def blur(self, found: ScoreSurrogate, noise) -> float:
         """Nats that the noise of the coefficients costs"""
@@ -124,7 +166,7 @@ class FactorAscent(Fitter):
         away = SCATTER * standard_normals(self.key.child(START, self.state["rounds"]), STARTS, len(q.parameters))
         return [q, *(q.scattered(each) for each in away)]
 
-    def move(self, q, found: ScoreSurrogate, ends: Ascents, error: float, exact: bool) -> bool:
+    def move(self, q, found: ScoreSurrogate, ends: Ascents, error: float, exact: bool, moves: Moves | None) -> bool:
         """Go where an ascent ended; by a shorter way where fresh draws tell that this is worse than q."""
         s = self.state
         best = int(np.argmax(ends.elbo))
@@ -132,10 +174,12 @@ class FactorAscent(Fitter):
         if exact:
             s["parameters"] = ends.member(q, best).parameters
             return True
-        judged = [self.judged(q, found, ends, k) for k in promising]
+        judged = [self.judged(q, found, ends, k, moves) for k in promising]
         step = 1.0
         for attempt in range(TRIES):
             value, its_error, new = max(judged, key=lambda each: each[0])
+            if moves is not None:  # a step out of where log p is like a parabola has any error
+                its_error = min(its_error, 1.0 + DOUBTFUL * (float(np.max(ends.elbo)) - found.constant))
             if value > found.constant - REFUSED * math.hypot(error, its_error):
                 s["parameters"] = new.parameters
                 return True
@@ -144,19 +188,24 @@ class FactorAscent(Fitter):
                 return False
             plain = found if attempt < 2 else ScoreSurrogate("linear", found.constant, found.linear, None, q)
             shorter = ascend(q, plain, [q], step if attempt < 2 else step * DAMPED, CAP)
-            judged = [self.judged(q, plain, shorter, 0)]
+            judged = [self.judged(q, plain, shorter, 0, moves)]
         return False
 
-    def judged(self, q, found: ScoreSurrogate, ends: Ascents, which: int):
+    def judged(self, q, found: ScoreSurrogate, ends: Ascents, which: int, moves: Moves | None):
         """(ELBO of the member where an ascent ended, its error, the member) from fresh draws of it, with what the
         surrogate promised for a control variate; -inf where it leaves the range of numbers or of log p."""
+        x = ends.moves[which]
         try:
-            new = ends.member(q, which)
+            new, there = ends.member(q, which), q
+            if self.points is not None and moves is not None:
+                theta = self.points.parameters(q) + moves.coordinates(x)
+                new, there = self.points.moved(new, theta), self.points.moved(q, theta)
         except ValueError:
             return -math.inf, 0.0, q
         z, log_w, _ = self.draws_of(new, JUDGING, 0.0, True)
         log_p = log_w + new.log_prob(z)
-        left = log_p - q.log_prob(z) - found.constant - found.at(q.whitened(z))
+        scores = np.concatenate([q.whitened(z), np.broadcast_to(x, (len(z), len(x)))], axis=1)
+        left = log_p - there.log_prob(z) - found.constant - found.at(scores) + 0.5 * float(x @ x)
         if not np.isfinite(left).all():
             return -math.inf, 0.0, new
         error = float(np.std(left, ddof=1)) / math.sqrt(len(left))

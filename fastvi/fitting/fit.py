@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..documentation import documented
-from ..estimators.options import check_pair
+from ..estimators.options import check_pair, within_spaces
 from ..execution.executors import SubmitsTasks
 from ..execution.sweep import place
 from ..families import Family
@@ -111,7 +111,7 @@ def fit(
     if not isinstance(target, Target):
         raise TypeError(f"target: expected a fastvi.Target, got {checks.describe(target)}")
     method = checked_name(method)
-    first = starting_point(target, family_or_q, start)
+    first = within_spaces(target, starting_point(target, family_or_q, start))
     target = check_pair(target, first)
     automatic = isinstance(num_restarts, str) and checks.choice("num_restarts", num_restarts, ("auto",)) == "auto"
     restarts = 1 if automatic else checks.count("num_restarts", num_restarts)

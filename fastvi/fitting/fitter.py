@@ -15,6 +15,7 @@ from .slopes import LeavesRange, OutOfDraws, Slopes
 # Why a method stops
 CONVERGED, OUT_OF_DRAWS = "converged", "out of draws"
 NOWHERE_FINITE = "log p is not finite at draws of any q that was tried"
+NO_SLOPE = "the slope of log p in the point masses of q is not finite at draws of q"
 NO_SEEN_DRAWS = "log p is not finite at draws that the fit had not seen"
 TOO_FEW = "draws of {:,} at a time are too few for the tolerance; give a larger tolerance"
 OUT_OF_RANGE = "q leaves the range of float64; give log p other units"

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..control_variates import Surrogate
 from ..estimators.gradient import elbo_gradient
-from ..estimators.options import check_pair, same_for
+from ..estimators.options import check_pair, same_for, within_spaces
 from ..estimators.pathwise import pathwise_gradient
 from ..estimators.selection import PATHWISE, POLYNOMIALS
 from ..execution.job import job_of
@@ -17,13 +17,15 @@ from ..execution.sweep import place, sweep
 from ..families.base import Family
 from ..families.factors import Factors
 from ..kernels.sums import moments
+from ..kernels.sums.score import SUMS
 from ..results import Estimate, GradientEstimate
 from ..rng import FIT, STEP, RandomSource, key_from
 from ..targets.target import Target
 from .batches import Batches
+from .points import Points
 
 FRESH = ("leave_one_out", "optimal_baseline", "score", *POLYNOMIALS, *PATHWISE)
-ESTIMATORS = ("pathwise", "bank", *(e for e in FRESH if e not in ("pathwise", "auto")))
+ESTIMATORS = ("auto", "pathwise", "bank", "mixed", *(e for e in FRESH if e not in ("pathwise", "auto")))
 LEAST_ESS = 0.1  # of the bank's draws
 MOST_DRAWS = 2**62  # that a stream has
 STEEPNESS = 100.0  # nats for a shortage of effective draws by a factor e
@@ -35,18 +37,21 @@ class Objective:
     Parameters
     ----------
     target : Target
-    q : MeanFieldGaussian, LowRankGaussian or FullRankGaussian
-        the family, and where to start
+    q : MeanFieldGaussian, LowRankGaussian, FullRankGaussian or a Product
+        the family, and where to start; a :class:`Delta` in it moves in the space that the target declares for it
     num_samples : int
         draws behind each value
     estimator : str
+        ``"auto"``: ``"pathwise"``, or ``"bank"`` where some factor of q cannot be differentiated through, as no
+        discrete one can.
         ``"pathwise"``: the same eps for every call, the entropy in closed form; the gradient is that of the very value
         returned, as a line search needs (a sample average approximation).
         ``"bank"``: the same z for every call, drawn from ``q``, with their log p: nearby q are judged by importance
         weights, without a call of the model and without its gradient.  With w = q/q_bank, normalised to W, and
         f = log p - log q the value is sum W f + log mean w, whose maximum is q = p where p is in the family, and whose
         exact gradient is sum W (f - sum W f) score.  Where fewer than a tenth of the draws are effective a smooth
-        penalty, its gradient included, holds an optimizer back: ``refresh`` there and go on.
+        penalty, its gradient included, holds an optimizer back: ``refresh`` there and go on.  Point masses are no part
+        of the bank: where q has some, log p is evaluated anew for each call, with its gradient.
         The score-function estimators of :func:`elbo_gradient` and ``"sticking_the_landing"`` are for fresh draws at
         each ``step``: their gradient is not that of one value.
     batch_size : int, optional
@@ -69,23 +74,29 @@ class Objective:
         q: Family,
         num_samples: int = 200,
         *,
-        estimator: str = "pathwise",
+        estimator: str = "auto",
         batch_size: int | None = None,
         rng: RandomSource = None,
         num_threads: int | None = None,
     ) -> None:
+        q = within_spaces(target, q)
         target = check_pair(target, q)
         self.target, self.num_samples = target, checks.count("num_samples", num_samples, 2)
-        self.estimator = same_for(q, checks.choice("estimator", estimator, ESTIMATORS))
+        self.estimator = suited(q, checks.choice("estimator", estimator, ESTIMATORS))
         self.key, self.start, self.num_threads = key_from(rng), q, num_threads
         self.on = place(num_threads)
         self.parameters = q.parameters
+        has_points = isinstance(q, Factors) and q.has_points
+        self.points = Points(target, self.on, True, q) if has_points else None
         self.batches: Batches | None = None
         if batch_size is not None:
-            if self.estimator != "pathwise":
-                raise ValueError(f"batch_size: batches of rows have estimator='pathwise', not {estimator!r}")
+            if self.estimator != "pathwise" or isinstance(q, Factors):
+                raise ValueError(
+                    f"batch_size: batches of rows have estimator='pathwise' and a Gaussian q, not {estimator!r} and "
+                    f"{type(q).__name__}"
+                )
             self.batches = Batches(target, checks.count("batch_size", batch_size), self.key, num_threads)
-        if estimator == "bank":
+        if self.estimator == "bank":
             self.refresh(self.parameters)
 
     def __repr__(self):
@@ -190,16 +201,19 @@ class Objective:
         return -math.inf, np.full(len(self.parameters), math.nan)
 
     def _pathwise(self, target, q, first_draw):
-        what = dict(gradient="pathwise", first_draw=first_draw)
+        mixed = isinstance(q, Factors)
+        what = dict(gradient="mixed" if mixed else "pathwise", first_draw=first_draw)
         found = sweep(target, job_of(target, q, self.num_samples, self.key, FIT, **what), self.on)
         if found.num_neginf:
             return self._wall()
+        if mixed:
+            found = found._replace(sums=found.sums[:, SUMS:])
         return float(found.total[moments.MEAN_P]) + q.entropy(), pathwise_gradient(found, q)
 
     def _weights(self, q):
         """(normalised weights of the bank's draws, log of their mean, log q)"""
         z, _, log_q_bank = self.bank
-        log_q = q.log_prob(z)
+        log_q = q.log_prob(z if self.points is None else self.points.at(z, q))
         log_w = log_q - log_q_bank
         highest = float(np.max(log_w))
         w = np.exp(log_w - highest)
@@ -214,6 +228,11 @@ class Objective:
             self.refresh(q.parameters)
             return self._weighted(q, None)
         z, log_p, _ = self.bank
+        slopes = None
+        if self.points is not None:
+            z = self.points.at(z, q)
+            log_p, slopes = self.points.values_and_slopes(q, z)
+            check_values(self.target, z, log_p)
         used = weights > 0.0
         if np.isneginf(log_p[used]).any():
             return self._wall()
@@ -224,8 +243,18 @@ class Objective:
             value -= STEEPNESS * shortage**2
             c = c - 4.0 * STEEPNESS * shortage * (weights**2 / squares - weights)
         if isinstance(q, Factors):
-            return value, q.weighted_scores(z, c)
+            gradient = q.weighted_scores(z, c)
+            if slopes is not None:
+                gradient[q.path_parameters("points")] = weights @ slopes
+            return value, gradient
         eps = q.standardise(z)
         second = (eps * c[:, None]).T @ eps
         sums = Surrogate("quadratic", 0.0, c @ eps, 0.5 * np.diag(second), np.tril(second, -1))
         return value, sums.gradient(q)
+
+
+def suited(q, estimator: str) -> str:
+    """An estimator by name, "auto" the one of fixed draws that q's family has."""
+    if estimator != "auto":
+        return same_for(q, estimator)
+    return "bank" if isinstance(q, Factors) and q.without_paths else "pathwise"

@@ -8,7 +8,7 @@ from, so rows are written from the last to the first.
 
 A Gaussian keeps eps, whose scores are eps and eps^2 - 1; a Bernoulli factor z = [eps < cut] keeps its score z - p; a
 categorical one, whose z counts the cuts up to eps, keeps 1[z = c] - p_c for all categories but the last.  What the
-others keep is in ``quantile_factors``.
+others keep is in ``quantile_factors``.  A point mass keeps 0, as it has no score.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ from ..arithmetic import elementary
 from ..arithmetic.primitives import fma, select
 from ..arithmetic.triangular import next_four
 from ..jit import reduction, routine, widest_vectors
-from ..sums import score
+from ..sums import pathwise, score
 from . import quantile_factors
 
 SCALE_NDIM = 2
 TILE = 96  # draws
-GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL = range(8)
+GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL, DELTA = range(9)
 RUN = 5  # numbers that describe one
 KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
 COLUMNS = 7
@@ -108,6 +108,14 @@ def categorical(parameters, source, rows, z, half_square):
 
 
 @routine
+def point(parameters, row, z):
+    """z is where the mass is."""
+    for j in range(len(z)):
+        z[j] = parameters[CENTRE]
+        row[j] = 0.0
+
+
+@routine
 def copy_row(source, row):
     for j in range(len(row)):
         row[j] = source[j]
@@ -148,6 +156,9 @@ def transform(loc, scale, eps, z, half_square):
         elif kind == POISSON:
             for i in range(count - 1, -1, -1):
                 quantile_factors.poisson(scale[row + i], loc, eps[first + i], eps[row + i], z[first + i], half_square)
+        elif kind == DELTA:
+            for i in range(count - 1, -1, -1):
+                point(scale[row + i], eps[row + i], z[first + i])
         elif kind == CATEGORICAL:
             for i in range(count - 1, -1, -1):
                 start = row + i * each
@@ -196,7 +207,37 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
             if kind == GAUSSIAN or kind == LOG_NORMAL:
                 score.add_pair(sums, i, height + i, 1.0, eps[i], f, count)
+            elif kind == DELTA:
+                continue
             elif kind != BERNOULLI and kind != CATEGORICAL:
                 score.add_row(sums, i, eps[i], f, count)
             else:
                 add_bernoulli(sums, i, scale[i, PROBABILITY], eps[i], f, count)
+
+
+@routine
+def add_mixed(loc, scale, eps, z, gradient, wanted, row, before, count, sums):
+    """Add the pathwise terms of the factors whose z are ``wanted``, where ``add_scores`` has the same factors' scores:
+    g and g eps of a Gaussian, with g the gradient of log p in eps, and g of a point mass in z."""
+    widest_vectors()
+    height = len(scale)
+    for r in range(np.int64(loc[0])):
+        run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
+        kind, first, top = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[ROW])
+        if wanted[first] == 0.0:
+            continue
+        for i in range(np.int64(run[COUNT])):
+            slope, k = gradient[first + i], top + i
+            if kind == DELTA:
+                pathwise.add_row(sums, k, slope, before, count)
+                continue
+            spread = scale[k, SPREAD]
+            for j in range(count):
+                row[j] = spread * slope[j]
+            if kind == LOG_NORMAL:
+                for j in range(count):
+                    row[j] *= z[first + i, j]
+            pathwise.add_row(sums, k, row, before, count)
+            for j in range(count):
+                row[j] *= eps[k, j]
+            pathwise.add_row(sums, height + k, row, before, count)

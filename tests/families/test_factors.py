@@ -213,7 +213,7 @@ def test_refusals():
         (lambda: vi.elbo(named, vi.Bernoulli(logits=np.zeros(5))), "q: expected 6 dimensions"),
         (lambda: vi.elbo(positive, vi.Bernoulli(logits=0.3)), "a is declared as positive.. and has a Bernoulli factor"),
         (lambda: vi.elbo_gradient(named, q, estimator="pathwise"), r"'pathwise' .* s \(Bernoulli\) is discrete"),
-        (lambda: vi.Objective(TARGET, Q), "'pathwise' .* Bernoulli is discrete"),
+        (lambda: vi.Objective(TARGET, Q, estimator="pathwise"), "'pathwise' .* Bernoulli is discrete"),
         (lambda: vi.Bernoulli(), "exactly one of the two"),
         (lambda: vi.Bernoulli(logits=[0.0], probabilities=[0.5]), "exactly one of the two"),
         (lambda: vi.Bernoulli(probabilities=[0.5, 1.0]), "above 0 and below 1, got 1.0"),

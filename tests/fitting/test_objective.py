@@ -210,8 +210,8 @@ def test_bad_arguments():
     q = family("mean_field")
     with pytest.raises(TypeError, match="target: expected a fastvi.Target"):
         vi.Objective(None, q)
-    with pytest.raises(ValueError, match="estimator: expected one of 'pathwise', 'bank'"):
-        vi.Objective(TARGET, q, estimator="auto")
+    with pytest.raises(ValueError, match="estimator: expected one of 'auto', 'pathwise'"):
+        vi.Objective(TARGET, q, estimator="best")
     with pytest.raises(ValueError, match="num_samples: expected an int >= 2"):
         vi.Objective(TARGET, q, 1)
     objective = vi.Objective(TARGET, q, 10)

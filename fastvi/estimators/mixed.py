@@ -1,0 +1,38 @@
+"""Gradients of both kinds from one sweep: pathwise for what can be differentiated through, by scores for the rest.
+
+Point masses have no other gradient, so every estimator of a q with some takes theirs from paths.  "mixed" does so for
+Gaussian and log-normal factors too, whose terms mostly vary far less than their scores times log w.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from ..execution.sweep import Sweep
+from ..kernels.sums.score import SUMS
+from ..results import GradientEstimate
+from ..rng import Key
+from . import pathwise, score
+from .options import MIXED
+
+
+def read(found: Sweep, q, method: str, key: Key, kind: str, surrogate=None) -> GradientEstimate:
+    """Read the gradient off such a sweep."""
+    baseline = "leave_one_out" if method in (*MIXED, "pathwise") else method
+    if found.sums.shape[1] == 0:  # interrupted before the first chunk
+        nothing = np.full(len(q.parameters), math.nan)
+        value = pathwise.read_elbo(found, q, "plain", key)
+        return GradientEstimate(value, nothing, nothing, method, np.ones(len(nothing), bool))
+    by_scores = found._replace(sums=np.ascontiguousarray(found.sums[:, :SUMS]))
+    by_paths = found._replace(sums=np.ascontiguousarray(found.sums[:, SUMS:]))
+    a = score.read(by_scores, q, baseline, key, surrogate)
+    b = pathwise.read(by_paths, q, "pathwise", key)
+    own = q.path_parameters(kind)
+    return dataclasses.replace(
+        a,
+        gradient=np.where(own, b.gradient, a.gradient),
+        standard_error=np.where(own, b.standard_error, a.standard_error),
+        interval_reliable=np.where(own, b.interval_reliable, a.interval_reliable),
+        method=method,
+    )

@@ -1,0 +1,110 @@
+"""The sweep with sums of both kinds: of scores for factors that have nothing else, pathwise for those that can be
+differentiated through, in one pass.  A surrogate is subtracted from what the scores are multiplied with."""
+
+import functools
+
+import numpy as np
+from numba import types
+
+from ..arithmetic.triangular import next_four
+from ..density.abi import NEEDS_CARE as CARE
+from ..density.abi import SCRATCH_SMALL
+from ..families.registry import DRAWS, FAMILIES
+from ..jit import call_density, kernel, source_stamp
+from ..sums import control_variate, moments, score
+from ..sums.score import centre_of
+from .sweep import FINISHED, I8, RAISED, READ, STOPPED, _signature
+from .tiles import aligned, columns
+
+
+@functools.cache
+def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
+    """The compiled sweep, with or without a surrogate; ``wanted`` tells of each z whether its paths are summed.
+
+    A chunk's first sums are those of scores, the others pathwise.  It returns (status, chunk): where a density asks for
+    something, the chunk that is to be done again.
+    """
+    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
+
+    def sweep_chunks(
+        loc,
+        scale,
+        dim,
+        key,
+        stream,
+        offset,
+        num_samples,
+        tile,
+        chunk,
+        lane_width,
+        first_chunk,
+        last_chunk,
+        density,
+        data,
+        stop,
+        rows,
+        sums,
+        wanted,
+        linear,
+        squares,
+        pairs,
+        cubic,
+        scratch,
+    ):
+        stamp  # noqa: B018
+        height = family.rows(dim, scale.shape)
+        blocks = family.basis_rows(dim, scale.shape) if surrogate_ else next_four(height)
+        terms = linear, squares, pairs, cubic
+        eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(dim, tile)
+        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        words = np.empty((2, tile), np.uint64)
+        work = family.workspace(scale, tile)
+        if surrogate_:
+            follow, h2 = np.empty(blocks * tile), np.empty(len(cubic) * tile)
+        normaliser = family.log_normaliser(scale, dim)
+        for which in range(first_chunk, last_chunk):
+            centre = 0.0
+            rows[which] = 0.0
+            sums[which] = 0.0
+            end = min(num_samples, (which + 1) * chunk)
+            for first in range(which * chunk, end, tile):
+                if stop[0] != 0:
+                    return STOPPED, which
+                count = min(tile, end - first)
+                width = min(tile, (count + lane_width - 1) // lane_width * lane_width)
+                padded, x, g = columns(eps, blocks, width), columns(z, height, width), columns(gradient, dim, width)
+                e = padded[:height]
+                fill(e, dim, offset + first, stream, key, words)
+                family.transform(loc, scale, e, x, half_square)
+                g[:] = np.nan  # what a callback leaves out is not a number
+                status = call_density(
+                    density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
+                )
+                if status == SCRATCH_SMALL or status == CARE:
+                    return status + 1, which
+                if status != 0:
+                    rows[which, moments.RAISED] = offset + first + 1.0
+                    return RAISED, which
+                for i in range(dim):
+                    if wanted[i] == 0.0:
+                        g[i] = 0.0  # whatever it is, nobody asked
+                for j in range(width):
+                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                before = rows[which, moments.COUNT]
+                moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
+                paths = sums[which, score.SUMS :]
+                family.add_mixed(loc, scale, e, x, g, wanted, row, before, count, paths)
+                if surrogate_:
+                    padded[height:] = 0.0
+                    v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
+                    control_variate.subtract(terms, padded, v, w, log_w)
+                moments.add_tile(rows[which], log_w, log_p, count, offset + first)
+                if first == which * chunk:
+                    centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
+                for j in range(count):
+                    log_w[j] -= centre
+                family.add_scores(loc, scale, e, log_w, count, work, sums[which])
+        return FINISHED, last_chunk
+
+    arguments = [*_signature(family).args, READ[0], *READ[:1] * 2, *READ[1:] * 2, types.float64[::1]]
+    return kernel(types.UniTuple(I8, 2)(*arguments), sweep_chunks)
