@@ -12,6 +12,15 @@ class NonFiniteError(ValueError):
         index of the first of them
     z : ndarray (dim,)
         that draw
+
+    Examples
+    --------
+    >>> import math, fastvi as vi
+    >>> try:
+    ...     vi.elbo(vi.Target(lambda z: math.log(z[0]), 1), vi.MeanFieldGaussian([0.0], [1.0]), 1000, rng=0)
+    ... except vi.NonFiniteError as error:
+    ...     print(error.count > 400, error.z < 0.0)
+    True [ True]
     """
 
     def __init__(self, message: str, *, count: int, num_samples: int, draw: int, z) -> None:
@@ -37,6 +46,19 @@ class ExecutorError(RuntimeError):
         those chunks; they count wherever the same call needs them again
     key : Key
         of the draws: ``rng=error.key`` makes the same call where rng was None or a generator
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> class Broken:
+    ...     def submit(self, function, *arguments):
+    ...         raise RuntimeError("the cluster is gone")
+    >>> target, q = vi.Target(lambda z: -(z[0] ** 2), 1), vi.MeanFieldGaussian([0.0], [1.0])
+    >>> try:
+    ...     vi.elbo(target, q, 10_000, executor=Broken(), estimator="plain", rng=0)
+    ... except vi.ExecutorError as error:
+    ...     print(len(error.finished))
+    0
     """
 
     def __init__(self, message: str, finished: dict, key) -> None:

@@ -38,6 +38,15 @@ class Estimate:
         fastvi/estimators/README.md.  True also where too few draws tell
     expected_error : float
         the standard error that a pilot predicted for these draws, nan where there was no pilot
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> target, q = vi.Target(lambda z: -0.5 * z[0] ** 2, 1), vi.MeanFieldGaussian([0.1], [1.0])
+    >>> found = vi.elbo(target, q, 10_000, estimator="plain", rng=0)
+    >>> low, high = found.interval()
+    >>> low < found.value < high, found == vi.elbo(target, q, 10_000, estimator="plain", rng=found.key)
+    (True, True)
     """
 
     value: float
@@ -153,6 +162,14 @@ class GradientEstimate:
         where the parameters of the target stand in z
     blocks : dict of slices, or None
         where the parameters of each factor of a product stand in ``gradient``
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> target, q = vi.Target(lambda z: -0.5 * z[0] ** 2, 1), vi.MeanFieldGaussian([1.0], [1.0])
+    >>> found = vi.elbo_gradient(target, q, 10_000, rng=0)
+    >>> found.gradient.round(3).tolist()  # in loc and log scale
+    [-1.0, 0.0]
     """
 
     elbo: Estimate

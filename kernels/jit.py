@@ -4,6 +4,7 @@ A *routine* is a plain Python function of scalars or tiles that kernels inline. 
 compiled once per signature, released from the GIL and kept on disk for the next process.
 """
 
+import contextlib
 import functools
 import hashlib
 import pathlib
@@ -11,7 +12,7 @@ import warnings
 
 from llvmlite import binding, ir
 from numba import cfunc, njit, types
-from numba.core import config
+from numba.core import config, event
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 
@@ -65,6 +66,21 @@ def kernel(signature_, function):
     No place to keep a cache is no error, and a damaged cache file is replaced with a warning.
     """
     return _cached(lambda **options: njit(signature_, nogil=True, error_model="numpy", **options), function)
+
+
+@contextlib.contextmanager
+def compilations(begins):
+    """Call ``begins()`` as often as Numba starts to compile: where the disk cache has the code, it does not."""
+
+    class Begins(event.Listener):
+        def on_start(self, event):
+            begins()
+
+        def on_end(self, event):
+            pass
+
+    with event.install_listener("numba:compile", Begins()):
+        yield
 
 
 def named(thing, *name):
@@ -160,7 +176,7 @@ primitive(widest_vectors, types.none, _emit_widest, ())
 
 @intrinsic
 def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
-    """Call a log density by its address: see ``density.SIGNATURE`` for the contract."""
+    """Call a log density by its address: see ``density.abi`` for the contract."""
 
     def codegen(context, builder, sig, args):
         word, real = ir.IntType(64), ir.DoubleType().as_pointer()

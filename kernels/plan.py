@@ -1,4 +1,4 @@
-"""How a sweep is cut into tiles and leaves: a function of the problem only, never of the machine."""
+"""How a sweep is cut into tiles and chunks: a function of the problem only, never of the machine."""
 
 import functools
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """The lanes of tests that need more than the extra ``test``.
 
-``guests`` are JAX, optax and torch, ``pymc`` is PyMC with ArviZ (which holds Numba back).  Of CUDA: ``sim``, simulated;
-``ptx``, compiled without a GPU; and ``gpu``.
+``guests`` are JAX, optax and torch, ``pymc`` is PyMC with ArviZ (which holds Numba back), ``docs`` is pdoc.  Of CUDA:
+``sim``, simulated; ``ptx``, compiled without a GPU; and ``gpu``.
 
     NUMBA_ENABLE_CUDASIM=1 pytest tests/execution/test_cuda.py       # sim
     pytest tests/execution/test_cuda.py tests/execution/test_cuda_offline.py   # ptx, and gpu where there is one
@@ -21,6 +21,7 @@ LANES = {
     "sim": "kernels in the simulator: a process with NUMBA_ENABLE_CUDASIM=1",
     "ptx": "kernels compiled without a GPU: needs numba-cuda with its toolkit",
     "gpu": "kernels on a GPU",
+    "docs": "needs pdoc, the extra docs",
 }
 
 
@@ -36,7 +37,7 @@ def lanes() -> set[str]:
 
     if device.SIMULATED:
         return {"sim"}
-    needs = {"guests": ("jax", "torch", "optax"), "pymc": ("pymc", "arviz")}
+    needs = {"guests": ("jax", "torch", "optax"), "pymc": ("pymc", "arviz"), "docs": ("pdoc",)}
     compiled = importlib.util.find_spec("bridgestan") and os.environ.get("FASTVI_STAN_MODEL")
     found = {"stan"} if compiled else set()
     found |= {lane for lane, names in needs.items() if all(map(importlib.util.find_spec, names))}

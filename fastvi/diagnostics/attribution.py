@@ -38,6 +38,14 @@ class Attribution:
         their sum, half the variance of log w
     level : str
         "cubic", or less where the draws or the memory do not suffice
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> target = vi.Target(lambda z: -0.5 * z[0] ** 2 - 2.0 * z[1] ** 2, 2)
+    >>> found = vi.diagnose(target, vi.MeanFieldGaussian([0.0, 0.0], [1.0, 1.0]), 10_000, rng=0).misfit
+    >>> [place for _, _, place in found.largest()]  # too wide in the second coordinate alone
+    [(1,)]
     """
 
     coordinates: np.ndarray

@@ -45,6 +45,14 @@ class Bounds:
         E_p[log w] over draws of the posterior, an upper bound
     khat, ess, max_weight : float
         Pareto shape, effective sample size and the largest share of a weight
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> target = vi.Target(lambda z: -0.5 * z[0] ** 2, 1)
+    >>> found = vi.bounds(target, vi.MeanFieldGaussian([0.1], [1.0]), 10_000, rng=0)
+    >>> found.elbo.value < found.iwae[100].value < found.cubo.value
+    True
     """
 
     elbo: Estimate
@@ -93,7 +101,9 @@ def bounds(
     executor: SubmitsTasks | None = None,
     progress: Progress = False,
 ) -> Bounds:
-    """Bounds on log p(x) from below and above, all in one pass.
+    r"""Bounds on log p(x) from below and above, all in one pass.
+
+    $$ E_q[\log w] \le E[\log \tfrac{1}{K} \sum_k w_k] \le \log p(x) \le \tfrac{1}{2} \log E_q[w^2], \quad w = p / q $$
 
     Parameters
     ----------

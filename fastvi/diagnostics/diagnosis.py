@@ -52,6 +52,14 @@ class Diagnosis:
         what was given; then log p(x) = ELBO + KL(q || p) is shown
     family : str
         of q
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> target = vi.Target(lambda z: -0.5 * z[0] ** 2, 1)
+    >>> found = vi.diagnose(target, vi.MeanFieldGaussian([0.0], [0.2]), 10_000, rng=0)
+    >>> found.verdict.partition(":")[0], found.khat > 0.7
+    ('poor', True)
     """
 
     elbo: Estimate

@@ -71,7 +71,7 @@ def divergence(
     executor: SubmitsTasks | None = None,
     progress: Progress = False,
 ) -> Estimate:
-    """A divergence between q and p, in nats where it is a logarithm.
+    r"""A divergence between q and p, in nats where it is a logarithm.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ def divergence(
     p : MeanFieldGaussian, LowRankGaussian, FullRankGaussian, GaussianMixture or Target
         a Target that is not ``normalized`` is normalised by its importance weights
     kind : str
-        ``"kl_reverse"``  KL(q || p) = E_q[log q/p]
-        ``"kl_forward"``  KL(p || q) = E_p[log p/q]
-        ``"chi2"``  integral p^2/q - 1
-        ``"renyi"``  D_r(p || q) = log(integral p^r q^(1-r)) / (r - 1), r = ``order``; r -> 1 is KL(p || q)
-        ``"alpha"``  D_a(p || q) = 4/(1 - a^2) (1 - integral p^((1+a)/2) q^((1-a)/2)), a = ``alpha`` (Bishop 2006,
-        equation 10.19): a -> -1 is KL(q || p), a -> 1 is KL(p || q), a = 0 four times the Hellinger divergence
-        ``"hellinger"``  1/2 integral (sqrt p - sqrt q)^2 = 1 - integral sqrt(p q)
-        ``"jeffreys"``  KL(q || p) + KL(p || q)
-        ``"jensen_shannon"``  1/2 KL(p || m) + 1/2 KL(q || m), m = (p + q)/2; at most log 2
-        ``"total_variation"``  1/2 integral |p - q|; at most 1
+        * ``"kl_reverse"``: $KL(q \parallel p) = E_q[\log q/p]$
+        * ``"kl_forward"``: $KL(p \parallel q) = E_p[\log p/q]$
+        * ``"chi2"``: $\int p^2/q - 1$
+        * ``"renyi"``: $D_r(p \parallel q) = \log(\int p^r q^{1-r}) / (r - 1)$, r = ``order``; r -> 1 is KL(p || q)
+        * ``"alpha"``: $D_a(p \parallel q) = 4/(1 - a^2) (1 - \int p^{(1+a)/2} q^{(1-a)/2})$, a = ``alpha`` (Bishop
+          2006, equation 10.19): a -> -1 is KL(q || p), a -> 1 is KL(p || q), a = 0 four times the Hellinger divergence
+        * ``"hellinger"``: $\tfrac12 \int (\sqrt p - \sqrt q)^2 = 1 - \int \sqrt{p q}$
+        * ``"jeffreys"``: $KL(q \parallel p) + KL(p \parallel q)$
+        * ``"jensen_shannon"``: $\tfrac12 KL(p \parallel m) + \tfrac12 KL(q \parallel m)$, m = (p + q)/2; at most log 2
+        * ``"total_variation"``: $\tfrac12 \int |p - q|$; at most 1
     num_samples : int
         draws of q; of p for ``"kl_forward"`` where p can be sampled
     method : {"auto", "exact", "monte_carlo"}

@@ -33,6 +33,12 @@ class SmoothedWeights:
         smoothed and normalised: their exponentials add up to 1
     ess : float
         effective sample size 1 / sum w^2 of the smoothed weights
+
+    Examples
+    --------
+    >>> import numpy as np, fastvi as vi
+    >>> vi.psis(np.linspace(0.0, 1.0, 1000)).ess > 900
+    True
     """
 
     khat: float

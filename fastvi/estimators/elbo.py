@@ -40,7 +40,9 @@ def elbo(
     executor: SubmitsTasks | None = None,
     progress: Progress = False,
 ) -> Estimate:
-    """Estimate the ELBO of q: log p(x) = L(q) + KL(q || p) (Bishop 2006, equation 10.2).
+    r"""Estimate the ELBO of q: log p(x) = L(q) + KL(q || p) (Bishop 2006, equation 10.2).
+
+    $$ L(q) = E_q[\log p(x, z) - \log q(z)] $$
 
     Parameters
     ----------

@@ -53,7 +53,9 @@ def elbo_gradient(
     executor: SubmitsTasks | None = None,
     progress: Progress = False,
 ) -> GradientEstimate:
-    """Estimate the gradient of the ELBO in ``q.parameters``, with the standard error of each coordinate.
+    r"""Estimate the gradient of the ELBO in ``q.parameters``, with the standard error of each coordinate.
+
+    $$ \nabla L = E_q[f(z) \nabla \log q(z)], \quad f(z) = \log p(x, z) - \log q(z) $$
 
     Parameters
     ----------

@@ -37,7 +37,9 @@ def kl_divergence(
     executor: SubmitsTasks | None = None,
     progress: Progress = False,
 ) -> Estimate:
-    """KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
+    r"""KL(q || p), the exclusive or reverse divergence that variational inference minimises, in nats.
+
+    $$ KL(q \parallel p) = E_q[\log q(z) - \log p(z)] $$
 
     Parameters
     ----------

@@ -25,6 +25,13 @@ class FullRankGaussian(Family):
     ValueError, TypeError
         with the argument's name, for a wrong shape, a non-finite value, an entry above the diagonal or a diagonal that
         is not positive
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> q = vi.FullRankGaussian([0.0, 1.0], scale_tril=[[1.0, 0.0], [0.5, 2.0]])
+    >>> q.covariance.tolist(), len(q.parameters)
+    ([[1.0, 0.5], [0.5, 4.25]], 5)
     """
 
     family = "full_rank"

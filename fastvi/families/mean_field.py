@@ -25,6 +25,13 @@ class MeanFieldGaussian(Family):
     ------
     ValueError, TypeError
         with the argument's name, for a wrong shape, a non-finite value or a scale that is not positive
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> q = vi.MeanFieldGaussian([0.0, 1.0], scale=[1.0, 0.5])
+    >>> q.covariance.tolist(), q.sample(3, rng=0).shape
+    ([[1.0, 0.0], [0.0, 0.25]], (3, 2))
     """
 
     family = "mean_field"

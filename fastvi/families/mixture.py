@@ -28,6 +28,13 @@ class GaussianMixture:
     ------
     ValueError, TypeError
         with the argument's name
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> p = vi.GaussianMixture([0.5, 0.5], locs=[[-1.0], [1.0]], scales=[[1.0], [1.0]])
+    >>> p.mean.tolist(), p.covariance.tolist()
+    ([0.0], [[2.0]])
     """
 
     weights: np.ndarray

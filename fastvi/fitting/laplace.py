@@ -30,6 +30,13 @@ class LaplaceResult:
     converged : bool
     message : str
     num_evaluations : int
+
+    Examples
+    --------
+    >>> import math, fastvi as vi
+    >>> found = vi.Target(lambda z: -0.5 * (z[0] - 3.0) ** 2, 1).laplace([0.0])
+    >>> found.q.loc.round(6).tolist(), round(found.log_evidence - 0.5 * math.log(2.0 * math.pi), 6)
+    ([3.0], 0.0)
     """
 
     q: FullRankGaussian

@@ -66,6 +66,16 @@ class Objective:
     ----------
     parameters : ndarray
         of the q given: a start for an optimizer
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> from scipy.optimize import minimize
+    >>> q = vi.MeanFieldGaussian([0.0], [1.0])
+    >>> objective = vi.Objective(vi.Target(lambda z: -0.5 * (z[0] - 3.0) ** 2, 1), q, rng=0)
+    >>> found = minimize(objective.negative_value_and_grad, objective.parameters, jac=True, method="L-BFGS-B")
+    >>> bool(abs(objective.q(found.x).loc[0] - 3.0) < 0.2)
+    True
     """
 
     def __init__(

@@ -26,6 +26,13 @@ class Round(NamedTuple):
     ("newton", "lbfgs"), its mean over the steps ("score"), or that of q before the sweep ("coordinate_ascent").
     ``gain`` is what is left to gain over the fixed draws, ``blur`` what their scarcity costs, both in nats and to
     second order; nan where a method does not know.
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> found = vi.fit(vi.Target(lambda z: -0.5 * z[0] ** 2, 1), rng=0)
+    >>> found.history[-1].gain + found.history[-1].blur < 0.002
+    True
     """
 
     restart: int
@@ -69,6 +76,13 @@ class FitResult(NamedResults):
         fit's last draws; None where a fit has not converged, or knows no gradient
     target : Target or None
         what was fitted; None in a result that was pickled
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> found = vi.fit(vi.Target(lambda mu: -0.5 * (mu - 3.0) ** 2, {"mu": vi.real()}), rng=0)
+    >>> found.converged, found.q.mean.round(3).tolist(), round(found.summary(rng=0)["mu"]["sd"], 1)
+    (True, [3.0], 1.0)
     """
 
     q: Family

@@ -53,6 +53,14 @@ class Table:
         ``pandas.DataFrame(table.columns, table.index)``
     notes : list of str
         what to know before it is believed
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> found = vi.fit(vi.Target(lambda tau: -3.0 * tau, {"tau": vi.positive()}), rng=0)
+    >>> table = found.summary(probs=[0.5], rng=0)
+    >>> table.index, list(table["tau"])
+    (['tau'], ['mean', 'sd', '50%', 'mcse'])
     """
 
     def __init__(self, index: list[str], rows: list[list[float]], probs: Sequence[float], notes: list[str]) -> None:

@@ -34,10 +34,14 @@ class Space:
 
     Attributes
     ----------
-    shape : tuple of int
-        of the parameter as the density has it
-    dim : int
-        coordinates of z behind it
+    shape, dim : tuple of int, int
+        of the parameter as the density has it; coordinates of z behind it
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> vi.simplex(3), vi.simplex(3).dim
+    (simplex(3), 2)
     """
 
     name: str

@@ -24,6 +24,12 @@ class GradientCheck(NamedTuple):
         the coordinate with the largest of them
     ok : bool
         written_error below 1e-9 and difference_error below 1e-5
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> vi.Target(lambda z: -(z[0] ** 4), 1).check_gradient([0.5]).ok
+    True
     """
 
     written_error: float | None

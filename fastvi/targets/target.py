@@ -39,9 +39,8 @@ class Target(Names, derivatives.Curvature):
         is read there by ``backend="cuda"``, and copied to the host once for everything else
     parameters : dict
         of names and spaces, ``{"mu": vi.real(), "tau": vi.positive()}``, in place of ``dim``.  z holds them in this
-        order, unconstrained; log |det dx/dz| is added to the log density, so that an ELBO is that of the density as it
-        is written.  An argument ``log_NAME`` (of a positive or unit parameter or a simplex) or ``log1m_NAME`` (unit) is
-        the exact logarithm of NAME or of 1 - NAME, and NAME may then be left out
+        order, unconstrained; log |det dx/dz| is added, so that an ELBO is that of the density as written.  ``log_NAME``
+        (of a positive or unit parameter or a simplex) or ``log1m_NAME`` (unit) as an argument is the exact logarithm
     gradient : callable, optional
         ``gradient(z, *data, out)`` writes d log p / dz into every place of ``out``, (dim,); it is used in place of the
         one that fastvi derives from the source (see ``check_gradient``)
@@ -63,10 +62,14 @@ class Target(Names, derivatives.Curvature):
 
     Notes
     -----
-    Before the first use a draw or two are computed in Python and must agree with the compiled function, as compiled
-    code forgives what Python would not: an index out of range, an integer overflow.  What the function refers to
-    (closure, globals) may be rebound between calls; an array among them changed in place is not noticed: pass it as
-    data.
+    Before the first use a draw or two are computed in Python and must agree with the compiled function.  What it refers
+    to (closure, globals) may be rebound between calls; an array changed in place is not noticed: pass it as data.
+
+    Examples
+    --------
+    >>> import fastvi as vi
+    >>> vi.Target(lambda mu, y: -((mu - y) ** 2), {"mu": vi.real()}, data=(3.0,)).value([1.0])
+    -4.0
     """
 
     def __init__(
@@ -207,8 +210,7 @@ class Target(Names, derivatives.Curvature):
         """
         if not isinstance(inner, Target):
             raise TypeError(f"inner: expected a fastvi.Target, got {checks.describe(inner)}")
-        density = ConstrainedDensity(inner, Parameters(parameters))
-        return cls.of(density, inner.data, normalized=inner.normalized)
+        return cls.of(ConstrainedDensity(inner, Parameters(parameters)), inner.data, normalized=inner.normalized)
 
     @classmethod
     def from_factory(cls, make: Callable, *arguments) -> "Target":
@@ -275,8 +277,7 @@ class Target(Names, derivatives.Curvature):
 
     def explain(self) -> str:
         """How the density was compiled, and if draw by draw, why, with file and line."""
-        compiled = self.density.values()
-        slow = "" if jit.has_fma() else f"; {jit.WITHOUT_FMA}"
+        compiled, slow = self.density.values(), "" if jit.has_fma() else f"; {jit.WITHOUT_FMA}"
         if compiled.vectorised:
             return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time{slow}"
         return f"{self.name}: one draw at a time: {compiled.reason}{slow}"

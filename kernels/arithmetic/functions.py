@@ -23,27 +23,51 @@ def where(condition, a, b):
     a, b : float or array
 
     Use it in a log density instead of ``if`` on a value that depends on z: the density then stays vectorised.
+
+    >>> import fastvi as vi
+    >>> float(vi.where(2.0 > 1.0, 3.0, 4.0))
+    3.0
     """
     return np.where(condition, a, b)[()]
 
 
 def logaddexp(x, y):
-    """log(e^x + e^y) without overflow; -inf is the zero of this sum."""
+    """log(e^x + e^y) without overflow; -inf is the zero of this sum.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.logaddexp(1000.0, 1000.0):.6g}")
+    1000.69
+    """
     return np.logaddexp(x, y)
 
 
 def softplus(x):
-    """log(1 + e^x) without overflow."""
+    """log(1 + e^x) without overflow.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.softplus(1000.0):.6g}")
+    1000
+    """
     return np.logaddexp(0.0, x)
 
 
 def expit(x):
-    """1 / (1 + e^-x), the logistic function, without overflow."""
+    """1 / (1 + e^-x), the logistic function, without overflow.
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.expit(2.0):.6g}")
+    0.880797
+    """
     return np.exp(-np.logaddexp(0.0, -np.asarray(x)))[()]
 
 
 def log1mexp(x):
-    """log(1 - e^x) for x <= 0 without cancellation; NaN for x > 0 (Maechler 2012, equation 7)."""
+    """log(1 - e^x) for x <= 0 without cancellation; NaN for x > 0 (Maechler 2012, equation 7).
+
+    >>> import fastvi as vi
+    >>> print(f"{vi.log1mexp(-1e-20):.6g}")
+    -46.0517
+    """
     x = np.asarray(x, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         y = np.where(x > -elementary.LN2, np.log(-np.expm1(np.minimum(x, 0.0))), np.log1p(-np.exp(np.minimum(x, 0.0))))

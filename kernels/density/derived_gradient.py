@@ -1,4 +1,4 @@
-"""How a user's log density becomes a C function that also gives its gradient, by ``contract``.
+"""How a user's log density becomes a C function that also gives its gradient, by ``abi``.
 
 z goes in as recorded numbers; what they leave on the tape is carried back into the gradient.  ``scratch`` is the tape:
 it is used again for each group of draws, so its size is that of the largest group.

@@ -1,4 +1,4 @@
-"""A function that somebody else has jitted for one draw, as a C function of a tile by ``contract``.
+"""A function that somebody else has jitted for one draw, as a C function of a tile by ``abi``.
 
 ``f(x, *data) -> (log p,)`` or ``(log p, gradient)``, arrays of no and of one dimension: PyTensor's.
 """

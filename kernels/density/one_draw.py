@@ -1,4 +1,4 @@
-"""C functions of one draw at a time as one of a tile, by ``contract``."""
+"""C functions of one draw at a time as one of a tile, by ``abi``."""
 
 import numpy as np
 from llvmlite import ir

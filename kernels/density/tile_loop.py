@@ -92,7 +92,7 @@ def unpack(context, builder, kinds, address):
 
 
 def c_function(prepare, kinds, step):
-    """A C function by ``contract`` that runs ``group`` for each ``step`` draws.
+    """A C function by ``abi`` that runs ``group`` for each ``step`` draws.
 
     ``prepare(typingctx)`` compiles what is needed and returns ``start(context, builder, tile)``, which returns
     ``group(first, stop)`` and ``end()``.  ``group`` writes the code for the draws from ``first`` on, and ends the loop

@@ -1,4 +1,4 @@
-"""How a log density and a gradient that the user wrote become one C function, by ``contract``.
+"""How a log density and a gradient that the user wrote become one C function, by ``abi``.
 
 ``gradient(z, *data, out)`` writes into ``out``, which here is a vector of lanes that can be written to.
 """
