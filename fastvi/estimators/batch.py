@@ -113,8 +113,8 @@ def elbo_batch(
     given = locs, scales, of_rows, theta, w
     try:
         local.density.trusted(lambda: local.points(given), True)
-    except DensityError as error:
-        raise TypeError(f"{error}; rows are float64 here and no index: pass table[k] as an item with rows") from None
+    except DensityError as refused:
+        raise TypeError(f"{refused}; rows are float64 here and no index: pass table[k] as an item with rows") from None
     sums, loc_slopes, scale_slopes, of_theta = swept(local, given, rest, key, count, checks.thread_count(num_threads))
     check(local, sums, given, taken)
     without = np.isneginf(sums[0])

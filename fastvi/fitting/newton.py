@@ -70,8 +70,8 @@ class Newton(OnFixedDraws):
 
     def begin(self) -> tuple[float, str]:
         """Find a start."""
-        found = self.fixed().at(self.start)
-        if not (self.near and math.isfinite(found.elbo)):
+        found = self.fixed().at(self.start) if self.near else None
+        if found is None or not math.isfinite(found.elbo):
             found = best_start(self.fixed(), self.start, self.key, laplace_member, PATIENCE, left)
         self.take(found)
         return found.elbo, "" if math.isfinite(found.elbo) else NOWHERE_FINITE
