@@ -69,10 +69,10 @@ class Target(Names, derivatives.Curvature):
     def __init__(
         self,
         log_density: Callable,
-        dim: int | Mapping[str, Space] | None = None,
+        dim: int | Mapping[str, Space] | Mapping[str, tuple[int, ...]] | None = None,
         data: tuple = (),
         *,
-        parameters: Mapping[str, Space] | None = None,
+        parameters: Mapping[str, Space] | Mapping[str, tuple[int, ...]] | None = None,
         gradient: Callable | None = None,
         normalized: bool = False,
         name: str | None = None,
