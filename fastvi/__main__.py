@@ -1,6 +1,8 @@
-"""``python -m fastvi``: the main job on real data; ``info``, ``gallery``, ``warm``: versions, pictures, compiling."""
+"""``python -m fastvi``: the main job on real data; ``info``, ``gallery``, ``warm``, ``examples``:
+versions, pictures, compiling, programs."""
 
 import argparse
+import importlib
 import time
 
 from .estimators.elbo import elbo
@@ -11,6 +13,7 @@ from .info import show_versions
 from .results import shown_khat, with_error
 
 SHOWN = {"eight schools": ("mu", "tau")}  # of the parameters, where not all are of interest
+PROGRAMS = ("selection",)
 HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "k-hat", "draws/s", "compiled")
 
 
@@ -57,10 +60,11 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=["run", "info", "gallery", "warm"],
+        choices=["run", "info", "gallery", "warm", "examples"],
         default="run",
-        help="run the job (default), print versions, draw the lecture's pictures, or compile all kernels",
+        help="run the job (default), print versions, draw the lecture's pictures, compile all kernels, run a program",
     )
+    parser.add_argument("name", nargs="?", choices=PROGRAMS, help="of the program, with examples")
     parser.add_argument("--out", default="gallery", help="folder for the pictures (default gallery)")
     parser.add_argument("--num-samples", type=int, default=1_000_000, help="draws for each estimate (default 1000000)")
     parser.add_argument("--rng", type=int, default=0, help="seed (default 0)")
@@ -69,6 +73,8 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     if options.num_threads is not None and options.num_threads < 1:
         parser.error(f"--num-threads: expected at least 1, got {options.num_threads}")
+    if (options.command == "examples") != (options.name is not None):
+        parser.error(f"expected: python -m fastvi examples {' | '.join(PROGRAMS)}")
     if options.command == "info":
         show_versions()
         return 0
@@ -88,6 +94,10 @@ def main(arguments=None) -> int:
         return 0
     if options.num_samples < 1024:
         parser.error(f"--num-samples: expected at least 1024, got {options.num_samples}")
+    if options.command == "examples":
+        program = importlib.import_module(f"fastvi.examples.{options.name}")
+        print(program.report(options.num_samples, options.rng, options.num_threads))
+        return 0
     fits: dict = {}
     print(table([HEADER, *rows(options.num_samples, options.rng, options.num_threads, fits)]))
     print(

@@ -7,6 +7,7 @@ Sobol points pay where log w is smooth and dimensions are few.
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
@@ -179,7 +180,8 @@ def gradient_of_replicates(r: Request, plan: Plan) -> GradientEstimate:
 
 
 def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimate:
-    q, target, method, variate = r.q, r.target, plan.method, plan.control_variate
+    q: Any = r.q
+    target, method, variate = r.target, plan.method, plan.control_variate
     log_w, half = log_weights(target, q, replicates, r.num_threads)
     kind = kind_of(method, q) if isinstance(q, Factors) else None
     pathwise = method in PATHWISE and kind is None

@@ -172,7 +172,8 @@ class Delta(OneRun):
         self._adopt((flat, flat if space is None else space.unconstrain("value", array)), shape, space)
 
     def _adopt(self, arguments, shape, space=None) -> None:
-        block = DeltaBlock(*map(frozen, arguments), space)
+        value, free = map(frozen, arguments)
+        block = DeltaBlock(value, free, space)
         vars(self).update(blocks=(block,), shapes=(tuple(shape),), names=(None,))
 
     @classmethod

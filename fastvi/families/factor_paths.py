@@ -5,14 +5,26 @@ from typing import Any
 
 import numpy as np
 
+from .base import Family
 
-class FactorPaths:
+
+class FactorPaths(Family):
     """Of all runs that have paths, or of point masses alone ("points")."""
 
     blocks: tuple[Any, ...]
-    spots: tuple[slice, ...]
-    arrays: Any
-    _first_named: Any
+    names: tuple[str | None, ...]
+
+    @cached_property
+    def spots(self) -> tuple[slice, ...]:
+        """Where each run is in z"""
+        return slices([block.size for block in self.blocks])
+
+    def _first_named(self, is_it) -> str:
+        for block, name in zip(self.blocks, self.names, strict=True):
+            if is_it(block):
+                kind = type(block).__name__.removesuffix("Block")
+                return kind if name is None else f"{name} ({kind})"
+        return ""
 
     @cached_property
     def path_layout(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,3 +61,9 @@ class FactorPaths:
         parts = zip(self.blocks, self.spots, strict=True)
         found = [block.path_terms(z[:, spot], slopes[:, spot]) for block, spot in parts]
         return np.concatenate(found, axis=1)
+
+
+def slices(sizes: list[int]) -> tuple[slice, ...]:
+    """Neighbouring slices of these sizes."""
+    ends = np.cumsum([0, *sizes]).tolist()
+    return tuple(slice(a, b) for a, b in zip(ends, ends[1:], strict=False))

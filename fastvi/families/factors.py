@@ -10,13 +10,13 @@ from .. import checks
 from ..kernels.families.product import RUN
 from ..kernels.families.quantile_factors import OFFSET
 from ..targets.target import Target
-from .base import DRAW_OPERATIONS, SCORE_OPERATIONS, Family, frozen
+from .base import DRAW_OPERATIONS, SCORE_OPERATIONS, frozen
 from .blocks import Block
 from .factor_density import log_prob_of_factors
-from .factor_paths import FactorPaths
+from .factor_paths import FactorPaths, slices
 
 
-class Factors(FactorPaths, Family):
+class Factors(FactorPaths):
     """Independent factors in runs; z has an entry for each.
 
     ``blocks`` are the runs, ``names`` what they are called (None where they are not) and ``shapes`` what a density of
@@ -24,8 +24,6 @@ class Factors(FactorPaths, Family):
     """
 
     family = "product"
-    blocks: tuple[Any, ...]
-    names: tuple[str | None, ...]
     shapes: tuple[tuple[int, ...], ...]
 
     @property
@@ -40,11 +38,6 @@ class Factors(FactorPaths, Family):
     def dim(self) -> int:
         """Number of entries of z."""
         return sum(block.size for block in self.blocks)
-
-    @cached_property
-    def spots(self) -> tuple[slice, ...]:
-        """Where each run is in z"""
-        return slices([block.size for block in self.blocks])
 
     @cached_property
     def parameter_spots(self) -> tuple[slice, ...]:
@@ -225,13 +218,6 @@ class Factors(FactorPaths, Family):
         """The first of the discrete factors as a message names it, or nothing"""
         return self._first_named(lambda block: block.is_discrete)
 
-    def _first_named(self, is_it) -> str:
-        for block, name in zip(self.blocks, self.names, strict=True):
-            if is_it(block):
-                kind = type(block).__name__.removesuffix("Block")
-                return kind if name is None else f"{name} ({kind})"
-        return ""
-
     def scattered(self, away: np.ndarray) -> Self:
         """Away by so many standard deviations of the mean, of discrete factors in their natural parameters.
 
@@ -262,9 +248,3 @@ class Factors(FactorPaths, Family):
 
 
 CLOSER = 0.3  # of a log of a shape or rate, for a standard deviation of a start
-
-
-def slices(sizes: list[int]) -> tuple[slice, ...]:
-    """Neighbouring slices of these sizes."""
-    ends = np.cumsum([0, *sizes]).tolist()
-    return tuple(slice(a, b) for a, b in zip(ends, ends[1:], strict=False))

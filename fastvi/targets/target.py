@@ -75,10 +75,10 @@ class Target(Names, derivatives.Curvature):
     def __init__(
         self,
         log_density: Callable,
-        dim: int | Mapping[str, Space] | None = None,
+        dim: int | Mapping[str, Space] | Mapping[str, tuple[int, ...]] | None = None,
         data: tuple = (),
         *,
-        parameters: Mapping[str, Space] | None = None,
+        parameters: Mapping[str, Space] | Mapping[str, tuple[int, ...]] | None = None,
         gradient: Callable | None = None,
         rows: tuple[int, ...] | int | None = None,
         log_prior: Callable | None = None,

@@ -2,6 +2,9 @@
 
 Each draw reads an item of its own.  An index is checked and may be negative, as in Python; where one is out of range
 for some draw, the call raises, and Python says at which.  It is for reading: what computes with it runs draw by draw.
+
+A derivative does not see it: items of data have none, and ``int`` counts as a step.  ``theta[int(z[i])]`` is
+differentiated draw by draw, where it is one item.
 """
 
 import operator
@@ -14,7 +17,10 @@ from numba.extending import lower_builtin, register_model
 from numba.np import arrayobj
 
 from ..jit import raise_error, template
-from .registry import splat
+from . import recorded_arithmetic
+from .partials import value_of
+from .recorded_types import Number
+from .registry import call, splat
 from .types import DOUBLE, Lanes, LaneVector, VectorModel, part
 
 WORD, LANE = ir.IntType(64), ir.IntType(32)
@@ -45,18 +51,30 @@ class LaneIndexModel(VectorModel):
 @template(int)
 class IntOfLanes(AbstractTemplate):
     def generic(self, args, kws):
-        if len(args) == 1 and type(args[0]) is Lanes and not kws:
-            return signature(LaneIndex(args[0]), args[0])
+        if len(args) == 1 and not kws and (type(args[0]) is Lanes or isinstance(args[0], Number)):
+            return signature(LaneIndex(args[0].lanes if isinstance(args[0], Number) else args[0]), args[0])
 
 
 @lower_builtin(int, Lanes)
 def int_of_lanes(context, builder, sig, args):
     """Towards zero; what is no index becomes one that is out of every range."""
-    vector, limit = sig.args[0].vector, splat(builder, DOUBLE(FAR), sig.args[0].vector)
+    return as_index(builder, sig.return_type, args[0])
+
+
+@lower_builtin(int, Number)
+def int_of_recorded(context, builder, sig, args):
+    """The same of a recorded number, which jumps there."""
+    recorded_arithmetic.count_step()
+    return as_index(builder, sig.return_type, value_of(context, builder, sig.args[0], args[0])[1])
+
+
+def as_index(builder, kind, value):
+    """Lanes as an index"""
+    vector, limit = kind.lanes.vector, splat(builder, DOUBLE(FAR), kind.lanes.vector)
     inside = builder.and_(
-        builder.fcmp_ordered("<", args[0], limit), builder.fcmp_ordered(">", args[0], builder.fneg(limit))
+        builder.fcmp_ordered("<", value, limit), builder.fcmp_ordered(">", value, builder.fneg(limit))
     )
-    return builder.fptosi(builder.select(inside, args[0], limit), ir.VectorType(WORD, vector.count))
+    return builder.fptosi(builder.select(inside, value, limit), ir.VectorType(WORD, vector.count))
 
 
 def parts_of(index):
@@ -76,13 +94,15 @@ class ItemOfEachDraw(AbstractTemplate):
             return None
         lanes = found[0].lanes
         table = isinstance(sequence, types.Array) and sequence.dtype == types.float64 and sequence.ndim == len(parts)
-        vector = type(sequence) is LaneVector and not sequence.recorded and len(parts) == 1
-        if not table and not vector:
+        vector = type(sequence) is LaneVector and len(parts) == 1
+        recorded = vector and sequence.recorded
+        if not table and not vector or recorded and lanes.width > 1:
             return None
         if (sequence, index) not in known:  # for these types alone: other tuples stay Numba's
             known.add((sequence, index))
-            lower_builtin(operator.getitem, sequence, index)(item_of_table if table else item_of_vector)
-        return signature(lanes, sequence, index)
+            how = item_of_table if table else item_of_recorded if recorded else item_of_vector
+            lower_builtin(operator.getitem, sequence, index)(how)
+        return signature(sequence.item if recorded else lanes, sequence, index)
 
 
 def entries(context, builder, kind, value):
@@ -126,6 +146,15 @@ def item_of_table(context, builder, sig, args):
         index = checked(context, builder, kind, value, size, vector)
         address = builder.add(address, builder.mul(index, splat(builder, stride, vector)))
     return gathered(builder, lanes, address)
+
+
+def item_of_recorded(context, builder, sig, args):
+    """Of a vector of recorded latents, one draw at a time."""
+    kind, vector = sig.args[0], ir.VectorType(WORD, 1)
+    ((own, value),) = entries(context, builder, sig.args[1], args[1])
+    index = checked(context, builder, own, value, part(context, builder, kind, args[0], "size"), vector)
+    which = builder.extract_element(index, LANE(0))
+    return call(context, builder, operator.getitem, [kind, types.intp], [args[0], which])
 
 
 def item_of_vector(context, builder, sig, args):

@@ -117,8 +117,10 @@ def test_indices_in_lanes():
         z[77, 2] = wrong
         with pytest.raises(error, match="raised by the log density looked_up at draw 77"):
             vi.Target(lambda z, row: row[int(z[2])], 5, (row,), name="looked_up").value(z)
-    with pytest.raises(TypeError, match="cannot be differentiated"):
-        target.gradient(z[0])
+    np.testing.assert_array_equal(target.gradient(z[0]), np.bincount(z[0].astype(int), minlength=5))  # of z[int(z[i])]
+    of_data = vi.Target(lambda z, row: z[1] * row[int(z[0])], 2, (row,))
+    np.testing.assert_array_equal(of_data.gradient([[0.0, 3.0], [2.0, 4.0]]), [[0.0, row[0]], [0.0, row[2]]])
+    assert of_data.density.gradients().vectorised and not of_data.density.gradients().smooth
 
 
 def test_refusals():

@@ -15,11 +15,9 @@ import naive
 X, Y = np.array([[1.0, 0.3], [-0.5, 1.2], [0.4, -0.9]]), np.array([1.1, -0.2, 0.7])
 
 
-def regression(beta, s, tau, k, noise, X, y):
+def regression(beta, s, tau, k, noise, X, y, table):
     """Slopes that are in or out, a log-normal precision, a category, and a deviation that is a model parameter."""
-    total = (
-        -0.5 * np.dot(beta, beta) - 0.4 * np.sum(s) - 0.5 * math.log(tau) ** 2 - math.log(tau) + 0.2 * k - 0.3 * k * k
-    )
+    total = -0.5 * np.dot(beta, beta) - 0.4 * np.sum(s) - 0.5 * math.log(tau) ** 2 - math.log(tau) + table[int(k)]
     for i in range(X.shape[0]):
         total -= 0.5 * tau * ((y[i] - np.dot(X[i], beta * s) - 0.3 * k) / noise) ** 2 + math.log(noise)
     return total
@@ -36,7 +34,7 @@ def product(noise=None):
 
 
 def target_of(q):
-    return vi.Target(regression, q.latents, (X, Y))
+    return vi.Target(regression, q.latents, (X, Y, np.array([0.1, -0.3, 0.2])))
 
 
 def test_what_a_point_mass_says_of_itself():
@@ -123,6 +121,24 @@ def test_every_estimator_has_the_same_gradient():
     assert ratio > 3.0
     predicted = best.expected_error / best.standard_error
     assert np.all((predicted > 0.4) & (predicted < 2.0)) and 0.6 < np.median(predicted) < 1.5  # of heavy tails
+
+
+def test_a_parameter_of_each_category():
+    """The means of a mixture: E d log p / d mu_k = sum_i P(z_i = k) (x_i - mu_k) - mu_k, by an index in the density."""
+
+    def density(z, mu, x):
+        total = -0.5 * np.sum(mu * mu)
+        for i in range(len(x)):
+            total -= 0.5 * (x[i] - mu[int(z[i])]) ** 2
+        return total
+
+    x, means = np.array([-2.0, 2.2, -1.9, 2.0, 3.0]), np.array([-1.0, 1.5])
+    q = vi.Product(z=vi.Categorical(logits=np.linspace(-1.0, 1.0, 10).reshape(5, 2)), mu=vi.Delta(means))
+    target = vi.Target(density, q.latents, (x,))
+    found = vi.elbo_gradient(target, q, 20_000, rng=0)
+    exact = np.sum((x[:, None] - means) * q["z"].probabilities, axis=0) - means
+    assert np.all(np.abs(found.by_name["mu"] - exact) < 5 * found.standard_error[5:])
+    assert vi.fit(target, q, rng=0).converged
 
 
 def test_auto_goes_by_what_a_pilot_finds():
