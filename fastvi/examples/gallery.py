@@ -4,6 +4,7 @@ Each function draws one figure on given axes from what it computes, and returns 
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Drawn(NamedTuple):
     """What a figure says and what it rests on: a table as rows of text, the first of them its head."""
 
     caption: str
-    numbers: list[tuple[str, ...]]
+    numbers: Sequence[tuple[str, ...]]
 
 
 P, REVERSE, FORWARD, GREY = "#4c5866", "#c2410c", "#1d6fb8", "#9aa5b1"
@@ -222,8 +223,8 @@ ESTIMATORS = ("score", "leave_one_out", "quadratic", "cubic", "pathwise", "stick
 
 def estimator_variances(axes):
     """Variance of one draw's gradient, all parameters in units of q, for two posteriors at their mean-field optimum."""
-    numbers, models = [("estimator",), *((n,) for n in ESTIMATORS)], (launches(), eight_schools())
-    for ax, model in zip(axes, models, strict=True):
+    numbers: list[tuple[str, ...]] = [("estimator",), *((name,) for name in ESTIMATORS)]
+    for ax, model in zip(axes, (launches(), eight_schools()), strict=True):
         q = fit(model.target, "mean_field", rng=3).q
         units = np.concatenate([q.scale, np.ones(q.dim)])
         heights = []
