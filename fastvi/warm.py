@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 
 from . import checks
@@ -21,7 +21,7 @@ def prepare(names: Sequence[str], tell: Callable[[int, int], object]) -> None:
     """Compile some kernels in this process; ``tell(number, all)`` before each that is not in the disk cache."""
     makers = everything.everything()
     for number, name in enumerate(names, 1):
-        with jit.compilations(partial(tell, number, len(names))):
+        with jit.compilations(cache(partial(tell, number, len(names)))):  # once for all that a kernel is made of
             makers[name]()
 
 
