@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .html_tables import html_table
 from .rng import Key
 
 
@@ -93,6 +94,10 @@ class Estimate:
     def __repr__(self):
         if self.num_samples == 0:
             return f"{self.value:.10g} ({self.method})"
+        return f"{with_error(self.value, self.standard_error)} ({self._notes()})"
+
+    def _notes(self) -> str:
+        """What to know of the value beside its error."""
         notes = counted(self.num_samples, "draw")
         if self.num_neginf:
             notes += f", {self.num_neginf:,} at -inf"
@@ -104,10 +109,17 @@ class Estimate:
             notes += ", interval not reliable: few draws hold the variance"
         if self.note:
             notes += f"; {self.note}"
-        return f"{with_error(self.value, self.standard_error)} ({notes})"
+        return notes
+
+    def _repr_html_(self) -> str:
+        if self.num_samples == 0:
+            return html_table([("value", f"{self.value:.10g}"), ("method", self.method)])
+        low, high = self.interval()
+        shown = [("value", with_error(self.value, self.standard_error)), ("95 % interval", f"{low:.6g} to {high:.6g}")]
+        return html_table([*shown, ("method", self.method), ("from", self._notes())])
 
 
-MOST_DECIMALS = 9
+MOST_DECIMALS, MOST_ROWS = 9, 20  # of a number; of a table in a notebook
 ROUNDING = 2.0**-50  # of the size of what cancels in a value: errors below it are those of rounding
 SLOPE_ROUNDING = 2.0**-48  # the same for a gradient
 KHAT_LIMITS = 0.5, 0.7  # below the first importance weights have a finite variance, up to the second they are usable
@@ -223,6 +235,14 @@ class GradientEstimate:
         unknown = int(np.count_nonzero(np.isnan(self.standard_error))) if np.isfinite(self.gradient).all() else 0
         note += f", {unknown} without an error: a value of theirs is hardly ever drawn" if unknown else ""
         return f"GradientEstimate(|gradient| = {norm}, {size} parameters, {self.method}{note}, elbo = {self.elbo})"
+
+    def _repr_html_(self) -> str:
+        pairs = list(zip(self.gradient.tolist(), self.standard_error.tolist(), strict=True))
+        rows = [(f"gradient[{k}]", with_error(*pair)) for k, pair in enumerate(pairs[:MOST_ROWS])]
+        rows += [("…", f"{len(pairs) - MOST_ROWS:,} more")] if len(pairs) > MOST_ROWS else []
+        return html_table(
+            [*rows, ("norm", with_error(*self.norm())), ("elbo", str(self.elbo)), ("method", self.method)]
+        )
 
     def norm(self) -> tuple[float, float]:
         """The Euclidean norm of the true gradient and its standard error.

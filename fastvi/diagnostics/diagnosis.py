@@ -15,6 +15,7 @@ from ..execution.progress import Progress
 from ..execution.sweep import place
 from ..families.base import Family
 from ..families.factors import Factors
+from ..html_tables import html_table
 from ..results import KHAT_LIMITS, Estimate, shown_khat, with_error
 from ..rng import DIAGNOSE, RandomSource, key_from
 from ..targets.target import Target
@@ -98,6 +99,13 @@ class Diagnosis:
         return verdict_of(self.khat, self.family == "mean_field")
 
     def __repr__(self):
+        lines = [f"  {name:<13} {text}" for name, text in self._lines()]
+        return "\n".join([f"Diagnosis from {self.num_samples:,} draws: {self.verdict}", *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table([("verdict", self.verdict), *self._lines(), ("draws", f"{self.num_samples:,}")])
+
+    def _lines(self) -> list[tuple[str, str]]:
         n = self.num_samples
         low, high = self.log_evidence
         evidence = f"at least {low:.4f}; no upper bound has an error at k-hat {shown_khat(self.khat)}"
@@ -107,22 +115,21 @@ class Diagnosis:
         if weighted.standard_error == weighted.standard_error:
             evidence += f"; {with_error(weighted.value, weighted.standard_error)} by importance sampling"
         lines = [
-            f"Diagnosis from {n:,} draws: {self.verdict}",
-            f"  ELBO          {with_error(self.elbo.value, self.elbo.standard_error)}",
-            f"  log evidence  {evidence}",
-            f"  k-hat         {shown_khat(self.khat)}{KHAT_MEANS * (self.khat == self.khat)}",
-            f"  ESS           {self.ess:,.0f} of {n:,} ({self.ess / n:.1%}), largest weight {self.max_weight:.2g}",
-            f"  misfit        {self.misfit if self.misfit is not None else 'not resolved by this many draws'}",
+            ("ELBO", with_error(self.elbo.value, self.elbo.standard_error)),
+            ("log evidence", evidence),
+            ("k-hat", shown_khat(self.khat) + KHAT_MEANS * (self.khat == self.khat)),
+            ("ESS", f"{self.ess:,.0f} of {n:,} ({self.ess / n:.1%}), largest weight {self.max_weight:.2g}"),
+            ("misfit", str(self.misfit) if self.misfit is not None else "not resolved by this many draws"),
         ]
         if math.isfinite(self.deviation):
-            lines.append(
-                f"  deviation     means and sds of q are within {self.deviation:.2g} of its sds, by its own draws"
-            )
-        lines.append("  caution       no draw of q shows a mode that q misses; restarts or posterior_draws may")
+            within = f"means and sds of q are within {self.deviation:.2g} of its sds, by its own draws"
+            lines.append(("deviation", within))
+        lines.append(("caution", "no draw of q shows a mode that q misses; restarts or posterior_draws may"))
         if self.known_log_evidence is not None:
             kl = with_error(self.known_log_evidence - self.elbo.value, self.elbo.standard_error)
-            lines.append(f"  decomposition log p(x) = {self.known_log_evidence:.6g} = ELBO + KL(q || p), KL = {kl}")
-        return "\n".join(lines)
+            known = f"log p(x) = {self.known_log_evidence:.6g} = ELBO + KL(q || p), KL = {kl}"
+            lines.append(("decomposition", known))
+        return lines
 
 
 def verdict_of(khat: float, is_diagonal: bool, starts: int = 1) -> str:

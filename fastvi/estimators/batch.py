@@ -13,7 +13,6 @@ from ..execution.nonfinite import nan_in
 from ..kernels.cpu import batch as cpu
 from ..kernels.cpu import pool
 from ..kernels.density import abi, tape_memory
-from ..kernels.density.error_messages import DensityError
 from ..results import BatchEstimate
 from ..rng import SAMPLE, Key, RandomSource, key_from
 from ..targets.data import convert
@@ -52,7 +51,7 @@ def elbo_batch(
     num_samples : int
         draws of each q; there is no standard error for one
     rows : tuple of int
-        numbers of the items of data that have N rows, which are seen as float64 and are no index: pass ``table[k]``
+        numbers of the items of data that have N rows, which are seen as float64: ``table[int(k)]`` where one is an index
     parameters : tuple of int
         numbers of items of data that are model parameters, whose gradient is wanted, summed over rows
     data : tuple, optional
@@ -111,10 +110,6 @@ def elbo_batch(
         raise ValueError(f"weights: expected shape ({len(locs)},), got {w.shape}")
     key = key_from(rng)
     given = locs, scales, of_rows, theta, w
-    try:
-        local.density.trusted(lambda: local.points(given), True)
-    except DensityError as refused:
-        raise TypeError(f"{refused}; rows are float64 here and no index: pass table[k] as an item with rows") from None
     sums, loc_slopes, scale_slopes, of_theta = swept(local, given, rest, key, count, checks.thread_count(num_threads))
     check(local, sums, given, taken)
     without = np.isneginf(sums[0])

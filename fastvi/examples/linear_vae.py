@@ -6,7 +6,7 @@ Bishop 1999, equation 7; Lucas, Tucker, Grosse and Norouzi 2019, section 4).
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import subspace_angles
@@ -68,7 +68,7 @@ class Autoencoder:
         """Small weights, and what is no direction."""
         return 0.1 * np.random.default_rng(1).normal(size=self.ends[-1] + LATENT)
 
-    def estimate(self, p: np.ndarray, draws: int, rng: int):
+    def estimate(self, p: np.ndarray, draws: int, rng: Any):
         """(the ELBO of every row, its gradient by the parameters)"""
         W, log_s, V, log_t = np.split(p, self.ends)
         W, V, centred = W.reshape(PIXELS, LATENT), V.reshape(LATENT, PIXELS), self.X - self.m
@@ -91,20 +91,21 @@ class Autoencoder:
         return minimize(downhill, self.start(), jac=True, method="L-BFGS-B", options=dict(maxiter=most, gtol=1e-7))
 
 
-def run(draws: int = DRAWS, judged: int = JUDGED, num_threads: int | None = None) -> Outcome:
-    """Train it, and judge it on fresh draws."""
+def solve(draws: int = DRAWS, judged: int = JUDGED, rng: Any = 1, num_threads: int | None = None) -> Outcome:
+    """Train it on ``draws`` of each row, and judge it on others."""
     X = data()
     best, axes = exact(X)
     model = Autoencoder(X, num_threads)
     end = model.climbed(draws)
-    found, _ = model.estimate(end.x, judged, 1)
+    found, _ = model.estimate(end.x, judged, rng)
     angle = math.degrees(subspace_angles(end.x[: PIXELS * LATENT].reshape(PIXELS, LATENT), axes).max())
     error = float(np.sqrt(np.sum(found.standard_error**2))) / len(X)
     return Outcome(best, float(found.value.mean()), error, angle, end.nit)
 
 
-def report(outcome: Outcome) -> str:
-    """A table that ends with the number that is known."""
+def report(num_samples: int = ROWS * JUDGED, rng: Any = 1, num_threads: int | None = None) -> str:
+    """What ``python -m fastvi examples linear_vae`` prints, judged by so many draws of all rows together."""
+    outcome = solve(DRAWS, max(2, num_samples // ROWS), (rng, 1), num_threads)
     lines = [
         ("exact maximum, nats a row", f"{outcome.exact:.6f}"),
         (f"ELBO after {outcome.steps} steps of L-BFGS", f"{outcome.elbo:.6f} ± {outcome.error:.6f}"),

@@ -10,7 +10,8 @@ import numpy as np
 from ..diagnostics.diagnosis import Diagnosis, diagnose
 from ..errors import NonFiniteError
 from ..families.base import Family
-from ..results import Estimate, counted
+from ..html_tables import html_table
+from ..results import Estimate, counted, shown_khat
 from ..rng import Key, RandomSource
 from ..targets.target import Target
 from .named_results import NamedResults
@@ -154,5 +155,15 @@ class FitResult(NamedResults):
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"
-        verdict = self.verdict if math.isfinite(self.elbo.value) else "of no use as it is: its ELBO is not finite"
-        return f"{head},\n  elbo = {self.elbo},\n  {verdict})"
+        return f"{head},\n  elbo = {self.elbo},\n  {self._judged()})"
+
+    def _judged(self) -> str:
+        return self.verdict if math.isfinite(self.elbo.value) else "of no use as it is: its ELBO is not finite"
+
+    def _repr_html_(self) -> str:
+        ended = f"{self.message}; {self.method}, {counted(self.num_samples, 'draw')}"
+        rows = [("q", repr(self.q)), ("fit", ended), ("ELBO", str(self.elbo)), ("gain + blur", self._short())]
+        return html_table([*rows, ("k-hat", shown_khat(self.khat)), ("verdict", self._judged())])
+
+    def _short(self) -> str:
+        return f"{self.gain:.2g} + {self.blur:.2g} nat" if math.isfinite(self.gain + self.blur) else "not known"

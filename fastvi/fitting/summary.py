@@ -1,11 +1,12 @@
 """A table of parameters: rows by name, columns of numbers."""
 
-import html
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ..html_tables import html_table
 
 
 def chosen_names(names: Any, draws: Any, what: str = "names") -> list[str]:
@@ -95,10 +96,8 @@ class Table:
         return "\n".join([*map("  ".join, zip(*adjusted, strict=True)), *self.notes])
 
     def _repr_html_(self) -> str:
-        head, *body = [[html.escape(c) for c in line] for line in self.cells()]
-        rows = "".join(f"<tr><th>{r[0]}</th>{''.join(f'<td>{c}</td>' for c in r[1:])}</tr>" for r in body)
-        notes = "<br>".join(html.escape(note) for note in self.notes)
-        return f"<table><tr>{''.join(f'<th>{c}</th>' for c in head)}</tr>{rows}</table><p>{notes}</p>"
+        head, *rows = self.cells()
+        return html_table(rows, head, self.notes)
 
 
 def fixed(value: float, sd: Any) -> str:

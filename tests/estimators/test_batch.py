@@ -120,10 +120,15 @@ def by_index(z, k, table):
     return table[int(k)] * z[0] - 0.5 * z[0] ** 2
 
 
-def test_rows_are_no_index():
-    target = vi.Target(by_index, 1, (np.array([0, 1]), np.ones(3)))
-    with pytest.raises(TypeError, match=r"int\(<draws>\) is not available .* pass table\[k\] as an item with rows"):
-        vi.elbo_batch(target, np.zeros((2, 1)), np.ones((2, 1)))
+def test_rows_may_be_an_index():
+    """By hand: with eps for z, log p = table[k] eps - eps²/2 and d log p / d table[k] = eps."""
+    k, table = np.array([0, 2, 1, 2, 2]), np.array([0.5, 1.0, -2.0])
+    target = vi.Target(by_index, 1, (k, table))
+    found = vi.elbo_batch(target, np.zeros((5, 1)), np.ones((5, 1)), 3, parameters=(1,), rng=0)
+    eps = np.array([[naive.normal_pair(s << 32 | n, 0, found.key.word)[0] for s in range(3)] for n in range(5)])
+    np.testing.assert_allclose(found.value, table[k] * eps.mean(axis=1) + 0.5 * np.log(2 * np.pi), atol=1e-12)
+    expected = [eps.mean(axis=1)[k == entry].sum() for entry in range(3)]
+    np.testing.assert_allclose(found.parameter_gradients[0], expected, atol=1e-12)
 
 
 def test_bad_input(target):

@@ -1,5 +1,6 @@
 """The command line, as a person would use it."""
 
+import os
 import subprocess
 import sys
 
@@ -29,6 +30,32 @@ def test_the_main_job():
     assert len({row.index("in lanes") for row in rows}) == 1  # aligned
     named = [line.split()[0] for line in lines if line.startswith(("mu ", "tau ", "intercept ", "slope "))]
     assert named == ["mu", "tau", "intercept", "slope"] and "mcse" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_main_job_knows_its_kernels():
+    """What it says is compiled beforehand is all that it runs."""
+    code = """
+from fastvi import __main__, warm
+from fastvi.kernels import jit
+asked, cached = [], jit._cached
+jit._cached = lambda decorator, function: asked.append(function.__qualname__) or cached(decorator, function)
+warm.prepare(__main__.KERNELS, lambda number, count: None)
+assert len(asked) == len(__main__.KERNELS), asked
+__main__.main(["--num-samples", "2000"])
+assert len(asked) == len(__main__.KERNELS), asked
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_compiling_is_told_only_where_it_happens(tmp_path):
+    """The first process compiles, the second finds it on disk."""
+    code = "from fastvi import warm; warm.prepare(['merger'], lambda number, count: print(number, count))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    told = [subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) for _ in range(2)]
+    assert told == ["1 1\n", ""]
 
 
 def test_info():
