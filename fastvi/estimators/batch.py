@@ -51,7 +51,7 @@ def elbo_batch(
     num_samples : int
         draws of each q; there is no standard error for one
     rows : tuple of int
-        numbers of the items of data that have N rows, which are seen as float64: ``table[int(k)]`` where one is an index
+        numbers of the items of data that have N rows, which are seen as float64: an index is ``table[int(k)]``
     parameters : tuple of int
         numbers of items of data that are model parameters, whose gradient is wanted, summed over rows
     data : tuple, optional
