@@ -15,7 +15,7 @@ from numba.core import config
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 
-from .interrupts import held_back
+from .interrupts import compiling
 
 # What a user's log density may assume of floating point: multiply-adds may be fused.  Never nnan or ninf, as the checks
 # for non-finite values must survive, and never arcp, which makes 0 / 1e-310 a NaN.
@@ -82,7 +82,7 @@ def c_kernel(signature_, function):
 
 
 def _cached(decorator, function):
-    with held_back():
+    with compiling():
         return _cached_unheld(decorator, function)
 
 
@@ -112,7 +112,10 @@ def template(function):
     """Add a Numba typing template for ``function``, which may be any global callable."""
 
     def decorate(cls):
-        infer_global(function, types.Function(type(cls.__name__, (cls,), {"key": function})))
+        # ahead of Numba's own, which are many for an operator: it sorts by how specific they are to a target
+        for target in ("cpu", "cuda"):
+            ours = type(cls.__name__, (cls,), {"key": function, "metadata": {"target": target}})
+            infer_global(function, types.Function(ours))
         return cls
 
     return decorate

@@ -1,5 +1,7 @@
 """Values that write LLVM IR as they are computed with, so that one Python source serves scalars and SIMD lanes."""
 
+import functools
+
 from llvmlite import ir
 
 from ..jit import on_gpu
@@ -15,7 +17,16 @@ def like(kind, element):
 
 
 def constant(kind, value):
-    return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
+    """A scalar, or a vector of the same scalars."""
+    if value != value or not isinstance(value, float | int):
+        return ir.Constant(kind, value)
+    return _constant(kind, value.hex() if isinstance(value, float) else value, value)
+
+
+@functools.lru_cache(4096)
+def _constant(kind, spelled, value):
+    """Kept, as LLVM reads them as text, 32 numbers long; ``spelled`` tells -0.0 from 0.0."""
+    return ir.Constant(kind, value)
 
 
 def intrinsic_call(builder, name, *values, **options):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from ..interrupts import held_back
+from ..interrupts import compiling
 from .abi import Compiled
 from .references import MISSING, plain, reached
 
@@ -46,7 +46,7 @@ def compiled(function, kinds, lanes_refused=None, inputs=None) -> Compiled:
 
     ``lanes_refused`` is a reason not to try lanes; ``inputs`` are its named parameters, if it has any.
     """
-    with _lock, held_back():
+    with _lock, compiling():
         from .values import compile_density
 
         key = (meaning(function), kinds, lanes_refused, inputs)
@@ -55,7 +55,7 @@ def compiled(function, kinds, lanes_refused=None, inputs=None) -> Compiled:
 
 def differentiated(function, kinds, in_place=True, inputs=None) -> Compiled:
     """The same with the gradient that ``kernels.gradient`` derives."""
-    with _lock, held_back():
+    with _lock, compiling():
         from .derived_gradient import compile_gradient
 
         key = (meaning(function), kinds, in_place, inputs, "gradient")
@@ -64,7 +64,7 @@ def differentiated(function, kinds, in_place=True, inputs=None) -> Compiled:
 
 def few(function, kinds, width, gradient, in_place=True, inputs=None) -> Compiled | None:
     """For ``width`` draws at a time, with the derived gradient or without; None where lanes cannot follow."""
-    with _lock, held_back():
+    with _lock, compiling():
         from .few_draws import compile_few
 
         key = (meaning(function), kinds, in_place, inputs, "few", width, gradient)
@@ -73,7 +73,7 @@ def few(function, kinds, width, gradient, in_place=True, inputs=None) -> Compile
 
 def with_gradient(function, gradient, kinds) -> Compiled:
     """The same with a gradient that the user wrote."""
-    with _lock, held_back():
+    with _lock, compiling():
         from .user_gradient import compile_written
 
         key = (meaning(function), meaning(gradient), kinds)
@@ -82,7 +82,7 @@ def with_gradient(function, gradient, kinds) -> Compiled:
 
 def once(key, compile_):
     """What ``compile_()`` gave the last time; ``key`` holds all that it depends on."""
-    with _lock, held_back():
+    with _lock, compiling():
         if key not in _compiled:
             _compiled[key] = compile_()
             if len(_compiled) > KEPT:

@@ -99,11 +99,18 @@ def c_function(prepare, kinds, step):
     with a status by ``stop(condition, status)``.  ``tile`` has the arguments by name, and the unpacked data.
     """
 
-    starts = []
+    starts: list = []
+    refused: list = []
 
     @intrinsic
     def run(typingctx, z, dim, width, data, log_p, gradient, scratch, scratch_bytes):
-        start = prepare(typingctx)
+        if refused:  # Numba asks again, without literal types, which changes nothing here
+            raise refused[0]
+        try:
+            start = prepare(typingctx)
+        except Exception as error:
+            refused.append(error)
+            raise
         starts.append(start)
 
         def codegen(context, builder, sig, args):

@@ -20,8 +20,14 @@ from .references import assigns_items, with_helpers
 from .tile_loop import Callee, c_function
 
 # Indices are checked, in helpers too: data may be changed in place after Python has seen it, and garbage is no answer.
+# Only compiled code calls them, so the ways in from Python and C are not compiled.
 USERS: dict[str, Any] = dict(
-    boundscheck=True, error_model=ERROR_MODEL, fastmath=DENSITY_FASTMATH, pipeline_class=UsersCompiler
+    boundscheck=True,
+    error_model=ERROR_MODEL,
+    fastmath=DENSITY_FASTMATH,
+    pipeline_class=UsersCompiler,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
 )
 
 
