@@ -150,8 +150,7 @@ def test_cubic_terms_follow_a_scale_parameter(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["mean_field", "full_rank"])
-@pytest.mark.parametrize("estimator", ["quadratic", "cubic"])
+@pytest.mark.parametrize("family, estimator", [("mean_field", "quadratic"), ("full_rank", "cubic")])
 def test_unbiased_and_calibrated_over_seeds(family, estimator):
     """200 seeds of 6000 draws: the mean within 5 errors of a long run, the errors right within 20 %, which is four of
     the spread's own."""

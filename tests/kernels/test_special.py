@@ -63,7 +63,7 @@ def test_units_in_the_last_place(name):
 @pytest.mark.slow
 def test_negative_arguments_by_reflection():
     """To 4 units of the larger of the two terms: by their zeros no more can be had."""
-    x = np.concatenate([-logarithmic(1e-12, 0.5, 100), uniform((-30.0, 0.0), count=150), [-0.5, -170.3, -1e6 - 0.25]])
+    x = np.concatenate([-logarithmic(1e-12, 0.5, 40), uniform((-30.0, 0.0), count=60), [-0.5, -170.3, -1e6 - 0.25]])
     for function, exact, term in (
         (gamma.lgamma, lambda t: mpmath.log(abs(mpmath.gamma(t))), mpmath.loggamma),
         (gamma.digamma, mpmath.digamma, mpmath.digamma),
@@ -119,14 +119,13 @@ SLOPES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOPES)
 def test_derivatives(name):
-    """Of a number and of an array, whose sum is recorded as a whole."""
+    """Of z[0] as a number and of z[1] in an array, whose sum is recorded as a whole."""
     function, (slope, x) = getattr(vi, name, None) or getattr(np, name), SLOPES[name]
     with mpmath.workdps(60):
         expected = np.array([float(mpmath.re(slope(mpmath.mpf(float(t))))) for t in x])
     points = np.stack([x, x[::-1]], axis=1)
-    for density in (lambda z: function(z[0]) + function(z[1]), lambda z: np.sum(function(z))):
-        gradient = vi.Target(density, 2).gradient(points)
-        np.testing.assert_allclose(gradient, np.stack([expected, expected[::-1]], axis=1), rtol=1e-12)
+    gradient = vi.Target(lambda z: function(z[0]) + np.sum(function(z[1:])), 2).gradient(points)
+    np.testing.assert_allclose(gradient, np.stack([expected, expected[::-1]], axis=1), rtol=1e-12)
 
 
 def test_angles_beyond_the_reduction_are_the_librarys():

@@ -86,17 +86,19 @@ def test_what_cannot_be_differentiated_says_so(name):
     function, data = DRAW_BY_DRAW[name]
     with pytest.raises(TypeError, match=r"cannot be differentiated: .*\[.*zoo\.py:\d+\]; score-function"):
         vi.Target(function, 5, data).gradient(Z)
-    assert vi.elbo_gradient(vi.Target(function, 5, data), GAUSS, 4096, rng=0).method == "optimal_baseline"
 
 
-GAUSS = vi.MeanFieldGaussian(np.full(5, 1.5), np.full(5, 0.1))
+def test_what_cannot_be_differentiated_gets_score_gradients():
+    function, data = DRAW_BY_DRAW["floor division"]
+    q = vi.MeanFieldGaussian(np.full(5, 1.5), np.full(5, 0.1))
+    assert vi.elbo_gradient(vi.Target(function, 5, data), q, 4096, rng=0).method == "optimal_baseline"
 
 
 # ---- random programs
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_programs(seed):
-    """Lanes, single draws, Python and differences; `.ci/run` does the next 34 by ``python tests/fuzz.py``."""
+    """Lanes, single draws, Python and differences; `.ci/run` does the next 17 by ``python tests/fuzz.py``."""
     fault, _ = fuzz.check(seed)
     assert fault is None, fuzz.Program(seed).source
 
@@ -383,10 +385,12 @@ def test_what_has_gone_wrong_before(name):
 )
 def test_steps_are_noticed(step):
     """Also in a helper that Numba has compiled before."""
-    target = vi.Target(step, 1)
-    assert not target.density.gradients().smooth
-    q = vi.MeanFieldGaussian([0.1], [1.0])
-    assert vi.elbo_gradient(target, q, 4096, rng=0).method == "optimal_baseline"
+    assert not vi.Target(step, 1).density.gradients().smooth
+
+
+def test_a_step_leaves_a_target_to_score_gradients():
+    target = vi.Target(lambda z: math.floor(z[0]) - 0.5 * z[0] ** 2, 1)
+    assert vi.elbo_gradient(target, vi.MeanFieldGaussian([0.1], [1.0]), 4096, rng=0).method == "optimal_baseline"
     assert vi.Target(lambda z: -np.sum(z**2) + max(z[0], 0.0), 1).density.gradients().smooth
 
 
