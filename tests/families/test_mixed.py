@@ -66,7 +66,7 @@ def test_what_a_point_mass_says_of_itself():
         (vi.interval(-1.0, 2.0), 0.5, lambda u: -1.0 + 3.0 / (1.0 + math.exp(-u))),
         (vi.unit(), 0.2, lambda u: 1.0 / (1.0 + math.exp(-u))),
     ],
-    ids=repr,
+    ids=lambda given: "by hand" if callable(given) else repr(given),
 )
 def test_a_value_is_constrained_and_its_steps_are_not(space, value, by_hand):
     q = vi.Delta(value, space)
