@@ -273,6 +273,18 @@ class BatchEstimate:
         draws of each approximation
     key : Key
         ``rng=estimate.key`` repeats it
+
+    Examples
+    --------
+    >>> import numpy as np, fastvi as vi
+    >>> def log_density(z, x):
+    ...     return -0.5 * (z[0] - x) ** 2
+    >>> target = vi.Target(log_density, 1, (np.array([1.0, 2.0]),))
+    >>> found = vi.elbo_batch(target, np.zeros((2, 1)), np.ones((2, 1)), 8, rng=0)
+    >>> found
+    BatchEstimate(sum = -0.09 ± 0.84, 2 rows, 8 draws each)
+    >>> found.loc_gradient.shape
+    (2, 1)
     """
 
     value: np.ndarray

@@ -52,13 +52,17 @@ def test_a_snippet_runs_after_the_example(name, code, capsys):
 
 
 @pytest.mark.slow
-def test_the_product_of_factors_runs():
-    """Its posterior is that of the example's data under another model: the first slope is 1 / 2 or so."""
-    (code,) = re.findall(r"```py\n(.*?)```", (ROOT / "fastvi" / "families" / "README.md").read_text(), re.DOTALL)
+def test_the_products_of_factors_run():
+    """One on the example's data under another model, the other with its own."""
+    code, with_points = re.findall(
+        r"```py\n(.*?)```", (ROOT / "fastvi" / "families" / "README.md").read_text(), re.DOTALL
+    )
     scope = {"__name__": "readme"}
     exec(compile(EXAMPLE + code, "README.md", "exec"), scope)
     found = scope["found"]
     assert found.converged and found.q["s"].probabilities.shape == (3,)
+    exec(compile(with_points, "README.md", "exec"), scope)
+    assert scope["found"].converged and scope["found"].q["tau"].value > 0.0
 
 
 def test_ci_runs_the_very_test_command():
