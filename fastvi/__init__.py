@@ -24,6 +24,7 @@ from .diagnostics.divergences import divergence
 from .diagnostics.psis import SmoothedWeights, psis
 from .errors import ExecutorError, NonFiniteError
 from .estimators.batch import elbo_batch
+from .estimators.batch_estimate import BatchEstimate
 from .estimators.elbo import elbo
 from .estimators.gradient import elbo_gradient
 from .estimators.kl import kl_divergence
@@ -75,7 +76,7 @@ from .kernels.arithmetic.log_densities import (
     poisson_log_logpdf,
     student_t_logpdf,
 )
-from .results import BatchEstimate, Estimate, GradientEstimate
+from .results import Estimate, GradientEstimate
 from .targets.constraints import (
     Space,
     corr_cholesky,

@@ -13,13 +13,13 @@ from ..execution.nonfinite import nan_in
 from ..kernels.cpu import batch as cpu
 from ..kernels.cpu import pool
 from ..kernels.density import abi, tape_memory
-from ..results import BatchEstimate
 from ..rng import SAMPLE, Key, RandomSource, key_from
-from ..targets.data import convert
+from ..targets.data import converted
 from ..targets.local import LocalDensity, items, local_density
 from ..targets.named import NamedDensity
 from ..targets.python_source import PythonDensity
 from ..targets.target import Target
+from .batch_estimate import BatchEstimate
 
 
 @documented
@@ -100,7 +100,7 @@ def elbo_batch(
             f"target: elbo_batch takes a Python function without a gradient= or rows= of its own, which "
             f"{target.name} is not"
         )
-    taken = target.data if data is None else converted(data, len(target.data))
+    taken = target.data if data is None else in_place_of(target.data, data)
     locs, scales = positions(loc, scale, target.dim)
     count = checks.count("num_samples", num_samples)
     local = local_density(target, items("rows", rows, taken), items("parameters", parameters, taken), taken)
@@ -128,11 +128,11 @@ def elbo_batch(
     )
 
 
-def converted(data: Any, number: int) -> tuple:
+def in_place_of(own: tuple, data: Any) -> tuple:
     """Data in place of a target's."""
-    if not isinstance(data, tuple | list) or len(data) != number:
-        raise TypeError(f"data: expected a tuple of {number} items, as the target has, got {checks.describe(data)}")
-    return tuple(convert(f"data[{i}]", value) for i, value in enumerate(data))
+    if not isinstance(data, tuple | list) or len(data) != len(own):
+        raise TypeError(f"data: expected a tuple of {len(own)} items, as the target has, got {checks.describe(data)}")
+    return converted(data)
 
 
 def positions(loc, scale, dim: int) -> tuple[np.ndarray, np.ndarray]:

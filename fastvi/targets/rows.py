@@ -1,5 +1,6 @@
 """A log density that is a sum over rows of its data, and a log prior that is added once."""
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -186,12 +187,8 @@ class RowsDensity(Density):
     def remake(self, target) -> tuple:
         given = self.dim if self.parameters is None else self.parameters
         options = self._options(target) | dict(gradient=self.inner.gradient)
-        return remade, (type(target), self.inner.source, given, self.data, options)
-
-
-def remade(kind, source, given, data, options):
-    """A target again, in another process."""
-    return kind(source, given, data, **options)
+        kind: Any = type(target)
+        return functools.partial(kind, **options), (self.inner.source, given, self.data)
 
 
 def beside(inner: PythonDensity, function, what: str) -> PythonDensity:

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 import fastvi as vi
 
-from factor_cases import NET, states
+from factor_cases import NET, belief_net, states
 
 RNG = np.random.default_rng(1)
 S = RNG.uniform(0.5, 1.5, 12)
@@ -68,20 +68,7 @@ def test_principal_components_are_those_of_the_eigenvalues():
 
 def net(h, b0, W2, b2, b1, W1, v):
     """A belief net, its visible biases with a prior N(0, 1)"""
-    lower, total = len(b1), -0.5 * np.sum(b0 * b0)
-    for k in range(len(b2)):
-        total += h[lower + k] * b2[k] - np.logaddexp(0.0, b2[k])
-    for i in range(lower):
-        a = b1[i]
-        for k in range(len(b2)):
-            a += W2[i, k] * h[lower + k]
-        total += h[i] * a - np.logaddexp(0.0, a)
-    for i in range(len(v)):
-        a = b0[i]
-        for k in range(lower):
-            a += W1[i, k] * h[k]
-        total += v[i] * a - np.logaddexp(0.0, a)
-    return total
+    return belief_net(h, W2, b2, b1, W1, b0, v) - 0.5 * np.sum(b0 * b0)
 
 
 def net_case():
