@@ -228,7 +228,7 @@ class Family(ABC):
 
     def pathwise_gradient(self, eps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         """The mean of :meth:`pathwise_terms`"""
-        return self.lines_gradient(slopes.mean(axis=0), slopes.T @ eps / len(eps))
+        return self.lines_gradient(np.einsum("ij->j", slopes) / len(eps), slopes.T @ eps / len(eps))
 
     @property
     def entropy_gradient(self) -> np.ndarray:

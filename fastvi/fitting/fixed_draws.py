@@ -28,6 +28,24 @@ class Spectrum(NamedTuple):
     precisions: np.ndarray
 
 
+def finite_rows(log_p: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether log p and all slopes are finite."""
+    finite = np.isfinite(log_p)
+    if not math.isfinite(np.sum(slopes)):  # a sum takes a tenth of the time of a look at each
+        finite &= np.isfinite(slopes).all(axis=1)
+    return finite
+
+
+def mean_of(*factors: np.ndarray) -> np.ndarray:
+    """(dim,): the mean over draws of a product of arrays (n, dim); einsum takes a fourth of np.mean's time."""
+    return np.einsum(",".join(["ij"] * len(factors)) + "->j", *factors) / len(factors[0])
+
+
+def lengths(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(n,): the inner products of rows."""
+    return np.einsum("ij,ij->i", first, second)
+
+
 class Evaluation:
     """q at fixed draws eps (n, dim), of which the second half mirrors the first, with log p and its gradients there.
 
@@ -37,7 +55,7 @@ class Evaluation:
 
     def __init__(self, q: Family, eps: np.ndarray, log_p: np.ndarray, slopes: np.ndarray) -> None:
         self.q, self.rejected = q, 0
-        finite = np.isfinite(log_p) & np.isfinite(slopes).all(axis=1)
+        finite = finite_rows(log_p, slopes)
         if not finite.all():
             half = len(eps) // 2
             pairs = finite[:half] & finite[half:]
@@ -57,7 +75,7 @@ class Evaluation:
     @cached_property
     def linear(self) -> np.ndarray:
         """m, (dim,): the gradient of the ELBO with respect to the location, in units of q."""
-        return self.slopes.mean(axis=0)
+        return mean_of(self.slopes)
 
     @cached_property
     def precision(self) -> np.ndarray:
@@ -76,8 +94,9 @@ class Evaluation:
     def spectrum(self) -> Spectrum:
         with in_range():
             values, vectors = np.linalg.eigh(self.precision)
-        products = (self.even_and_odd[1] @ vectors) * (self.eps[: self.pairs] @ vectors)
-        errors = np.sqrt(np.mean(products**2, axis=0) / self.pairs)
+        odd, eps = self.even_and_odd[1] @ vectors, self.eps[: self.pairs] @ vectors
+        products = np.multiply(odd, eps, out=odd)
+        errors = np.sqrt(mean_of(products, products) / self.pairs)
         return Spectrum(values, vectors, np.maximum(np.abs(values), np.maximum(NOISE * errors, FLATTEST)))
 
     @cached_property
@@ -102,14 +121,15 @@ class Evaluation:
         even, odd = self.even_and_odd
         eps, pairs = self.eps[: self.pairs], self.pairs
         # A has been fitted to these residuals: as each would be had it been left out (Allen 1974)
-        leverage = np.sum(eps**2, axis=1) / pairs
-        odd = odd / np.maximum(1.0 - leverage, LEAST_LEFT)[:, None]
-        along = np.mean((even @ self.spectrum.vectors) ** 2, axis=0) / pairs
+        squares = lengths(eps, eps)
+        odd = odd / np.maximum(1.0 - squares / pairs, LEAST_LEFT)[:, None]
+        pulled = even @ self.spectrum.vectors
+        along = mean_of(pulled, pulled) / pairs
         if self.q.is_diagonal:
-            widths = np.sum(np.mean((odd * eps) ** 2, axis=0)) / pairs
+            products = odd * eps
+            widths = np.sum(mean_of(products, products)) / pairs
         else:  # the variances of all entries of the symmetric A added up
-            lengths = np.mean(np.sum(odd**2, axis=1) * np.sum(eps**2, axis=1))
-            widths = 0.5 * (lengths + np.mean(np.sum(odd * eps, axis=1) ** 2)) / pairs
+            widths = 0.5 * np.mean(lengths(odd, odd) * squares + lengths(odd, eps) ** 2) / pairs
         return 0.5 * float(np.sum(along / self.spectrum.precisions)) + 0.25 * float(widths)
 
 
