@@ -6,7 +6,7 @@
 ``special``      lgamma and digamma, erf and its kin, sin and cos
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
-``conversions``  np.float64
+``conversions``  np.float64; ``printing`` print, of one draw
 ``index``        int(z[i]) as an index
 ``lane_matrix``  parameters with two axes; ``matrix_parameters`` their products, ``whole_matrix`` their sums
 ``composite``    functions that are formulas of the others, such as log densities
@@ -40,6 +40,7 @@ from . import (
     matrix_parameters,
     operators,
     powers,
+    printing,
     products,
     recorded_arithmetic,
     reduction,
@@ -65,6 +66,7 @@ __all__ = [
     "matrix_parameters",
     "operators",
     "powers",
+    "printing",
     "products",
     "recorded_arithmetic",
     "reduction",

@@ -98,3 +98,16 @@ def listed(z):
 def test_arrays_and_lists_run_in_lanes():
     assert "vectorised" in vi.Target(filled, 2).explain()
     assert "vectorised" in vi.Target(listed, 2).explain()
+
+
+def printed(z):
+    print("at", z[0], z[0] > z[1])
+    return -np.dot(z, z)
+
+
+def test_what_a_density_prints_is_of_single_draws(capfd):
+    target = vi.Target(printed, 2)
+    target.value_and_grad([0.5, 0.2])
+    shown, noise = capfd.readouterr()
+    assert set(shown.splitlines()) == {"at 0.5 True"} and not noise
+    assert "one draw at a time: cannot print 32 draws at a time" in target.explain()
