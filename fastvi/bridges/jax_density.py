@@ -20,6 +20,8 @@ BATCH = 1024
 class TranslatedDensity(PythonDensity):
     """The density that a translation wrote; ``again`` are (function, arguments) that make its target elsewhere."""
 
+    doubtful = True
+
     def __init__(self, found: Translation, dim: int, name: str, again: tuple) -> None:
         super().__init__(found.function, dim, found.data(), None, name)
         self.translation, self.again = found, again
@@ -28,15 +30,6 @@ class TranslatedDensity(PythonDensity):
     def text(self) -> str:
         return self.translation.source
 
-    def values(self) -> abi.Compiled:
-        return super().values()._replace(smooth=True)
-
-    def gradients(self) -> abi.Compiled:
-        return super().gradients()._replace(smooth=True)
-
-    def trusted(self, draws, gradient=False) -> abi.Compiled:
-        return super().trusted(draws, gradient)._replace(smooth=True)
-
     def remake(self, target) -> tuple:
         return self.again
 
@@ -44,11 +37,13 @@ class TranslatedDensity(PythonDensity):
 class ByJax(BatchedDensity):
     """The same by JAX itself, and why."""
 
+    doubtful = True
+
     def __init__(self, f: Callable, dim: int, name: str, again: tuple, why: str) -> None:
         both = jax.jit(jax.vmap(jax.value_and_grad(f)))
         super().__init__(jax.jit(jax.vmap(f)), both, dim, BATCH, name)
         self.refused, self.again = why, again
-        self.compiled = self.compiled._replace(reason=f"JAX evaluates it in batches, as {why}")
+        self.compiled = self.compiled._replace(reason=f"JAX evaluates it, as {why}", smooth=False)
 
     def remake(self, target) -> tuple:
         return self.again

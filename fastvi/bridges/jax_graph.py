@@ -28,8 +28,8 @@ NAMES = {
 }  # fmt: skip
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "prod",
               "reduce_and": "all", "reduce_or": "any"}  # fmt: skip
-INLINE = {"pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr",
-          "remat", "checkpoint"}  # fmt: skip
+INLINE = {"pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "remat", "remat2", "checkpoint"}
+OWN_DERIVATIVE = {"custom_vjp_call", "custom_vjp_call_jaxpr"}  # which need not be that of the values
 # they only move items: run on the positions of the items
 STRUCTURAL = {"slice", "rev", "gather", "dynamic_slice", "reshape"}
 SAME = {"copy", "copy_p", "stop_gradient", "optimization_barrier"}
@@ -101,6 +101,8 @@ def applied(name: str, equation, inputs):
         return moved(equation, inputs)
     if name in OTHERS:
         return OTHERS[name](equation, inputs)
+    if name in OWN_DERIVATIVE:
+        raise Unsupported("a function with a derivative of its own (custom_vjp)")
     raise Unsupported(f"the primitive {name}")
 
 
@@ -122,7 +124,8 @@ def moved(equation, inputs):
     if equation.primitive.name == "reshape" and tuple(equation.params["new_sizes"]) == a.shape:
         return a
     if any(isinstance(i, Array) for i in rest) or isinstance(a, Known):
-        raise Unsupported(f"the primitive {equation.primitive.name} with an index that depends on z")
+        of_what = "depends on z or is counted by a loop; scan over the array, if so"
+        raise Unsupported(f"the primitive {equation.primitive.name} with an index that {of_what}")
     places = equation.primitive.bind(jax.numpy.asarray(positions(a)), *(i.value for i in rest), **equation.params)
     return take(a, np.asarray(places))
 
@@ -175,6 +178,12 @@ def broadcast_in_dim(equation, inputs):
     shape, dims = equation.params["shape"], equation.params["broadcast_dimensions"]
     order = [dims.index(i) if i in dims else "x" for i in range(len(shape))]
     return broadcast(shuffle(inputs[0], order), shape)
+
+
+def _with_axis(count, axis) -> list:
+    """The order of ``shuffle`` that puts an axis of length 1 before those of an array."""
+    order: list = list(range(count))
+    return [*order[:axis], "x", *order[axis:]]
 
 
 def squeeze(equation, inputs):
@@ -249,4 +258,5 @@ OTHERS = {
     ),
     "transpose": lambda e, i: transpose(i[0], list(e.params["permutation"])),
     "concatenate": lambda e, i: join(e.params["dimension"], i),
+    "stack": lambda e, i: join(e.params["axis"], [shuffle(a, _with_axis(len(a.shape), e.params["axis"])) for a in i]),
 }  # fmt: skip

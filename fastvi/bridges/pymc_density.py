@@ -55,6 +55,10 @@ class ModelDensity(ModelNames, ExternalDensity):
     """
 
     what = "PyMC model"
+    doubtful = True
+
+    def labels(self) -> dict[tuple[int, int], str]:
+        return self.layout.labels()
 
     def __init__(self, model, name: str, cost: float | None = None, translate: bool = True) -> None:
         self.model, self.layout, self.cost = model, Layout(model), cost
@@ -120,11 +124,11 @@ class ModelDensity(ModelNames, ExternalDensity):
 
     def values(self) -> abi.Compiled:
         own = self.current()
-        return self.compiled(False) if own is None else own.values()._replace(smooth=True)
+        return self.compiled(False) if own is None else own.values()
 
     def gradients(self) -> abi.Compiled:
         own = self.current()
-        return self.compiled(True) if own is None else own.gradients()._replace(smooth=True)
+        return self.compiled(True) if own is None else own.gradients()
 
     def trusted(self, draws, gradient=False) -> abi.Compiled:
         own = self.current()
@@ -133,7 +137,7 @@ class ModelDensity(ModelNames, ExternalDensity):
         compiled = own.trusted(draws, gradient)
         if not self.compared:
             self.compare(draws()[0], own)
-        return super().trusted(draws, gradient) if self.refused else compiled._replace(smooth=True)
+        return super().trusted(draws, gradient) if self.refused else compiled
 
     def compare(self, z, own) -> None:
         """With PyTensor's own evaluation of the same graph; PyTensor's code takes over where they differ."""
@@ -214,7 +218,7 @@ class ModelDensity(ModelNames, ExternalDensity):
                 reads = [self.shared.index(s) for s in function.get_shared()]
                 kinds = jitted.array_types([s.get_value(borrow=True) for s in self.shared])
                 compiled = jitted.compile_jitted(function.vm.jit_fn, kinds, reads, gradient)
-                self.compilations[gradient] = compiled._replace(reason=f"PyTensor's code, as {self.refused}")
+                self.compilations[gradient] = compiled._replace(reason=f"PyTensor's code, as {self.refused}", smooth=False)
             return self.compilations[gradient]
 
     def in_terms_of_x(self, outputs):

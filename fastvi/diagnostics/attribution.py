@@ -1,5 +1,6 @@
 """Where q misfits: the variance of log w shared out over coordinates and pairs by its Hermite coefficients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,8 @@ class Attribution:
         their sum, half the variance of log w
     level : str
         "cubic", or less where the draws or the memory do not suffice
+    names : sequence of str
+        of the items of z; empty where only their numbers are known
 
     Examples
     --------
@@ -55,6 +58,7 @@ class Attribution:
     rest: float
     total: float
     level: str
+    names: Sequence[str] = ()
 
     def largest(self, count: int = SHOWN) -> list[tuple[float, float, tuple]]:
         """(nats, error, (i,) or (i, j)) of the largest parts that exceed two of their errors, largest first."""
@@ -70,13 +74,12 @@ class Attribution:
     def __repr__(self):
         if self.total < NEGLIGIBLE:
             return f"none: half the variance of log w is below {NEGLIGIBLE:g} nat"
-        parts = "; ".join(f"{v:.2g} ± {e:.1g} in {where(place)}" for v, e, place in self.largest())
+        parts = "; ".join(f"{v:.2g} ± {e:.1g} in {self.where(place)}" for v, e, place in self.largest())
         return f"{self.total:.2g} nat: {parts or 'no single part stands out'}; beyond {self.level} {self.rest:.2g}"
 
-
-def where(place) -> str:
-    """z[3], or z[3] with z[7]"""
-    return " with ".join(f"z[{k}]" for k in place)
+    def where(self, place) -> str:
+        """eta[3], or eta[3] with tau"""
+        return " with ".join(self.names[k] if self.names else f"z[{k}]" for k in place)
 
 
 def attribution(target, q, key, num_samples: int, on: Place, most: int = 4096) -> Attribution | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -223,5 +223,7 @@ def diagnose(
     gaussian = not isinstance(q, Factors)  # whose transport inequality it is
     deviation = math.sqrt(2.0 * max(0.0, kl)) if kl < math.inf and gaussian else math.inf
     misfit = attribution(target, q, key, num_samples, on)
+    if misfit is not None:
+        misfit = replace(misfit, names=target.density.coordinates())
     ends = found.lower(), found.upper()
     return Diagnosis(found.elbo, khat, ess, found.max_weight, ends, found, deviation, misfit, log_evidence, q.family)

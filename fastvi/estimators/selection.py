@@ -15,6 +15,7 @@ from .cost import Slopes, affordable, operations, possible, slopes_pilot, too_fe
 from .options import PATHWISE, Request, kind_of
 from .pilot import Candidate, cheapest
 from .precision import enough_samples
+from .steps import sees_steps_of
 
 # Which polynomials each estimator may subtract from log w
 POLYNOMIALS = {"linear": LEVELS[1:2], "diagonal": LEVELS[1:2], "quadratic": LEVELS[1:3]}
@@ -230,5 +231,9 @@ def derivative(target, q, key) -> Derivative:
 
 def continuous(target, q, key) -> bool:
     """Whether a target has a gradient worth its price, and no step that would make a pathwise estimate wrong."""
-    found = derivative(target, q, key)
-    return found.exists and found.smooth and found.quick
+    found, density = derivative(target, q, key), target.density
+    if not (found.exists and found.quick) or found.smooth:
+        return found.exists and found.quick
+    if density.doubtful and density.jumps is None:
+        density.jumps = sees_steps_of(target, q, key)
+    return density.jumps is False

@@ -15,8 +15,8 @@ SWEEPS, SETTLED = 1000, 1e-12
 
 class Ascents(NamedTuple):
     """Where ascents from several starts ended: natural parameters of each block, (starts, count, width), the ELBO that
-    the surrogate gives each, (starts,), whether its steps were held back at the end, (starts,), and the moves of point
-    masses, (starts, points)."""
+    the surrogate gives each, (starts,), whether its steps were held back at the end or never settled, (starts,), and
+    the moves of point masses, (starts, points)."""
 
     natural: list[np.ndarray]
     elbo: np.ndarray
@@ -81,6 +81,8 @@ def ascend(q, surrogate, starts: list, step: float = 1.0, cap: float | None = No
             expected[:, points] = step * h
         if not np.any(moved > SETTLED):
             break
+    else:
+        held |= moved > SETTLED  # the surrogate has no maximum: with point masses it need not bend down
     value = surrogate.constant + expected @ linear
     if pairs is not None:
         value = value + 0.5 * np.sum((expected @ pairs) * expected, axis=1)

@@ -4,7 +4,6 @@ import numpy as np
 
 from ..families.base import Family
 from ..families.factors import Factors
-from .summary import row_names
 
 APART = 1e4  # between the largest and the smallest deviation of a coordinate
 
@@ -17,16 +16,8 @@ def hint(target, q: Family) -> str:
     low, high = int(np.argmin(sd)), int(np.argmax(sd))
     if not np.isfinite(sd).all() or not sd[high] >= APART * sd[low]:
         return ""
-    labels = row_names("z", (q.dim,))
-    if target.parameters is not None:
-        places = target.parameters.places.items()
-        labels = [row for name, place in places for row in coordinates(name, place.stop - place.start)]
+    labels = target.density.coordinates()
     return (
         f"; the deviation of {labels[high]} is {sd[high] / sd[low]:.0e} times that of {labels[low]}: bring data to "
         "like units, or begin near the answer with start="
     )
-
-
-def coordinates(name: str, count: int) -> list[str]:
-    """Of a parameter in z."""
-    return [name] if count == 1 else row_names(name, (count,))

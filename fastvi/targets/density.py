@@ -27,6 +27,10 @@ class Density(ABC):
         draws that it wants at a time, a power of two; None for what suits the caches
     opaque : bool
         whether changes can be detected only by comparing pickles
+    doubtful : bool
+        whether its comparisons of z, written by a library, may decide between formulas that meet
+    jumps : bool or None
+        whether such a density has steps, once that has been looked for
     careful : bool
         whether the gradient is compiled without accumulation in place
     parameters : Parameters or None
@@ -43,6 +47,8 @@ class Density(ABC):
     batch_size: int | None = None
     opaque = False
     careful = False
+    doubtful = False
+    jumps: bool | None = None
     source: Callable | None = None
     parameters: Any = None
     operations = 2.0**14  # of a function that is not ours to look into
@@ -114,6 +120,18 @@ class Density(ABC):
         if self.parameters is None:
             raise ValueError(f"{what}: {self.name} has no named parameters; declare them by parameters=")
         return self.parameters.unconstrain(values, what, partly)
+
+    def labels(self) -> dict[tuple[int, int], str]:
+        """(start, length) in z of each parameter, and its name; empty of a flat z."""
+        places = {} if self.parameters is None else self.parameters.places
+        return {(p.start, p.stop - p.start): name for name, p in places.items()}
+
+    def coordinates(self) -> list[str]:
+        """(dim,) names of the items of z: ``mu``, ``eta[3]``, or ``z[3]`` of a flat one."""
+        found = [f"z[{i}]" for i in range(self.dim)]
+        for (start, count), name in self.labels().items():
+            found[start : start + count] = [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]
+        return found
 
     def at(self, z) -> str:
         """A draw, for messages."""

@@ -102,9 +102,9 @@ class Target(Names, derivatives.Curvature):
         self.agreed_on_gpu: abi.Compiled | None = None
 
     def __repr__(self):
-        if self.parameters is not None:
-            return f"Target({self.name}, {self.parameters!r}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
-        return f"Target({self.name}, dim={self.dim}, data={len(self.data)} item{'s' * (len(self.data) != 1)})"
+        of = f"dim={self.dim}" if self.parameters is None else repr(self.parameters)
+        data = f", data={len(self.data)} item{'s' * (len(self.data) != 1)}" if self.data else ""
+        return f"Target({self.name}, {of}{data})"
 
     def __reduce__(self):
         if self.recipe is not None:
@@ -280,7 +280,8 @@ class Target(Names, derivatives.Curvature):
         compiled, slow = self.density.values(), "" if jit.has_fma() else f"; {jit.WITHOUT_FMA}"
         if compiled.vectorised:
             return f"{self.name}: vectorised, {abi.LANE_WIDTH} draws at a time{slow}"
-        return f"{self.name}: one draw at a time: {compiled.reason}{slow}"
+        way = "one draw at a time" if self.density.batch_size is None else "in batches"
+        return f"{self.name}: {way}: {compiled.reason}{slow}"
 
 
 def named(log_density, parameters, data, normalized, name) -> Target:

@@ -1,7 +1,11 @@
-"""What is known of an expression's sign, whatever z is: PyMC's checks of a scale or a probability are decided by it."""
+"""What is known of an expression's sign and size, whatever z is: checks of a scale, a probability or a support are decided
+by it."""
+
+import math
 
 import numpy as np
 
+from .known import Known
 from .nodes import Node, value_of
 
 POSITIVE = {"exp", "softplus", "expit", "erfc", "erfcx"}
@@ -60,6 +64,31 @@ def below_one(a: Node, strict: bool = False) -> bool:
     if a.op == "sub":
         return value_of(a.args[0]) == 1.0 and positive(a.args[1], strict)
     return a.op == "exp" and a.args[0].op == "neg" and positive(a.args[0].args[0], strict)
+
+
+STAYS_FINITE = {"add", "sub", "mul", "neg", "sum", "gather", "item", "kept", "where", "max", "min", "abs", "tofloat",
+                "matvec", "list", "cumsum", "lmax", "lmin"}  # fmt: skip
+BOUNDED = {"expit", "tanh", "sin", "cos", "erf", "erfc"}
+
+
+def surely_finite(a: Node) -> bool:
+    """Whether it is no infinity and no NaN, but for overflow of sums and products, as items of z are finite."""
+    if "finite" not in a.facts:
+        a.facts["finite"] = _finite(a)
+    return a.facts["finite"]
+
+
+def _finite(a):
+    if a.op in ("z", "zs") or a.is_bool:
+        return True
+    if a.op == "lit":
+        return math.isfinite(value_of(a))
+    if a.op == "data":
+        return constant(a) and bool(np.isfinite(a.meta.value).all())
+    known = not isinstance(a.meta, Known) or a.meta.constant and bool(np.isfinite(a.meta.value).all())
+    if a.op in STAYS_FINITE:
+        return known and all(surely_finite(x) for x in a.args)
+    return a.op in BOUNDED and surely_finite(a.args[0])
 
 
 def constant(a: Node) -> bool:

@@ -1,6 +1,7 @@
 """Element-wise nodes, simplified as they are made: constants folded, checks decided by signs, logarithms and
 exponentials cancelled, functions of data computed now."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from .known import Known, combined
 from .nodes import FALSE, ONE, TRUE, Node, literal, node, value_of
 from .operations import BOOLEAN, COSTLY, NUMPY
-from .signs import below_one, positive
+from .signs import below_one, positive, surely_finite
 
 MOST_POWER = 64
 LOGICAL = {"and", "or", "not", "tofloat"}
@@ -199,16 +200,20 @@ def at_least(n, meta, a, b):
 
 
 def equal(n, meta, a, b):
+    if a is b and surely_finite(a):
+        return TRUE
+    if any(value_of(x) in (math.inf, -math.inf) and surely_finite(y) for x, y in ((a, b), (b, a))):
+        return FALSE
     return FALSE if any(is_zero(x) and positive(y) for x, y in ((a, b), (b, a))) else None
 
 
 def unequal(n, meta, a, b):
-    return TRUE if equal(n, meta, a, b) is FALSE else None
+    return {id(TRUE): FALSE, id(FALSE): TRUE}.get(id(equal(n, meta, a, b)))
 
 
-def finite(n, meta, a):
+def not_finite(n, meta, a):
     """Whether it is not a number or infinite: z never is."""
-    return FALSE if a.op in ("z", "zs") else None
+    return FALSE if surely_finite(a) else None
 
 
 def both(n, meta, a, b):
@@ -274,6 +279,6 @@ RULES: dict[str, Callable[..., Node | None]] = {
     "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "log": log, "log1p": log1p, "exp": exp,
     "expm1": expm1, "sqrt": sqrt, "abs": absolute, "sign": sign, "pow": power, "powi": whole_power, "sqr": square_of,
     "gt": more, "ge": at_least, "lt": lambda n, meta, a, b: more(n, meta, b, a),
-    "le": lambda n, meta, a, b: at_least(n, meta, b, a), "isnan": finite, "isinf": finite, "and": both, "or": either,
+    "le": lambda n, meta, a, b: at_least(n, meta, b, a), "isnan": not_finite, "isinf": not_finite, "and": both, "or": either,
     "not": opposite, "where": where, "tofloat": to_float, "max": larger, "min": smaller, "eq": equal, "ne": unequal,
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Matrix times lanes, compiled once, kept on disk and called by address: densities with ``X @ z`` compile faster.
 
-All addresses and strides are bytes.  Rows are taken a few at a time, so that each z[k] is loaded once for all of them.
+All addresses and strides are bytes.  Rows are taken a few at a time, so that each z[k] is loaded once for all of them.  What is left of them has a
+loop with a counter of its own: LLVM 22 began two loops over one counter at 1 where the first was empty (Zen 3 to 5).
 """
 
 import functools
@@ -120,9 +121,10 @@ def product_kernel(width, fused):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         for start in range(0, rows, FEW):
             end = min(rows, start + FEW)
+            fours = end - (end - start) % 4
             for part in range(0, step, part_step):
-                i, v0 = start, z + part
-                while i + 4 <= end:
+                v0 = z + part
+                for i in range(start, fours, 4):
                     p, to = x + i * row, out + i * step + part
                     a0 = a1 = a2 = a3 = zero()
                     for k in range(columns):
@@ -137,14 +139,12 @@ def product_kernel(width, fused):
                     put(to + step, a1)
                     put(to + 2 * step, a2)
                     put(to + 3 * step, a3)
-                    i += 4
-                while i < end:
+                for i in range(fours, end):
                     p = x + i * row
                     a = zero()
                     for k in range(columns):
                         a = add_product(a, entry(p + k * column), get(v0 + k * stride))
                     put(out + i * step + part, a)
-                    i += 1
 
     return c_kernel(types.void(*[types.int64] * 8), matrix_times)
 
@@ -157,11 +157,11 @@ def transposed_times(width: int):
     lane_step, part_step = 8 * width, 8 * some.width
 
     def transposed_product(y, step, rows, x, row, column, columns, out, stride):
+        fours = columns - columns % 4
         for start in range(0, rows, ROW_BLOCK):
             end = min(rows, start + ROW_BLOCK)
             for part in range(0, lane_step, part_step):
-                k = 0
-                while k + 4 <= columns:
+                for k in range(0, fours, 4):
                     o0 = out + k * stride + part
                     o1, o2, o3 = o0 + stride, o0 + 2 * stride, o0 + 3 * stride
                     a0, a1, a2, a3 = get(o0), get(o1), get(o2), get(o3)
@@ -175,29 +175,18 @@ def transposed_times(width: int):
                     put(o1, a1)
                     put(o2, a2)
                     put(o3, a3)
-                    k += 4
-                while k < columns:
+                for k in range(fours, columns):
                     to = out + k * stride + part
                     a = get(to)
                     for i in range(start, end):
                         a += entry(x + i * row + k * column) * get(y + i * step + part)
                     put(to, a)
-                    k += 1
 
-    def one_draw_at_a_time(y, step, rows, x, row, column, columns, out, stride):
-        for i in range(rows):
-            g, p = get(y + i * step), x + i * row
-            for k in range(columns):
-                to = out + k * stride
-                put(to, get(to) + entry(p + k * column) * g)
-
-    # LLVM 22 compiles the blocks wrongly for one lane, in the copy that a cached kernel brings along: of fewer than
-    # four columns the first was left out
-    function = one_draw_at_a_time if width == 1 else transposed_product
     # Cached kernels call it by a symbol that is made of its name: of two that are equal in two files the linker takes
     # the first, and a kernel would run the product of another width.
-    function.__qualname__ += f"_{width}"
-    return named(njit(error_model="numpy")(function), "transposed_times", width)
+    transposed_product.__qualname__ += f"_{width}"
+    # Inlined in any case, so that a kernel from the cache is the one that ran where it was compiled
+    return named(njit(error_model="numpy", forceinline=True)(transposed_product), "transposed_times", width)
 
 
 def emit_times(builder, product, *words):
