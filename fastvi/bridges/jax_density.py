@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..kernels.density import abi
 from ..targets.batched import BatchedDensity
 from ..targets.density import agree
 from ..targets.python_source import PythonDensity

@@ -131,7 +131,7 @@ class Sites:
         """z of sites by name; those that are left out, where that is allowed, at z = 0."""
         from numpyro.infer.util import unconstrain_fn
 
-        told = {n for n, s in self.trace.items() if s["type"] == "deterministic"}
+        told = set() if partly else {n for n, s in self.trace.items() if s["type"] == "deterministic"}
         values = {n: v for n, v in values.items() if n not in told}  # they follow from the others
         wrong = [f"{name} is no latent site" for name in values if name not in self.names]
         wrong += [] if partly else [f"{name} is missing" for name in self.names if name not in values]

@@ -218,7 +218,8 @@ class ModelDensity(ModelNames, ExternalDensity):
                 reads = [self.shared.index(s) for s in function.get_shared()]
                 kinds = jitted.array_types([s.get_value(borrow=True) for s in self.shared])
                 compiled = jitted.compile_jitted(function.vm.jit_fn, kinds, reads, gradient)
-                self.compilations[gradient] = compiled._replace(reason=f"PyTensor's code, as {self.refused}", smooth=False)
+                why = f"PyTensor's code, as {self.refused}"
+                self.compilations[gradient] = compiled._replace(reason=why, smooth=False)
             return self.compilations[gradient]
 
     def in_terms_of_x(self, outputs):

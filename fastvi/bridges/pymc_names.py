@@ -48,7 +48,7 @@ class ModelNames:
     def unconstrained(self, values, what="values", partly=False) -> np.ndarray:
         """z of the free variables by name; those that are left out, where that is allowed, at z = 0."""
         free = {rv.name: rv for rv in self.model.free_RVs}
-        told = {v.name for v in self.model.deterministics}
+        told = set() if partly else {v.name for v in self.model.deterministics}
         values = {name: value for name, value in values.items() if name not in told}  # they follow from the others
         wrong = [f"{name} is no free variable" for name in values if name not in free]
         wrong += [] if partly else [f"{name} is missing" for name in free if name not in values]

@@ -67,4 +67,3 @@ def sees_steps_of(target, q: Family, key: Key) -> bool:
         if not len(low.z):
             return False
     return bool(np.any(untold(low, high) > STEP * (1.0 + np.abs(low.value))))
-

@@ -1,5 +1,4 @@
-"""What is known of an expression's sign and size, whatever z is: checks of a scale, a probability or a support are decided
-by it."""
+"""What is known of an expression's sign and size, whatever z is: it decides checks of scales and supports."""
 
 import math
 

@@ -279,6 +279,7 @@ RULES: dict[str, Callable[..., Node | None]] = {
     "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "log": log, "log1p": log1p, "exp": exp,
     "expm1": expm1, "sqrt": sqrt, "abs": absolute, "sign": sign, "pow": power, "powi": whole_power, "sqr": square_of,
     "gt": more, "ge": at_least, "lt": lambda n, meta, a, b: more(n, meta, b, a),
-    "le": lambda n, meta, a, b: at_least(n, meta, b, a), "isnan": not_finite, "isinf": not_finite, "and": both, "or": either,
-    "not": opposite, "where": where, "tofloat": to_float, "max": larger, "min": smaller, "eq": equal, "ne": unequal,
+    "le": lambda n, meta, a, b: at_least(n, meta, b, a), "isnan": not_finite, "isinf": not_finite,
+    "and": both, "or": either, "not": opposite, "where": where,
+    "tofloat": to_float, "max": larger, "min": smaller, "eq": equal, "ne": unequal,
 }  # fmt: skip

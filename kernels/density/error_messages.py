@@ -33,8 +33,8 @@ def explain_error(error, function, of_what="") -> str:
     found = re.findall(
         r"this `if`.*|No implementation of function .*|Unknown attribute .*|Use of unsupported.*|Cannot unify .*"
         r"|a default argument .*|the log density returned .*|an assignment to an item.*|Untyped global name .*"
-        r"|[Ii]nvalid use of .*"
-        r"|cannot compile .*|cannot print .*|Cannot determine .*|an array depends on z in one branch.*|cannot assign .*|Unsupported .*",
+        r"|[Ii]nvalid use of .*|cannot (?:compile|print) .*"
+        r"|Cannot determine .*|an array depends on z in one branch.*|cannot assign .*|Unsupported .*",
         text,
     )
     found = [w for w in found if "<intrinsic run>" not in w]  # our own loop around the user's function

@@ -1,7 +1,8 @@
 """Matrix times lanes, compiled once, kept on disk and called by address: densities with ``X @ z`` compile faster.
 
-All addresses and strides are bytes.  Rows are taken a few at a time, so that each z[k] is loaded once for all of them.  What is left of them has a
-loop with a counter of its own: LLVM 22 began two loops over one counter at 1 where the first was empty (Zen 3 to 5).
+All addresses and strides are bytes.  Rows are taken a few at a time, so that each z[k] is loaded once for all of
+them.  What is left of them has a loop with a counter of its own: LLVM 22 began two loops over one counter at 1 where
+the first was empty (Zen 3 to 5).
 """
 
 import functools

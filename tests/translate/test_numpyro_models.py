@@ -79,7 +79,7 @@ def functions(jax):
     def stacked(z):
         return -jnp.sum(jnp.tanh(jnp.stack([z[:6], z[6:12] ** 2], axis=1)) ** 2)
 
-    every = (softplus, batched_products, scatter_adds, triangular, backwards, two_states, choice, scattered_rows, stacked)
+    every = softplus, batched_products, scatter_adds, triangular, backwards, two_states, choice, scattered_rows, stacked
     return {f.__name__: f for f in every}
 
 
