@@ -59,6 +59,16 @@ def real_array(name, value, ndim) -> np.ndarray:
     return array
 
 
+def _no_number(value, array) -> str:
+    """Where something else stands, and what to do."""
+    columns = getattr(value, "columns", ())  # of a pandas.DataFrame
+    for k, item in enumerate(array.ravel() if array.dtype.kind in "OUS" else ()):
+        if not isinstance(item, numbers.Real):
+            where = f"column {columns[k % len(columns)]!r} holds" if len(columns) and array.ndim == 2 else "there is"
+            return f": {where} {describe(item)}; code it by numbers"
+    return "; .astype(float) makes them numbers" if array.dtype.kind == "O" and array.size else ""
+
+
 def numeric(name, value) -> np.ndarray:
     """An array of reals that float64 or int64 can hold exactly, as NumPy reads it."""
     if isinstance(value, np.ma.MaskedArray):
@@ -68,7 +78,7 @@ def numeric(name, value) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}{_no_number(value, array)}")
     if array.dtype.itemsize > 8:
         raise TypeError(f"{name}: {array.dtype} would be rounded to float64; convert it yourself")
     return array

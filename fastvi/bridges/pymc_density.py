@@ -1,6 +1,7 @@
 """The log density of a PyMC model: as source that is compiled in lanes, or through PyTensor's Numba backend."""
 
 import functools
+import hashlib
 import threading
 import warnings
 from math import prod
@@ -80,6 +81,12 @@ class ModelDensity(ModelNames, ExternalDensity):
         self.parameters = self.spaces()
         if translate:
             self.current()
+
+    def data_state(self) -> bytes:
+        digest = hashlib.blake2b(digest_size=16)
+        for shared in self.shared:
+            digest.update(np.asarray(shared.get_value(borrow=True)).tobytes())
+        return digest.digest()
 
     @property
     def text(self) -> str | None:

@@ -24,6 +24,7 @@ from .bounds import Bounds, from_weights, upper_bound
 from .log_weights import LogWeights
 
 RELIABLE, USABLE = KHAT_LIMITS
+LEAST_SHARE = 0.01  # of the draws, that weights must be worth: else few of them hold what p has and q lacks
 KHAT_MEANS = " (below 0.5 good, to 0.7 usable)"
 HARMLESS_NATS, HARMLESS_LOSS = 0.02, 0.05  # a misfit this small cannot matter, whatever the shape of its tail
 
@@ -96,7 +97,7 @@ class Diagnosis:
             return f"q puts {share:.2%} of its draws where p is 0, so the ELBO is -inf: check the support of the target"
         if self.false_alarm:
             return "good where q has mass: k-hat is a false alarm, the weights hardly differ"
-        return verdict_of(self.khat, self.family == "mean_field")
+        return verdict_of(self.khat, self.family == "mean_field", share=self.ess / self.num_samples)
 
     def __repr__(self):
         lines = [f"  {name:<13} {text}" for name, text in self._lines()]
@@ -132,17 +133,21 @@ class Diagnosis:
         return lines
 
 
-def verdict_of(khat: float, is_diagonal: bool, starts: int = 1) -> str:
-    """What a Pareto shape says about q, the best of some starts, and what to do about it."""
+def verdict_of(khat: float, is_diagonal: bool, starts: int = 1, share: float = 1.0) -> str:
+    """What a Pareto shape says about q, the best of some starts, and what to do about it; ``share`` is the effective
+    one of the draws."""
     if not khat > RELIABLE:  # nan where all weights are equal
         return "good where q has mass: importance weights have a finite variance and correct what is left"
-    if khat <= USABLE:
+    if khat <= USABLE and share >= LEAST_SHARE:
         return "usable: smoothed importance weights (psis) correct what is left, the variance of raw ones is infinite"
     remedy = "fit a full-rank q" if is_diagonal else "fit several starts before a richer family (num_restarts=4)"
     if is_diagonal and starts == 1:
         remedy += ", or several starts (num_restarts=4)"
     elif starts > 1 and not is_diagonal:
-        remedy = "p is no Gaussian near here: other parameters may be closer to one (non-centred, softplus)"
+        remedy = "p is no Gaussian near here: other parameters may be closer to one (non-centred where groups have few "
+        remedy += "data, centred where they have many, softplus)"
+    if khat <= USABLE:
+        return f"poor: importance weights are worth {share:.1%} of the draws, so q is too narrow in places; {remedy}"
     return f"poor: q misses part of p, and importance weights cannot correct for it; {remedy}"
 
 

@@ -102,6 +102,7 @@ def finished(run: Run, endings: list[Ending]) -> FitResult:
         fitter.natural_gradient() if converged else None,
         run.target,
         run.on.options,
+        run.target.density.data_state(),
     )
 
 

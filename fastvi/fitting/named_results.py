@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..diagnostics.diagnosis import verdict_of
+from ..diagnostics.diagnosis import HARMLESS_LOSS, verdict_of
 from ..diagnostics.psis import psis
 from ..families.base import Family
+from ..kernels.density.error_messages import explain_error
 from ..kernels.density.over_draws import over_draws
 from ..results import KHAT_LIMITS, Estimate, counted
 from ..rng import Key, RandomSource, key_from
@@ -31,10 +32,13 @@ class Draws(dict):
         the same draws, unconstrained
     log_weights : ndarray (n,) or None
         of importance sampling, smoothed (PSIS) and normalised, where they were asked for
+    khat : float
+        of these weights; nan without, and where they hardly differ
     """
 
     z: np.ndarray
     log_weights: np.ndarray | None = None
+    khat: float = math.nan
 
 
 class NamedResults:
@@ -44,8 +48,11 @@ class NamedResults:
     elbo: Estimate
     key: Key
     khat: float
+    converged: bool
+    message: str
     history: list
     target: Target | None
+    data_state: bytes
 
     @property
     def parameters(self) -> Parameters | None:
@@ -55,8 +62,13 @@ class NamedResults:
     @property
     def verdict(self) -> str:
         """What k-hat says of q in words, and what to do about it."""
+        return self._verdict_by(self.khat)
+
+    def _verdict_by(self, khat: float) -> str:
+        if not math.isfinite(self.elbo.value):
+            return "of no use as it is: its ELBO is not finite"
         starts = 1 + max((line.restart for line in self.history), default=0)
-        return verdict_of(self.khat, self.q.is_diagonal, starts)
+        return verdict_of(khat, self.q.is_diagonal, starts)
 
     def draws(self, num_samples: int = 4000, *, weights: bool = False, rng: RandomSource = None) -> Draws:
         """Draws of q by name, constrained.
@@ -84,7 +96,11 @@ class NamedResults:
             found = Draws(dict(z=z) if self.parameters is None else self.parameters.constrain(z))
         found.z = z
         if weights:
-            found.log_weights = psis(self._of(None).value(z) - self.q.log_prob(z)).log_weights
+            smoothed = psis(self._of(None).value(z) - self.q.log_prob(z))
+            found.log_weights = smoothed.log_weights
+            effective = 1.0 / np.sum(np.exp(2.0 * smoothed.log_weights))
+            if effective < (1.0 - HARMLESS_LOSS) * len(z):  # else it is that of weights which hardly differ
+                found.khat = float(smoothed.khat)
         return found
 
     def summary(
@@ -132,15 +148,21 @@ class NamedResults:
             values = np.asarray(draws[name], dtype=np.float64)
             index += row_names(name, values.shape[1:], (coords or {}).get(name))
             rows += [row(column, probs, w) for column in values.reshape(len(values), -1).T]
-        return Table(index, rows, probs, self._notes(num_samples, weights))
+        return Table(index, rows, probs, self._notes(num_samples, weights, draws.khat if weights else self.khat))
 
-    def _notes(self, num_samples: int, weights: bool) -> list[str]:
+    def _notes(self, num_samples: int, weights: bool, khat: float) -> list[str]:
         """What to know before a table is believed."""
         whose = "weighted by p / q (PSIS)" if weights else "of q"
         notes = [f"{counted(num_samples, 'draw')} {whose}; elbo = {self.elbo}"]
-        if math.isfinite(self.khat):
-            notes.append(f"k-hat {self.khat:.2f}: {self.verdict}")
-            if self.khat > KHAT_LIMITS[1]:
+        if not self.elbo.interval_reliable and math.isfinite(self.elbo.value):
+            notes.append("more draws tell the ELBO's error: vi.elbo(target, found.q, atol=1e-3), or found.diagnosis")
+        if not self.converged:
+            notes.append(f"not converged: {self.message}")
+        if not math.isfinite(self.elbo.value):
+            notes.append(self.verdict)
+        if math.isfinite(khat):
+            notes.append(f"k-hat {khat:.2f}: {self._verdict_by(khat)}")
+            if khat > KHAT_LIMITS[1]:
                 notes.append("means and deviations are q's, and may be far from the posterior's")
         return notes
 
@@ -172,6 +194,11 @@ class NamedResults:
         -------
         ndarray (num_samples, …)
         """
+        if not callable(f):
+            raise TypeError(
+                f"f: expected a function of parameters and data, got {checks.describe(f)}; for new rows write "
+                "found.predict(lambda beta, X: X @ beta, data=(X,))"
+            )
         draws = self.draws(num_samples, weights=weights, rng=rng)
         taken = converted(data)
         names = list(inspect.signature(f).parameters)
@@ -187,7 +214,7 @@ class NamedResults:
         except Exception as error:
             rows = range(num_samples)
             found = np.array([f(*(v[i] for v in values), *data) for i in rows])  # which raises what f raises
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            why = explain_error(error, f) if hasattr(f, "__code__") else type(error).__name__
             warnings.warn(f"f: {f.__name__} ran in Python, as Numba cannot compile it ({why})", stacklevel=2)
         return found if draws.log_weights is None else (found, np.exp(draws.log_weights))
 
@@ -229,4 +256,9 @@ class NamedResults:
         found = self.target if target is None else target
         if found is None:
             raise ValueError("target: this result was pickled, loaded or copied, which loses it; pass target=")
+        if target is None and self.data_state != found.density.data_state():
+            raise ValueError(
+                f"target: the data of {found.name} were set anew since this fit; fit again, set them back, or pass "
+                "target="
+            )
         return found

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from ..diagnostics.psis import psis
 from ..results import KHAT_LIMITS, shown_khat
 from .summary import chosen_names, row_names
 
@@ -69,7 +68,7 @@ def marginal(axis, label, values, before) -> None:
 def tail(axis, found, draws) -> None:
     """The largest importance weights over their rank: a slope of k-hat on these axes."""
     log_w = found.target.value(draws.z) - found.q.log_prob(draws.z)
-    khat = float(psis(log_w).khat)
+    khat = found.khat
     largest = np.sort(log_w[np.isfinite(log_w)])[::-1][: len(log_w) // 5]
     axis.plot(np.log10(np.arange(1, len(largest) + 1)), largest - largest.max(initial=-np.inf), ".", ms=2)
     trusted = "usable" if khat <= KHAT_LIMITS[1] else "poor"

@@ -100,6 +100,7 @@ class FitResult(NamedResults):
     natural_gradient: np.ndarray | None = field(default=None, repr=False)
     target: Target | None = field(default=None, repr=False)
     options: dict = field(default_factory=dict, repr=False)
+    data_state: bytes = field(default=b"", repr=False)
 
     @cached_property
     def diagnosis(self) -> Diagnosis | None:
@@ -107,6 +108,7 @@ class FitResult(NamedResults):
         not finite at some."""
         if self.target is None:
             return None
+        self._of(None)
         operations = self.target.density.operations + self.q.operations(self.q.dim, False)
         count = int(min(MOST_DRAWS, max(LEAST_DRAWS, OPERATIONS // operations)))
         try:
@@ -124,7 +126,9 @@ class FitResult(NamedResults):
 
     def __getstate__(self):
         # the target may not travel where its results can, nor an executor
-        return vars(self) | dict(diagnosis=self.diagnosis, _parameters=self.parameters, target=None, options={})
+        known = "diagnosis" in vars(self) or self.target is None or self.data_state == self.target.density.data_state()
+        diagnosis = self.diagnosis if known else None
+        return vars(self) | dict(diagnosis=diagnosis, _parameters=self.parameters, target=None, options={})
 
     def to_arviz(
         self,
@@ -155,15 +159,12 @@ class FitResult(NamedResults):
 
     def __repr__(self):
         head = f"FitResult({self.q!r}, {self.method}, {self.message}, {counted(self.num_samples, 'draw')}"
-        return f"{head},\n  elbo = {self.elbo},\n  {self._judged()})"
-
-    def _judged(self) -> str:
-        return self.verdict if math.isfinite(self.elbo.value) else "of no use as it is: its ELBO is not finite"
+        return f"{head},\n  elbo = {self.elbo},\n  {self.verdict})"
 
     def _repr_html_(self) -> str:
         ended = f"{self.message}; {self.method}, {counted(self.num_samples, 'draw')}"
         rows = [("q", repr(self.q)), ("fit", ended), ("ELBO", str(self.elbo)), ("gain + blur", self._short())]
-        return html_table([*rows, ("k-hat", shown_khat(self.khat)), ("verdict", self._judged())])
+        return html_table([*rows, ("k-hat", shown_khat(self.khat)), ("verdict", self.verdict)])
 
     def _short(self) -> str:
         return f"{self.gain:.2g} + {self.blur:.2g} nat" if math.isfinite(self.gain + self.blur) else "not known"

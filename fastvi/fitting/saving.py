@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..estimators.options import check_pair
 from ..results import Estimate
 from ..rng import Key
 from ..targets.constraints import Space
 from ..targets.latents import Latents
 from ..targets.parameters import Parameters
+from ..targets.target import Target
 from .checkpoint import as_rounds, as_table, place
 from .family_files import described, restored
 from .result import FitResult
@@ -47,18 +49,20 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def load(path: str | pathlib.Path) -> FitResult:
+def load(path: str | pathlib.Path, target: Target | None = None) -> FitResult:
     """A result that :meth:`FitResult.save` wrote: q, names, spaces and what was said of the fit, to the same bits.
 
     Parameters
     ----------
     path : path
         nothing in the file is run
+    target : Target, optional
+        what was fitted, or what the result is to be judged by: for weights, ``diagnosis``, ``to_arviz``
 
     Returns
     -------
     FitResult
-        its ``target`` is None: ``draws``, ``summary``, ``predict`` need none; weights do
+        ``draws``, ``summary`` and ``predict`` need no target
 
     See Also
     --------
@@ -88,7 +92,12 @@ def load(path: str | pathlib.Path) -> FitResult:
     elbo = Estimate(**head["elbo"], key=None if head["elbo_key"] is None else Key(head["elbo_key"]))
     numbers = {name: head[name] for name in NUMBERS}
     q, key = restored(head["q"], arrays), Key(head["key"])
-    found = FitResult(q, elbo, as_rounds(history), key=key, natural_gradient=left, **numbers)
+    if target is not None:
+        check_pair(target, q)
+    state = b"" if target is None else target.density.data_state()
+    found = FitResult(
+        q, elbo, as_rounds(history), key=key, natural_gradient=left, target=target, data_state=state, **numbers
+    )
     if head["parameters"] is not None:
         named = {name: Space(**(space | dict(shape=tuple(space["shape"])))) for name, space in head["parameters"]}
         vars(found)["_parameters"] = Parameters(named)

@@ -87,6 +87,10 @@ class Density(ABC):
     def fingerprint(self) -> bytes:
         """What decides its numbers now, code and data, as bytes that mean the same in another process."""
 
+    def data_state(self) -> bytes:
+        """Tells data apart that somebody else may set anew; empty where nobody can."""
+        return b""
+
     @abstractmethod
     def remake(self, target) -> tuple:
         """(function, arguments) that make the target again in another process."""

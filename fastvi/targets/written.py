@@ -29,6 +29,8 @@ def density_of(
     title = str(name) if name is not None else source.__name__
     if isinstance(dim, Mapping):
         dim, parameters = None, dim if parameters is None else one_of_both()
+    if isinstance(dim, list | tuple | set) and all(isinstance(name, str) for name in dim):
+        raise TypeError('dim: names want their spaces, as in {"mu": fastvi.real(), "tau": fastvi.positive()}')
     if (dim is None) == (parameters is None):
         one_of_both()
     in_rows = rows is not None or log_prior is not None

@@ -181,7 +181,7 @@ def bernoulli_logit_logpdf(x, logit):
     >>> float(vi.bernoulli_logit_logpdf(0, 800.0))
     -800.0
     """
-    return x * logit - softplus(logit)
+    return within(LEAST - x * x * (1.0 - x) * (1.0 - x), x * logit - softplus(logit))
 
 
 def binomial_logit_logpdf(x, total, logit):

@@ -54,6 +54,8 @@ def explain_error(error, function, of_what="") -> str:
     places = [p for p in places if not of_the_machinery(p[0])]
     code = function.__code__
     file, line = places[-1] if places else (code.co_filename, code.co_firstlineno)
+    if "scipy." in what and "Unknown attribute" in what:
+        what += "; SciPy does not compile, vi.normal_logpdf and its kin do"
     readable = what
     while True:  # names of types from the inside out
         simpler = re.sub(TYPES, "<draws>", readable)

@@ -123,6 +123,12 @@ def test_new_data_are_seen_and_do_not_recompile(pm):
     first = vi.elbo(target, q, 1000, rng=0)
     compiled = dict(target.density.compilations)
     X = np.random.default_rng(5).standard_normal((50, 3))
+    old, fitted = model["X"].get_value(), vi.fit(target, q, rng=0)
+    pm.set_data({"X": X}, model=model)
+    with pytest.raises(ValueError, match="target: the data of .* were set anew since this fit"):
+        fitted.summary(weights=True)
+    pm.set_data({"X": old}, model=model)
+    assert fitted.diagnosis.verdict.startswith("good")
     pm.set_data({"X": X}, model=model)
     assert vi.elbo(target, q, 1000, rng=0) != first
     assert target.value(np.ones(3)) == pytest.approx(float(model.compile_logp()({"beta": np.ones(3)})), rel=1e-12)

@@ -149,3 +149,21 @@ def test_a_figure(fitted):
     assert titles[:5] == ["ELBO by round", "a", "beta[0]", "beta[1]", "sigma"] and "k-hat" in titles[5]
     with pytest.raises(ValueError, match="names: expected some of a, beta, sigma, got c"):
         fitted.plot(names=["c"])
+
+
+def test_the_table_of_a_fit_that_failed_says_so():
+    """NaN in the data: every draw is NaN, and q is where it began."""
+    target = vi.Target(lambda b, y: np.sum(vi.normal_logpdf(y, b, 1.0)), {"b": vi.real()}, (np.array([1.0, np.nan]),))
+    found = vi.fit(target, "full_rank", rng=0)
+    shown = str(found.summary(100))
+    assert "not converged" in shown and "data[0] has 1 NaN" in shown and "of no use" in found.verdict
+
+
+def test_a_loaded_result_is_judged_by_its_target(tmp_path):
+    target = vi.Target(lambda b: vi.normal_logpdf(b, 1.0, 2.0), {"b": vi.real()})
+    found = vi.fit(target, rng=0)
+    found.save(tmp_path / "fit.npz")
+    again = vi.load(tmp_path / "fit.npz", target)
+    assert again.diagnosis.verdict == found.diagnosis.verdict and again.draws(9, weights=True).log_weights.shape == (9,)
+    with pytest.raises(ValueError, match="dim"):
+        vi.load(tmp_path / "fit.npz", vi.Target(lambda z: -np.dot(z, z), 2))
