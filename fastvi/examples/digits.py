@@ -5,10 +5,13 @@ C. Kaynak, UCI Machine Learning Repository, 1998, https://archive.ics.uci.edu/da
 has it: a pixel of 0 to 16 is on from 8.
 """
 
+import math
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
+
+from ..results import with_error
 
 PIXELS = 64
 
@@ -38,3 +41,8 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     """Images of 64 pixels as one picture, by rows, with a margin about each."""
     framed = np.pad(images.reshape(-1, columns, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)))
     return framed.swapaxes(1, 2).reshape(-1, 10 * columns)
+
+
+def mean(values: np.ndarray) -> str:
+    """The mean over images and its standard error."""
+    return with_error(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)))

@@ -16,10 +16,9 @@ from ..diagnostics.bounds import bounds
 from ..estimators.batch import elbo_batch
 from ..estimators.batch_estimate import BatchEstimate
 from ..families.mean_field import MeanFieldGaussian
-from ..results import with_error
 from ..targets.target import Target
 from .adam import Adam, parts
-from .digits import PIXELS, digits, log_odds, mosaic
+from .digits import PIXELS, digits, log_odds, mean, mosaic
 from .drawn import Drawn
 
 HIDDEN, BATCH, STEPS, RATE, DECAY = 64, 100, 8000, 3e-3, 0.1
@@ -118,11 +117,6 @@ def solve(net: Autoencoder, steps: int, draws: int) -> Held:
     return Held(value, bound, net.exact(x) if net.latent == 2 else None)
 
 
-def mean(values: np.ndarray) -> str:
-    """The mean over images and its standard error."""
-    return with_error(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)))
-
-
 def report(num_samples: int = 359 * 2000, rng: Any = 0, num_threads: int | None = None, steps: int = STEPS) -> str:
     """What ``python -m fastvi examples vae`` prints, judged by so many draws of all images together."""
     lines = [("nats a held-out image, ± over images", "")]
@@ -140,7 +134,7 @@ def report(num_samples: int = 359 * 2000, rng: Any = 0, num_threads: int | None 
 def draw(axes) -> Drawn:
     """What two latents mean, and where held-out images are, on a figure of the gallery."""
     net = Autoencoder(2)
-    found = solve(net, 1500, PARTICLES)
+    found = solve(net, 1000, PARTICLES)
     assert found.exact is not None
     side = 12
     at = ndtri((np.arange(side) + 0.5) / side)
@@ -159,7 +153,7 @@ def draw(axes) -> Drawn:
     axes[1].set_ylabel("$z_2$")
     rows = (("ELBO", found.elbo), ("IWAE-1000", found.iwae), ("log p(x), by quadrature", found.exact))
     return Drawn(
-        "A variational autoencoder of 8 x 8 digits with two latents after 1500 steps of Adam on gradients by "
+        "A variational autoencoder of 8 x 8 digits with two latents after 1000 steps of Adam on gradients by "
         "elbo_batch, which were not told the digits. On held-out images the ELBO is below IWAE's bound, and that below "
         "log p(x).",
         [("nats a held-out image", "± over images"), *((name, mean(values)) for name, values in rows)],
