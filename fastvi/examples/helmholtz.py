@@ -4,8 +4,8 @@ A sigmoid belief net (Neal 1992): 8 units h2 ~ Bernoulli(a), 12 units h1 with lo
 W h1 + b; q(h | x) has 20 factors with logits R x + r.  All 2^20 states can be added up, which gives log p(x).
 Wake-sleep (Hinton, Dayan, Frey and Neal 1995) learns from draws of q and of p in turn, in NumPy.  The other way climbs
 the ELBO by ``elbo_gradient``: leave-one-out for the logits, and the net's parameters as point masses.  Both evaluate
-log p(x, h) two million times.  In the end q's of single held-out images are fitted by ``fit``, which tells what the
-encoder loses (Cremer, Li and Duvenaud 2018).
+log p(x, h) two million times; which ends higher depends on the start.  In the end q's of single held-out images are
+fitted by ``fit``, which tells what the encoder loses (Cremer, Li and Duvenaud 2018).
 """
 
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ UNITS = MIDDLE + TOP
 SHAPES = (TOP,), (MIDDLE, TOP), (MIDDLE,), (PIXELS, MIDDLE), (PIXELS,)
 BATCH, DRAWS, RATE, STEPS = 20, 32, 0.04, 3000  # images and draws of a step by score functions
 SLEEP_BATCH, SLEEP_RATE, SLEEP_STEPS = 100, 0.02, 10_000
-FITTED = 40  # held-out images that get a q of their own
+STARTS, FITTED = 3, 20  # held-out images that get a q of their own
 
 
 def bernoulli(x, logits):
@@ -131,7 +131,7 @@ class Machine:
         options: Any = dict(rng=self.random, num_threads=self.num_threads)
         for image in x:
             target = Target(log_density, UNITS, (*self.net, image[None]), name="image")
-            q = Bernoulli(logits=np.clip(self.R @ image + self.r, -12.0, 12.0))
+            q = Bernoulli(logits=self.R @ image + self.r)
             found.append((elbo(target, q, draws, **options).value, fit(target, q, **options).elbo.value))
         return self.exact(x)[:, None] - np.array(found)
 
@@ -160,17 +160,18 @@ def solve(
     return Outcome(asleep, climbed, second.gaps(second.held[:images], max(2, num_samples // images)))
 
 
-def report(num_samples: int = 40_000, rng: Any = 0, num_threads: int | None = None) -> str:
-    """What ``python -m fastvi examples helmholtz`` prints; the encoder's ELBOs are of so many draws together."""
-    found = solve(num_samples, rng, num_threads)
+def report(num_samples: int = 60_000, rng: Any = 0, num_threads: int | None = None) -> str:
+    """What ``python -m fastvi examples helmholtz`` prints; the encoders' ELBOs are of so many draws together."""
+    starts = np.random.SeedSequence(rng).spawn(STARTS)
+    found = [solve(num_samples // STARTS, start, num_threads) for start in starts]
+    gaps = np.concatenate([outcome.gaps for outcome in found])
     lines = [
-        ("nats a held-out image, ± over images", ""),
-        (f"log p(x) by {SLEEP_STEPS:,} steps of wake-sleep", mean(found.asleep)),
-        (f"log p(x) by {STEPS:,} steps of elbo_gradient", mean(found.climbed)),
-        ("  above wake-sleep, paired", mean(found.climbed - found.asleep)),
-        (f"log p(x) - ELBO of {FITTED} images, q by the encoder", mean(found.gaps[:, 0])),
-        ("  q by fit", mean(found.gaps[:, 1])),
-        ("  least of all, which must not be below 0", f"{found.gaps.min():.4f}"),
+        (f"nats a held-out image, ± over images; {STARTS} starts", ""),
+        (f"log p(x) by {SLEEP_STEPS:,} steps of wake-sleep", ", ".join(mean(outcome.asleep) for outcome in found)),
+        (f"log p(x) by {STEPS:,} steps of elbo_gradient", ", ".join(mean(outcome.climbed) for outcome in found)),
+        (f"log p(x) - ELBO of {len(gaps)} images, q by the encoder", mean(gaps[:, 0])),
+        ("  q by fit", mean(gaps[:, 1])),
+        ("  least of all, which must not be below 0", f"{gaps.min():.4f}"),
     ]
     return "\n".join(f"{name:<48}{value}" for name, value in lines)
 
