@@ -4,8 +4,6 @@ Each function draws one figure on given axes from what it computes, and returns 
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +19,10 @@ from ..fitting.fit import fit
 from ..kernels.arithmetic.functions import logaddexp
 from ..results import with_error
 from ..targets.target import Target
+from . import bayesian_neural_net, helmholtz, vae
+from .drawn import FORWARD, GREY, REVERSE, Drawn, P
 from .models import eight_schools, launches
 
-
-class Drawn(NamedTuple):
-    """What a figure says and what it rests on: a table as rows of text, the first of them its head."""
-
-    caption: str
-    numbers: Sequence[tuple[str, ...]]
-
-
-P, REVERSE, FORWARD, GREY = "#4c5866", "#c2410c", "#1d6fb8", "#9aa5b1"
 NUM_SAMPLES = 200_000
 
 
@@ -259,4 +250,7 @@ FIGURES = {
     "laplace_or_variational": ("Laplace or variational", laplace_or_variational, 2, (10, 4)),
     "elbo_trace": ("The ELBO during a fit", trace, 2, (10, 4)),
     "estimator_variances": ("Estimators of the gradient", estimator_variances, 2, (11, 3.8)),
+    "bayesian_neural_net": ("Hidden units that mean field keeps", bayesian_neural_net.draw, 1, (6, 3.6)),
+    "vae": ("Digits from two numbers", vae.draw, 2, (10, 4.6)),
+    "helmholtz": ("A belief net and its encoder", helmholtz.draw, 2, (10, 4.6)),
 }

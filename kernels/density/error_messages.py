@@ -11,6 +11,11 @@ from .spellings import refused_spelling
 # names of lane types in Numba's messages, for people: "<draws>"
 TYPES = r"\b(?:Lane\w*|Leaf|Recorded|Expression\d+|Table)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 
+CHANGES = r"Cannot unify <draws> and <draws> for '(?:(\w+)[^']*|[^']*)'.*"
+FILL = "fill np.zeros(n) item by item instead, a[i] = …"
+# What Numba itself trips over where an array of numbers is to hold draws
+IN_PLACE = "'NoneType' object has no attribute 'args'", f"an array cannot be added to in place, as in a += z; {FILL}"
+
 
 class DensityError(TypeError):
     """The log density cannot be compiled at all; ``details`` is Numba's whole report."""
@@ -62,7 +67,17 @@ def explain_error(error, function, of_what="") -> str:
         if simpler == readable:
             break
         readable = simpler
+    if readable.strip() == IN_PLACE[0]:
+        readable = IN_PLACE[1]
+    elif "Expression" in what:
+        readable = re.sub(CHANGES, changing, readable)
     return f"{readable.strip()} [{file}:{line}]"
+
+
+def changing(found) -> str:
+    """An array expression that another one replaces."""
+    name = found[1] or "an array of z"
+    return f"{name} is another array expression in each turn of a loop, or in each branch; {FILL}"
 
 
 _numba = os.path.dirname(os.path.realpath(numba.__file__))

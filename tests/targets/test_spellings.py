@@ -111,3 +111,34 @@ def test_what_a_density_prints_is_of_single_draws(capfd):
     shown, noise = capfd.readouterr()
     assert set(shown.splitlines()) == {"at 0.5 True"} and not noise
     assert "one draw at a time: cannot print 32 draws at a time" in target.explain()
+
+
+def added_in_place(z):
+    t = np.zeros(2)
+    t += z
+    return -np.sum(t * t)
+
+
+def added_in_a_loop(z):
+    t = np.zeros(2)
+    for k in range(2):
+        t = t + z * k
+    return -np.sum(t * t)
+
+
+def added_item_by_item(z):
+    t = np.zeros(2)
+    for k in range(2):
+        for i in range(2):
+            t[i] += z[i] * k
+    return -np.sum(t * t)
+
+
+def test_arrays_that_grow_are_told_the_spelling_that_runs_in_lanes():
+    for f, told in ((added_in_place, "cannot be added to in place"), (added_in_a_loop, "in each turn of a loop")):
+        reason = vi.Target(f, 2).explain()
+        assert told in reason and "item by item instead, a[i] = " in reason and "test_spellings.py" in reason
+        with pytest.raises(TypeError, match="item by item"):
+            vi.Target(f, 2).gradient([0.5, 0.2])
+    target = vi.Target(added_item_by_item, 2)
+    assert "vectorised" in target.explain() and target.gradient([0.5, 0.2]) == pytest.approx([-1.0, -0.4])
