@@ -3,6 +3,8 @@
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +27,25 @@ def test_the_example_runs(capsys):
     exec(compile(EXAMPLE, "README.md", "exec"), {"__name__": "readme"})
     out = capsys.readouterr().out
     assert "±" in out and "vectorised" in out
+    (shown,) = re.findall(r"prints first\n\n```text\n(.*?)```", README, re.DOTALL)
+    (words, numbers), (expected, close) = map(words_and_numbers, (out[: len(shown)], shown))
+    assert words == expected and numbers == pytest.approx(close, rel=0.05, abs=0.01)
+
+
+def words_and_numbers(text):
+    number = re.compile(r"-?\d[\d,]*\.?\d*(?:e-?\d+)?")
+    return number.sub("#", text).split(), [float(n.replace(",", "")) for n in number.findall(text)]
+
+
+def test_the_picture_is_that_of_the_saved_run():
+    done = subprocess.run(
+        [sys.executable, "picture.py", "run-1-cpu.json"],
+        cwd=ROOT / "benchmarks",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (ROOT / "benchmarks" / "speed.svg").read_text()
 
 
 def snippet(code):
