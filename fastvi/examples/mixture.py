@@ -174,7 +174,7 @@ def solve(num_samples: int, rng: Any = 0, num_threads: int | None = None, most: 
     model = Mixture(iris()[0])
     groups: list[list[Ascent]] = []
     starts = (np.random.default_rng((0, n)).dirichlet(np.ones(CLUSTERS), model.rows) for n in range(STARTS))
-    for each in sorted(map(model.ascended, starts), key=lambda each: -each.bound):
+    for each in sorted(map(model.ascended, starts), key=lambda each: -round(each.bound, 6)):
         if not groups or groups[-1][0].bound - each.bound > 1e-3:
             groups.append([])
         groups[-1].append(each)

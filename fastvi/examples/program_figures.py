@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..results import with_error
-from . import mixture
+from . import ising, mixture
 from .gallery import FORWARD, GREY, REVERSE, Drawn, P
 from .iris import iris
 
@@ -32,4 +32,31 @@ def clusters(axes):
     )
 
 
-FIGURES = {"clusters": ("A mixture of Gaussians", clusters, 1, (6, 4))}
+def mean_field_of_spins(axes):
+    """What mean field misses of the Ising model's log Z, and its magnetisation, by temperature."""
+    couplings = np.sort(np.append(np.linspace(0.15, 0.6, 19), ising.CRITICAL))
+    found = [ising.bound("spins", K, 10_000) for K in couplings]
+    gaps = [ising.log_z(ising.SIDE, K) - each.elbo for K, each in zip(couplings, found, strict=True)]
+    fine = np.linspace(0.15, 0.6, 1000)
+    axes[0].plot(couplings, gaps, "o-", ms=3, color=REVERSE)
+    axes[0].set_title("log Z - ELBO, nats a spin")
+    axes[1].plot(couplings, [each.magnetisation for each in found], "o-", ms=3, color=REVERSE, label="mean field")
+    axes[1].plot(fine, [ising.magnetisation(K) for K in fine], color=P, label="exact, of a large torus")
+    axes[1].set_title("magnetisation")
+    axes[1].legend(frameon=False)
+    for ax in axes:
+        ax.axvline(ising.CRITICAL, color=GREY, ls="--")
+        ax.set_xlabel("coupling K")
+    rows = zip(couplings, gaps, found, strict=True)
+    numbers = [(f"{K:.4f}", with_error(gap, each.error), f"{each.magnetisation:.3f}") for K, gap, each in rows]
+    return Drawn(
+        "The Ising model on a torus of 32 x 32 spins by independent Bernoulli factors, with Kaufman's exact log Z. "
+        "Mean field magnetises at K = 0.25, the model at 0.4407 (dashed); it misses most just above its own onset.",
+        [("K", "log Z - ELBO, nats a spin", "magnetisation of q"), *numbers],
+    )
+
+
+FIGURES = {
+    "clusters": ("A mixture of Gaussians", clusters, 1, (6, 4)),
+    "mean_field_of_spins": ("The Ising model by mean field", mean_field_of_spins, 2, (10, 4)),
+}
