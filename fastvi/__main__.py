@@ -16,7 +16,7 @@ from .info import show_versions
 from .results import shown_khat, with_error
 
 SHOWN = {"eight schools": ("mu", "tau")}  # of the parameters, where not all are of interest
-PROGRAMS = ("linear_vae", "selection", "mixture", "ising")
+PROGRAMS = ("linear_vae", "selection", "mixture", "ising", "topics")
 # All that the main job runs, so that it can say how far compiling is
 KERNELS = (
     *(f"{q}, float64, sampler" for q in ("mean_field", "full_rank")),
