@@ -16,7 +16,9 @@ from .info import show_versions
 from .results import shown_khat, with_error
 
 SHOWN = {"eight schools": ("mu", "tau")}  # of the parameters, where not all are of interest
-PROGRAMS = ("linear_vae", "selection", "bayesian_neural_net", "vae", "helmholtz")
+PROGRAMS = (
+    "linear_vae", "selection", "mixture", "ising", "topics", "bayesian_neural_net", "vae", "helmholtz",
+)  # fmt: skip
 # All that the main job runs, so that it can say how far compiling is
 KERNELS = (
     *(f"{q}, float64, sampler" for q in ("mean_field", "full_rank")),
@@ -24,12 +26,12 @@ KERNELS = (
     *(f"{q}, float64, values{also}" for q in ("mean_field", "full_rank") for also in ("", ", with surrogate")),
     *(f"{q}, float64, {what}" for q in ("mean_field", "full_rank") for what in ("scores", "paths, with surrogate")),
 )
-NEXT = """
+NEXT = f"""
 next
   python -m fastvi gallery --open   figures with their numbers, as a page (pip install 'fastvi[plot]')
   python -m fastvi warm             compile all other kernels now
-  python -m fastvi examples NAME    programs that end with a number that is known: linear_vae, selection,
-                                    bayesian_neural_net, vae, helmholtz
+  python -m fastvi examples NAME    programs that end with a number that is known:
+                                    {", ".join(PROGRAMS)}
   help(fastvi.Target), help(fastvi.fit), help(fastvi.diagnose)   a model of your own"""
 HEADER = ("model", "q", "ELBO", "KL(q || prior)", "|gradient|", "k-hat", "draws/s", "compiled")
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..html_tables import html_table
 from ..info import versions
-from .gallery import FIGURES, Drawn
+from . import gallery, program_figures
+from .gallery import Drawn
 
+FIGURES = {**gallery.FIGURES, **program_figures.FIGURES}
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 figure { margin: 3rem 0; } figure img { width: 100%; height: auto; } figcaption { margin: .5rem 0; }

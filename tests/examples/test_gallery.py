@@ -44,7 +44,7 @@ def test_the_page_holds_everything(tmp_path, capsys, monkeypatch):
     found = Reader(out.read_text(encoding="utf-8"))
     assert not found.open and not {"script", "link", "iframe"} & {tag for tag, _ in found.tags}
     images = [attributes["src"] for tag, attributes in found.tags if tag == "img"]
-    assert len(images) == len(gallery.FIGURES) == sum(tag == "table" for tag, _ in found.tags)
+    assert len(images) == len(page.FIGURES) == sum(tag == "table" for tag, _ in found.tags)
     for source in images:
         kind, _, data = source.partition(",")
         assert kind == "data:image/svg+xml;base64" and base64.b64decode(data).rstrip().endswith(b"</svg>")
