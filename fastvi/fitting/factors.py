@@ -28,6 +28,7 @@ TRIES, FAILURES, GROWTH = 5, 4, 8.0
 INFLATION, DOUBLINGS = 20.0, 5  # of a coefficient's variance; of the draws until it is less
 DOUBTFUL = 0.3  # of what was promised: an error beyond which a step of point masses is refused
 NEGLIGIBLE = 1e-9  # of log w that is left, where nothing needs to be judged
+AGREES = 8.0  # standard errors between the mean of log w and what its surrogate makes of it
 STARTS, ROUNDS_WITH_STARTS = 24, 2
 FLATTEST = 0.05  # curvature of the ELBO that the blur reckons with
 
@@ -41,6 +42,11 @@ class Followed:
         self.weights = np.exp(log_ratio)
         self.weights /= np.mean(self.weights)
         self.n, self.count = self.design.shape
+        n, mean = self.n, float(np.mean(self.weights * log_w))
+        error = math.sqrt(float(np.sum((self.weights * (log_w - mean)) ** 2))) / n
+        # where states of two factors are not among the draws, least squares may follow all of them and mean nothing
+        self.means_something = abs(self.surrogate.constant - mean) <= AGREES * error + NEGLIGIBLE * (1.0 + abs(mean))
+        self.mean = mean
 
     @property
     def deviation(self) -> float:
@@ -109,6 +115,10 @@ class FactorAscent(Fitter):
                 break  # else some states of two factors are hardly among them
             more = self.draws_of(q, len(draws[0]), flat_share(q))
             draws = tuple(np.concatenate(both) for both in zip(draws, more, strict=True))
+        if not followed.means_something:
+            s.update(failures=s["failures"] + 1, count=2 * s["count"])
+            value = self.value_of(followed.mean, math.nan, len(draws[1]))
+            return value, NO_STEP if s["failures"] >= FAILURES else ""
         found, moves = followed.surrogate, None
         s.update(linear=found.linear, pairs=np.zeros((0, 0)) if found.pairs is None else found.pairs)
         if self.points is not None:
