@@ -69,6 +69,12 @@ class ModelNames:
             z[place] = np.ravel(value)
         return z
 
+    def coords(self) -> dict[str, list]:
+        """Of all that is reported, by the model's dims."""
+        first = {name: dims[0] for name, dims in self.model.named_vars_to_dims.items() if dims and dims[0] is not None}
+        known = {dim: list(labels) for dim, labels in self.model.coords.items() if labels is not None}
+        return {name: known[dim] for name, dim in first.items() if dim in known}
+
     def untransformed(self, z):
         """The free variables that are their own value variables, as (variable, draws)."""
         values = self.layout.unravel(z)

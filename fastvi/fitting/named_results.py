@@ -126,7 +126,8 @@ class NamedResults:
         weights : bool
             those of p, by smoothed importance weights, rather than those of q
         coords : dict, optional
-            labels of the items of a parameter, ``{"theta": schools}``, in place of their numbers
+            labels of the items of a parameter, ``{"theta": schools}``, in place of their numbers; a PyMC model's own by
+            default
         rng : optional
             as for :meth:`draws`
 
@@ -139,6 +140,8 @@ class NamedResults:
         draws = self.draws(num_samples, weights=weights, rng=rng)
         shown = chosen_names(names, draws)
         chosen_names(coords or (), draws, "coords")
+        own = {} if self.target is None else self.target.density.coords()
+        labels = {name: given for name, given in own.items() if name in draws} | dict(coords or {})
         probs = [float(p) for p in probs]
         if not all(0.0 <= p <= 1.0 for p in probs):
             raise ValueError(f"probs: expected numbers between 0 and 1, got {probs}")
@@ -146,7 +149,7 @@ class NamedResults:
         index, rows = [], []
         for name in shown:
             values = np.asarray(draws[name], dtype=np.float64)
-            index += row_names(name, values.shape[1:], (coords or {}).get(name))
+            index += row_names(name, values.shape[1:], labels.get(name))
             rows += [row(column, probs, w) for column in values.reshape(len(values), -1).T]
         return Table(index, rows, probs, self._notes(num_samples, weights, draws.khat if weights else self.khat))
 

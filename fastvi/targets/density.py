@@ -130,6 +130,10 @@ class Density(ABC):
         places = {} if self.parameters is None else self.parameters.places
         return {(p.start, p.stop - p.start): name for name, p in places.items()}
 
+    def coords(self) -> dict[str, list]:
+        """Labels of the first axis of parameters, where somebody has named them."""
+        return {}
+
     def coordinates(self) -> list[str]:
         """(dim,) names of the items of z: ``mu``, ``eta[3]``, or ``z[3]`` of a flat one."""
         found = [f"z[{i}]" for i in range(self.dim)]
