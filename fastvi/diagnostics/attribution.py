@@ -77,7 +77,7 @@ class Attribution:
         parts = "; ".join(f"{v:.2g} ± {e:.1g} in {self.where(place)}" for v, e, place in self.largest())
         return f"{self.total:.2g} nat: {parts or 'no single part stands out'}; beyond {self.level} {self.rest:.2g}"
 
-    def where(self, place) -> str:
+    def where(self, place: tuple[int, ...]) -> str:
         """eta[3], or eta[3] with tau"""
         return " with ".join(self.names[k] if self.names else f"z[{k}]" for k in place)
 

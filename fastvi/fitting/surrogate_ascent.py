@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SWEEPS, SETTLED = 1000, 1e-12
+ASTRAY = 1e-2  # what still moves after all sweeps, where nothing is near, rather than nearing it slowly
 
 
 class Ascents(NamedTuple):
@@ -82,7 +83,7 @@ def ascend(q, surrogate, starts: list, step: float = 1.0, cap: float | None = No
         if not np.any(moved > SETTLED):
             break
     else:
-        held |= moved > SETTLED  # the surrogate has no maximum: with point masses it need not bend down
+        held |= moved > ASTRAY  # the surrogate has no maximum: with point masses it need not bend down
     value = surrogate.constant + expected @ linear
     if pairs is not None:
         value = value + 0.5 * np.sum((expected @ pairs) * expected, axis=1)
