@@ -9,9 +9,11 @@ from .. import checks
 from ..fitting.objective import Objective
 from ..targets.target import Target
 from . import guest
+from .jax_batch import elbo_batch
 from .jax_density import density_of
 
 jax = guest("jax", "jax")
+__all__ = ["elbo", "elbo_batch", "from_jax"]
 NO_STEP = -(2**31)
 
 

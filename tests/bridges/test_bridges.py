@@ -137,6 +137,32 @@ def test_torch_batches_pass_gradcheck(torch):
 
 
 @pytest.mark.guests
+def test_jax_batches_have_the_gradients_of_differences(jax):
+    """By the q's and by the decoder, under jit and with rows that count differently."""
+    from fastvi.bridges.jax import elbo_batch
+
+    jnp, rng = jax.numpy, np.random.default_rng(0)
+    x = (rng.random((40, 5)) < 0.5).astype(float)
+    W, b, loc, log_scale, weights = (rng.normal(size=shape) for shape in ((5, 2), 5, (40, 2), (40, 2), 40))
+    f = elbo_batch(vi.Target(pixels, 2, (x, W, b)), 3, parameters=(1, 2), rng=1)
+
+    @jax.jit
+    def loss(given, weights):
+        loc, log_scale, W, b = given
+        return jnp.sum(weights * f(loc, jnp.exp(0.1 * log_scale), (x, W, b), step=2))
+
+    given = [jnp.asarray(v) for v in (loc, log_scale, W, b)]
+    for each in (weights, np.ones(40)):
+        slopes = jax.grad(loss)(given, each)
+        for k, slope in enumerate(slopes):
+            away = rng.normal(size=slope.shape)
+            ends = [loss([v + (h * away if i == k else 0) for i, v in enumerate(given)], each) for h in (1e-5, -1e-5)]
+            assert float((ends[0] - ends[1]) / 2e-5) == pytest.approx(float(np.sum(slope * away)), rel=1e-6)
+    assert loss(given, weights) != jnp.sum(weights * f(loc, np.exp(0.1 * log_scale), step=3))
+    assert f(jnp.float32(loc), jnp.float32(np.ones((40, 2)))).dtype == jnp.float32
+
+
+@pytest.mark.guests
 def test_torch_trains_to_the_same_optimum(torch):
     from fastvi.bridges.torch import elbo
 
