@@ -23,7 +23,7 @@ def elbo_batch(
 ) -> Callable:
     """``f(loc, scale, data=None, step=0)``: the ELBOs of :func:`fastvi.elbo_batch`, (N,), as a JAX operation.
 
-    It works under ``jit``, ``scan`` and ``grad``, differentiable once in ``loc`` and ``scale`` (N, dim) and in those items
+    It works under ``jit``, ``scan`` and ``grad``; differentiable once in ``loc``, ``scale`` (N, dim) and in the items
     of ``data`` that are ``parameters``; the work is done in float64 on the host.
 
     Parameters
