@@ -14,6 +14,7 @@ NAMES = {
     "fastvi": "fastvi",
     "tiles": "fastvi, in tiles",
     "written": "with a written gradient",
+    "fastvi, to 0.05": "fastvi, to 0.05 nat",
     "fastvi plain": "fastvi, plain",
     "numpy": "NumPy",
     "jax": "JAX",
