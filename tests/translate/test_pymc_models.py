@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+from fastvi.translate.known import Unsupported
 
 pytestmark = [pytest.mark.pymc, pytest.mark.filterwarnings("ignore")]  # PyMC, PyTensor and ArviZ warn of each other
 FIRST = (
@@ -73,10 +74,14 @@ def test_the_zoo_is_all_here(pm):
 
 @pytest.mark.parametrize("seed", [*range(20), *(pytest.param(s, marks=pytest.mark.slow) for s in range(20, 100))])
 def test_random_graphs(pm, seed):
-    """In Python every one, compiled with its gradient each fifth."""
+    """In Python every one, compiled with its gradient each fifth; one that is too large is told so."""
     from graph_fuzz import DIM, translated
 
-    found, function = translated(seed)
+    try:
+        found, function = translated(seed)
+    except Unsupported as told:
+        assert "operations, more than 800, which takes long to compile" in str(told)
+        return
     z = np.random.default_rng(seed).normal(size=DIM)
     value, slope = function(z)
     with np.errstate(all="ignore"):
