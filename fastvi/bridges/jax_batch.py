@@ -43,9 +43,17 @@ def elbo_batch(
     def estimate(loc, scale, data, step, weights=None):
         # no JAX in here: a callback that waits for JAX may wait forever
         loc, scale = (np.asarray(v, dtype=np.float64) for v in (loc, scale))
-        what = dict(rows=rows, parameters=wanted, data=tuple(map(np.asarray, data)), num_threads=num_threads)
         return batch.elbo_batch(
-            target, loc, scale, num_samples, weights=weights, rng=source.child(STEP, int(step)), **what
+            target,
+            loc,
+            scale,
+            num_samples,
+            rows=rows,
+            parameters=wanted,
+            data=tuple(map(np.asarray, data)),
+            weights=weights,
+            rng=source.child(STEP, int(step)),
+            num_threads=num_threads,
         )
 
     def host(loc, scale, data, step):
