@@ -11,7 +11,7 @@ import numpy as np
 
 from .functions import gammaln, softplus, within
 
-LEAST = 5e-324  # x + LEAST > 0 is x >= 0
+TINY = 1e-300  # x + TINY > 0 is x >= 0; no subnormal number, as those are 0 in threads of JAX
 HALF_LOG_2PI, LOG_PI = 0.5 * math.log(2.0 * math.pi), math.log(math.pi)
 
 
@@ -77,7 +77,7 @@ def half_cauchy_logpdf(x, scale):
     -1.14473
     """
     t = x / scale
-    return within(x + LEAST, math.log(2.0) - LOG_PI - np.log(scale) - np.log1p(t * t))
+    return within(x + TINY, math.log(2.0) - LOG_PI - np.log(scale) - np.log1p(t * t))
 
 
 def gamma_logpdf(x, concentration, rate):
@@ -140,7 +140,7 @@ def exponential_logpdf(x, rate):
     >>> float(vi.exponential_logpdf(2.0, 1.0))
     -2.0
     """
-    return within(x + LEAST, np.log(rate) - rate * x)
+    return within(x + TINY, np.log(rate) - rate * x)
 
 
 def lognormal_logpdf(x, loc, scale):
@@ -181,7 +181,7 @@ def bernoulli_logit_logpdf(x, logit):
     >>> float(vi.bernoulli_logit_logpdf(0, 800.0))
     -800.0
     """
-    return within(LEAST - x * x * (1.0 - x) * (1.0 - x), x * logit - softplus(logit))
+    return within(TINY - x * x * (1.0 - x) * (1.0 - x), x * logit - softplus(logit))
 
 
 def binomial_logit_logpdf(x, total, logit):
