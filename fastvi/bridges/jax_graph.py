@@ -180,10 +180,10 @@ def broadcast_in_dim(equation, inputs):
     return broadcast(shuffle(inputs[0], order), shape)
 
 
-def _with_axis(count, axis) -> list:
-    """The order of ``shuffle`` that puts an axis of length 1 before those of an array."""
-    order: list = list(range(count))
-    return [*order[:axis], "x", *order[axis:]]
+def expanded(a, dimensions):
+    """With axes of length 1 at these places of the result."""
+    axes = iter(range(len(a.shape)))
+    return shuffle(a, ["x" if k in dimensions else next(axes) for k in range(len(a.shape) + len(dimensions))])
 
 
 def squeeze(equation, inputs):
@@ -251,12 +251,8 @@ OTHERS = {
     "scatter-add": scatter, "dot_general": dot_general, "cholesky": factor, "triangular_solve": triangular,
     "cumsum": cumulative, "cumprod": cumulative,
     "scan": lambda equation, inputs: scan(equation, inputs, evaluated),
-    "expand_dims": lambda e, i: shuffle(
-        i[0],
-        [k - sum(d < k for d in e.params["dimensions"]) if k not in e.params["dimensions"] else "x"
-         for k in range(len(i[0].shape) + len(e.params["dimensions"]))],
-    ),
+    "expand_dims": lambda e, i: expanded(i[0], e.params["dimensions"]),
     "transpose": lambda e, i: transpose(i[0], list(e.params["permutation"])),
     "concatenate": lambda e, i: join(e.params["dimension"], i),
-    "stack": lambda e, i: join(e.params["axis"], [shuffle(a, _with_axis(len(a.shape), e.params["axis"])) for a in i]),
+    "stack": lambda e, i: join(e.params["axis"], [expanded(a, (e.params["axis"],)) for a in i]),
 }  # fmt: skip

@@ -232,8 +232,10 @@ def derivative(target, q, key) -> Derivative:
 def continuous(target, q, key) -> bool:
     """Whether a target has a gradient worth its price, and no step that would make a pathwise estimate wrong."""
     found, density = derivative(target, q, key), target.density
-    if not (found.exists and found.quick) or found.smooth:
-        return found.exists and found.quick
+    if not (found.exists and found.quick):
+        return False
+    if found.smooth:
+        return True
     if density.doubtful and density.jumps is None:
         density.jumps = sees_steps_of(target, q, key)
     return density.jumps is False
