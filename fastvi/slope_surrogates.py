@@ -50,15 +50,25 @@ def symmetric(level, linear, matrix, cubes=None) -> Surrogate:
     return Surrogate(level, 0.0, linear, np.diag(matrix) / 2.0, np.tril(matrix, -1), cubes)
 
 
+def with_ones(eps):
+    return np.column_stack([np.ones(len(eps)), eps])
+
+
+def fitted_lines(eps, slopes) -> np.ndarray:
+    """The values at ``eps`` of each slope's own least-squares fit in (1, eps), (n, dim)"""
+    design = with_ones(eps)
+    return design @ least_squares(design, slopes)
+
+
 def quadratic(eps, slopes) -> Surrogate:
-    x = least_squares(np.column_stack([np.ones(len(eps)), eps]), slopes)
+    x = least_squares(with_ones(eps), slopes)
     return symmetric("quadratic", x[0], x[1:])
 
 
 def lines_without(folds, eps, slopes, q) -> list[Lines]:
     """For each of ``folds``, slices of the draws, the lines that the gradient of log p in z follows on the others:
     those of :func:`lines_of`, from normal equations that are summed fold by fold."""
-    design, dim = np.column_stack([np.ones(len(eps)), eps]), eps.shape[1]
+    design, dim = with_ones(eps), eps.shape[1]
     grams = np.stack([design[own].T @ design[own] for own in folds])
     right = np.stack([design[own].T @ slopes[own] for own in folds])
     grams, right = grams.sum(axis=0) - grams, right.sum(axis=0) - right

@@ -52,10 +52,17 @@ class Slopes(NamedTuple):
     def draws(self) -> int:
         return self.fitted + self.checked
 
+    def tentative(self, dim: int) -> int:
+        """The draws that tell whether the rest will pay, where a quadratic is all that is planned."""
+        first = TENTATIVE_DRAWS * dim + 16
+        return first if self.levels == ("quadratic",) and 2 * first <= self.draws else self.draws
+
 
 LEAST_CHECKED, SHARE_FITTED = 16, 5  # draws, at least; of all draws one in so many
 SHARE_TRIED = 8  # the same where it is not known that they pay
+TENTATIVE_DRAWS = 2  # for each dimension, twice as many as the coefficients of a slope
 PILOT_SHARE = 0.5  # of what the draws that count take, for a pilot that may bring nothing
+WORTH_TRYING = 0.75  # of what plain draws take, for the rest of a pilot and fewer draws of the same error
 
 
 def slopes_pilot(levels, dim: int, num_samples: int, share: int = SHARE_FITTED) -> Slopes:
@@ -85,6 +92,14 @@ def worthwhile(levels, q: Family, num_samples: int, density: float) -> Slopes | 
         if pilot.levels and price <= budget:
             return pilot
     return None
+
+
+def least_gain(pilot: Slopes, q: Family, num_samples: int, density: float) -> float:
+    """How much less variance than that of ``num_samples`` plain draws makes up for the rest of a tentative pilot."""
+    each = operations("none", q) + density
+    rest = PATHWISE_COST * (pilot.draws - pilot.tentative(q.dim)) * each + slopes_operations(pilot, q.dim)
+    dearer = (operations("quadratic", q) + density) / each
+    return dearer / max(WORTH_TRYING - rest / (num_samples * each), 1e-3)
 
 
 def slopes_operations(pilot: Slopes, dim: int) -> float:

@@ -16,7 +16,7 @@ from ..families.base import BLOCK
 from ..families.mean_field import fill_standard_normals
 from ..rng import PILOT
 from ..running_moments import Running
-from ..slope_surrogates import fit_slopes, lines_of
+from ..slope_surrogates import fit_slopes, fitted_lines, lines_of
 from .cost import (
     CHECK_SHARE,
     LEAST,
@@ -25,6 +25,7 @@ from .cost import (
     Slopes,
     enough_to_fit,
     fit_operations,
+    least_gain,
     operations,
     possible,
     slopes_operations,
@@ -35,7 +36,8 @@ STEADY, STEADY_SLOPES = 200, 60
 
 
 class Candidate(NamedTuple):
-    """A way to estimate: its surrogate, if any, the predicted variance of one draw, and operations a draw.
+    """A way to estimate: its surrogate, if any, the predicted variance of one draw, and operations a draw, those of
+    log p included.
 
     ``checked`` draws, to which the surrogate was not fitted, tell the variance.  That of a gradient is of standardised
     terms, added up; ``each`` is that of every parameter, in its own units.
@@ -62,11 +64,12 @@ class Pilot:
 
     def __init__(self, target, q, key, levels, num_samples, on: Place):
         self.q, self.levels, self.num_samples = q, possible(levels, q.dim, num_samples), num_samples
+        self.density = target.density.operations
         fitted = max([LEAST] + [enough_to_fit(level, q.dim) for level in self.levels])
         n = max(2, min(num_samples, fitted + fitted // CHECK_SHARE))
         first = min(fitted, n - max(1, n // (CHECK_SHARE + 1)))
         self.check = slice(first, n)
-        self.eps, self.z, self.log_w = draw(target, q, key, n, on)
+        self.eps, _, self.log_w = draw(target, q, key, n, on)
 
     def surrogates(self) -> Iterator[Surrogate]:
         """One after another, each fitted to as many of the draws before ``check`` as it needs."""
@@ -87,32 +90,67 @@ class Pilot:
         # products with scores have heavier tails
         if concentrated(terms, self.num_samples, STEADY if gradient else self.steady):
             variance = math.nan
-        cost = operations(level, self.q, gradient)
+        cost = operations(level, self.q, gradient) + self.density
         return Candidate(method, surrogate, float(variance), cost, self.check.stop - self.check.start)
 
 
 class SlopePilot(Pilot):
-    """The same, with surrogates that are fitted to gradients of log w: some draws a dimension."""
+    """The same, with surrogates that are fitted to gradients of log w: some draws a dimension.
+
+    A ``tentative`` pilot ends after its first draws where they tell that a quadratic will not pay.
+    """
 
     steady = STEADY_SLOPES
 
-    def __init__(self, target, q, key, plan: Slopes, num_samples, on: Place):
+    def __init__(self, target, q, key, plan: Slopes, num_samples, on: Place, tentative=False):
         self.q, self.levels, self.num_samples = q, list(plan.levels), num_samples
+        self.density = target.density.operations
         self.check = slice(plan.fitted, plan.draws)
-        self.eps, self.z = places(q, key, plan.draws)
-        log_p, self.gradients = on.evaluate(target, self.z, True)
-        self.log_w = q.log_weights(self.eps, self.z, log_p)
+        first = plan.tentative(q.dim) if tentative else plan.draws
+        drawn = self.eps, self.log_w, self.gradients = with_slopes(target, q, key, first, on)
+        if first == plan.draws:
+            return
+        if self.gain >= least_gain(plan, q, num_samples, self.density):
+            rest = with_slopes(target, q, key, plan.draws - first, on, first)
+            self.eps, self.log_w, self.gradients = (np.concatenate(both) for both in zip(drawn, rest, strict=True))
+        else:
+            self.levels, self.check = [], slice(0, first)
+
+    def slopes(self, end: int | None = None) -> np.ndarray:
+        """Gradients of log w in eps, (n, dim)"""
+        with np.errstate(invalid="ignore"):
+            return self.q.scaled_slopes(self.gradients[:end]) + self.eps[:end]
+
+    @property
+    def gain(self) -> float:
+        """The variance of log w over what a quadratic will leave of it.
+
+        A polynomial of degree k in the orthonormal ones has k times its variance as mean square of its gradient, so of
+        what is left, degree 3 and more, the gradient has three times the variance or more.
+        """
+        n, dim = self.eps.shape
+        slopes = self.slopes()
+        if not (np.isfinite(self.log_w).all() and np.isfinite(slopes).all()):
+            return math.nan
+        left = slopes - fitted_lines(self.eps, slopes)
+        return float(np.var(self.log_w) * 3.0 * (n - dim - 1) / max(np.sum(left**2), np.finfo(float).tiny))
 
     def surrogates(self) -> Iterator[Surrogate]:
         end = self.check.start
-        with np.errstate(invalid="ignore"):
-            of_log_w = self.q.scaled_slopes(self.gradients[:end]) + self.eps[:end]
+        of_log_w = self.slopes(end)
         if not (np.isfinite(self.log_w).all() and np.isfinite(of_log_w).all()):
             return iter(())
         return (fit_slopes(self.eps[:end], of_log_w, level) for level in self.levels)
 
     def fit_operations(self, level: str) -> float:
         return slopes_operations(Slopes((level,), self.check.start, 0), self.q.dim)
+
+
+def with_slopes(target, q, key, num_samples: int, on: Place, first_draw: int = 0):
+    """(eps, log w, the gradient of log p) of the draws from ``first_draw`` on: (n, dim), (n,), (n, dim)"""
+    eps, z = places(q, key, num_samples, first_draw=first_draw)
+    log_p, gradients = on.evaluate(target, z, True)
+    return eps, q.log_weights(eps, z, log_p), gradients
 
 
 def draw(target, q, key, num_samples: int, on: Place, stream: int = PILOT, first_draw: int = 0):
@@ -129,11 +167,11 @@ def places(q, key, num_samples: int, stream: int = PILOT, first_draw: int = 0):
     return eps, z
 
 
-def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None) -> Pilot:
+def pilot_of(target, q, key, levels, num_samples, on: Place, slopes: Slopes | None, tentative=False) -> Pilot:
     """By gradients where there is a plan for them, else by values."""
     if slopes is None:
         return Pilot(target, q, key, levels, num_samples, on)
-    return SlopePilot(target, q, key, slopes, num_samples, on)
+    return SlopePilot(target, q, key, slopes, num_samples, on, tentative)
 
 
 def candidates(
@@ -144,6 +182,7 @@ def candidates(
     num_samples,
     on: Place,
     slopes: Slopes | None = None,
+    tentative: bool = False,
     ahead: Callable[[Candidate], float] | None = None,
 ) -> list[Candidate]:
     """ "plain", "entropy" and those ``levels`` that ``num_samples`` draws can fit, with the variance that they have on
@@ -152,7 +191,7 @@ def candidates(
     ``ahead(candidate)`` are the operations that the draws take by the best so far: no level is fitted that takes more
     than a share of them.
     """
-    pilot = pilot_of(target, q, key, levels, num_samples, on, slopes)
+    pilot = pilot_of(target, q, key, levels, num_samples, on, slopes, tentative)
     log_w, log_p = (
         pilot.log_w[pilot.check],
         pilot.log_w[pilot.check] - 0.5 * np.sum(pilot.eps[pilot.check] ** 2, axis=1),
@@ -204,7 +243,7 @@ def gradient_candidates(pilot: Pilot, score=True, paths=()) -> list[Candidate]:
 def pathwise_candidate(q, pilot: SlopePilot, method) -> Candidate:
     """One of the pathwise estimators, with the variance of its standardised terms."""
     eps, lines, start = pilot.eps[pilot.check], None, pilot.check.start
-    cost = PATHWISE_COST * operations("none", q, True)
+    cost = PATHWISE_COST * (operations("none", q, True) + pilot.density)
     gradients = pilot.gradients
     slopes = gradients[pilot.check]
     if method == "sticking_the_landing":

@@ -124,7 +124,8 @@ class ScorePilot:
             squares = np.sum(whitened[:, by_scores] ** 2, axis=1)
             terms = None if surrogate is None else (left - np.mean(left)) ** 2 * squares
         found = self.candidate(method, surrogate, spread, True, terms)
-        cost = found.operations + ((PATHWISE_COST - 1.0) * q.operations(q.dim, True) if kind else 0.0)
+        once = q.operations(q.dim, True) + self.r.target.density.operations
+        cost = found.operations + ((PATHWISE_COST - 1.0) * once if kind else 0.0)
         return found._replace(each=each, operations=cost)
 
     def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
@@ -133,7 +134,8 @@ class ScorePilot:
         if concentrated(terms, n, STEADY):
             variance = math.nan
         level = "none" if surrogate is None else surrogate.level
-        return Candidate(method, surrogate, float(variance), operations(level, self.r.q, gradient), len(self.z))
+        cost = operations(level, self.r.q, gradient) + self.r.target.density.operations
+        return Candidate(method, surrogate, float(variance), cost, len(self.z))
 
 
 def of_elbo(r: Request) -> Candidate:

@@ -42,7 +42,7 @@ def plan_elbo(request: Request) -> Plan:
 
     Polynomials are fitted to gradients of log w where the target has them, and else to its values.
     """
-    r, iid = request, request.draws == "iid"
+    r, iid, problem = request, request.draws == "iid", (request.target, request.q, request.key)
     if isinstance(r.q, Factors):
         return plan_factors_elbo(r, iid)
     auto = r.estimator == "auto" and iid
@@ -53,7 +53,7 @@ def plan_elbo(request: Request) -> Plan:
     best = Candidate("plain" if auto else estimator, None)
     levels, slopes = levels_and_pilot(r, polynomials, auto, r.num_samples)
     if levels:
-        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, r.num_samples, r.here, slopes))
+        best = cheapest(pilot.candidates(*problem, levels, r.num_samples, r.here, slopes, auto))
     elif auto and r.num_samples >= PILOT_WORTHWHILE:
         best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
     return Plan(best.method, best.surrogate, r.num_samples, math.sqrt(best.variance / r.num_samples))
@@ -75,18 +75,18 @@ def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
     A first pilot tells what plain draws would take; a pilot of polynomials must be cheap against those.
     """
     best, count, first = Candidate(r.estimator, None), r.num_samples, min(r.num_samples, FIRST_SAMPLES)
-    plain = None
+    plain, problem = None, (r.target, r.q, r.key)
     if auto or not polynomials:
         best = plain = moments_pilot(r, max(2, first), auto, r.estimator)
         count = enough(r, best)
 
     def ahead(candidate: Candidate) -> float:
-        return enough(r, candidate) * (candidate.operations + r.target.density.operations)
+        return enough(r, candidate) * candidate.operations
 
     levels, slopes = levels_and_pilot(r, polynomials, auto, count)
     if levels:
         wanted = ahead if auto else None
-        best = cheapest(pilot.candidates(r.target, r.q, r.key, levels, count, r.here, slopes, wanted))
+        best = cheapest(pilot.candidates(*problem, levels, count, r.here, slopes, auto, wanted))
     elif plain is not None and r.num_samples > first and count > MANY_TIMES * first:
         best = moments_pilot(r, r.num_samples, auto, r.estimator)
     if slopes is not None:  # few draws judged it; more tell its variance
@@ -130,7 +130,7 @@ def moments_pilot(request: Request, num_samples: int, auto: bool, estimator: str
     """The better of "plain" and "entropy", or the one that was asked for, by the variances of a sweep."""
     found = sweep(request.target, request.job(num_samples, PILOT), request.here, pilot=True)
     methods = ("plain", "entropy") if auto else (estimator,)
-    cost = operations("none", request.q)
+    cost = operations("none", request.q) + request.target.density.operations
     return cheapest([Candidate(m, None, variance(found, m), cost, found.num_samples) for m in methods])
 
 

@@ -11,7 +11,9 @@ import pytest
 
 import fastvi as vi
 from fastvi import control_variates
-from fastvi.estimators.cost import slopes_pilot, worthwhile
+from fastvi.estimators.cost import Slopes, least_gain, slopes_pilot, worthwhile
+from fastvi.estimators.options import request
+from fastvi.estimators.pilot import SlopePilot
 from fastvi.slope_surrogates import fit_slopes, lines_of
 
 import naive
@@ -128,3 +130,21 @@ def test_without_a_pilot_nothing_was_predicted():
     steps = vi.Target(lambda z: -0.5 * z[0] ** 2 + math.floor(z[0]), 1)
     found = vi.elbo_gradient(steps, vi.MeanFieldGaussian([0.0], [1.0]), 100_000, rng=0)
     assert 0.5 < found.expected_error[0] / found.standard_error[0] < 2.0
+
+
+@pytest.mark.parametrize("of_three, whole", [(0.02, True), (0.3, False)])
+def test_a_pilot_ends_where_its_first_draws_tell_that_a_quadratic_will_not_pay(of_three, whole):
+    """log w = sum of 0.2 z_i z_i+1 + c z_i z_i+1 z_i+2 for z ~ N(0, 1): a quadratic leaves c^2 of 0.04 + c^2"""
+
+    def log_density(z, c):
+        return np.sum(-0.5 * z * z) + np.sum(0.2 * z[1:-1] * z[:-2]) + np.sum(c * z[:-2] * z[1:-1] * z[2:])
+
+    target, q = vi.Target(log_density, 60, (of_three,)), vi.MeanFieldGaussian(np.zeros(60), np.ones(60))
+    r = request(target, q, 10_000, estimator="auto", estimators=("auto",), draws="iid", rng=3)
+    plan = Slopes(("quadratic",), 992, 330)
+    pilot = SlopePilot(target, q, r.key, plan, 10_000, r.here, tentative=True)
+    assert len(pilot.eps) == (plan.draws if whole else plan.tentative(60)) and pilot.levels == ["quadratic"] * whole
+    assert pilot.gain == pytest.approx((0.04 + of_three**2) / of_three**2, rel=0.3)
+    assert (pilot.gain >= least_gain(plan, q, 10_000, target.density.operations)) is whole
+    if whole:
+        np.testing.assert_array_equal(pilot.log_w, SlopePilot(target, q, r.key, plan, 10_000, r.here).log_w)
