@@ -6,6 +6,7 @@ factors these are the Hermite polynomials of :mod:`fastvi.control_variates`.  Co
 weighted by q / q_e to draws of a flattened q_e, which visits the rare states that carry the variance.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from .control_variates import EXPLICIT, ITERATIONS
 from .kernels.sums import control_variate as kernel
 
 LEVELS = ("linear", "quadratic", "cubic")
+NORMAL = 2.0**37  # operations of normal equations; LSMR, which never ends where states are rare, takes larger ones
 REFINEMENTS, RIDGE = 3, 1e-13
 FLATTEST, FLAT_FACTORS = 0.2, 10.0  # of the pilot's q: share of the uniform distribution, at most and over all factors
 
@@ -130,10 +132,13 @@ class Design:
         products = (weighted.T @ self.whitened)[self.pairs] if len(self.pairs[0]) else np.empty(0)
         return np.concatenate([[np.sum(r)], weighted.sum(axis=0), products])
 
-    def matrix(self):
-        """(n, columns), written out"""
+    def matrices(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """(some of the draws, their rows of the matrix), written out a block at a time"""
         i, j = self.pairs
-        return np.column_stack([np.ones(self.shape[0]), self.whitened, self.whitened[:, i] * self.whitened[:, j]])
+        block = max(1, EXPLICIT // self.shape[1])
+        for first in range(0, self.shape[0], block):
+            own = self.whitened[first : first + block]
+            yield slice(first, first + len(own)), np.column_stack([np.ones(len(own)), own, own[:, i] * own[:, j]])
 
 
 def fit(q, z, log_w, level: str, log_ratio=0.0) -> ScoreSurrogate:
@@ -150,18 +155,12 @@ def fitted(design: Design, log_w, log_ratio=0.0):
     root /= np.sqrt(np.mean(root**2))
     centre = float(np.average(log_w, weights=root**2))
     values, inverse = log_w - centre, None
-    if design.shape[0] * design.shape[1] <= EXPLICIT:
-        matrix = design.matrix() * root[:, None]
-        gram = matrix.T @ matrix
-        gram[np.diag_indices(len(gram))] += RIDGE * len(values)
-        try:
-            inverse = np.linalg.inv(gram)
-        except np.linalg.LinAlgError:
-            inverse = np.linalg.pinv(gram, hermitian=True)
-        x, left = np.zeros(design.shape[1]), values * root
+    if float(design.shape[0]) * design.shape[1] ** 2 <= NORMAL:
+        inverse = inverse_gram(design, root)
+        x, left = np.zeros(design.shape[1]), values
         for _ in range(REFINEMENTS):
-            x = x + inverse @ (matrix.T @ left)
-            left = values * root - matrix @ x
+            x = x + inverse @ design.transposed_times(root**2 * left)
+            left = values - design.times(x)
     else:
         from scipy.sparse.linalg import LinearOperator, lsmr
 
@@ -175,6 +174,19 @@ def fitted(design: Design, log_w, log_ratio=0.0):
     left = values - design.times(x)
     x = np.concatenate([[x[0] + centre], x[1:]])
     return design.unpack(x), left, inverse
+
+
+def inverse_gram(design: Design, root) -> np.ndarray:
+    """The inverse of the Gram matrix of a design whose rows are weighted by ``root``"""
+    gram = np.zeros((design.shape[1],) * 2)
+    for own, matrix in design.matrices():
+        matrix *= root[own, None]
+        gram += matrix.T @ matrix
+    gram[np.diag_indices(len(gram))] += RIDGE * design.shape[0]
+    try:
+        return np.linalg.inv(gram)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(gram, hermitian=True)
 
 
 def flat_share(q) -> float:

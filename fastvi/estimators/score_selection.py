@@ -13,6 +13,7 @@ from ..execution.sweep import sweep
 from ..kernels.sums import moments
 from ..rng import PILOT
 from ..score_surrogates import LEVELS, fit, flat_share, pairs_of, size
+from .candidate import Candidate, cheapest, concentrated, variances_with
 from .cost import (
     CALL_OPERATIONS,
     CHECK_SHARE,
@@ -23,7 +24,7 @@ from .cost import (
     SMOOTH_ITERATIONS,
 )
 from .options import Request, kind_of
-from .pilot import STEADY, Candidate, cheapest, concentrated, variances_with
+from .pilot import STEADY
 
 # Which levels an estimator may subtract
 ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS}

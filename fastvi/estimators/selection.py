@@ -10,10 +10,10 @@ from ..execution.sweep import sweep
 from ..families.factors import Factors
 from ..kernels.sums import moments
 from ..rng import CHECK, PILOT
-from . import pilot, score_selection
+from . import comparison, score_selection
+from .candidate import Candidate, cheapest
 from .cost import Slopes, affordable, operations, possible, slopes_pilot, too_few, worthwhile
 from .options import PATHWISE, Request, kind_of
-from .pilot import Candidate, cheapest
 from .precision import enough_samples
 from .steps import sees_steps_of
 
@@ -53,7 +53,7 @@ def plan_elbo(request: Request) -> Plan:
     best = Candidate("plain" if auto else estimator, None)
     levels, slopes = levels_and_pilot(r, polynomials, auto, r.num_samples)
     if levels:
-        best = cheapest(pilot.candidates(*problem, levels, r.num_samples, r.here, slopes, auto))
+        best = cheapest(comparison.candidates(*problem, levels, r.num_samples, r.here, slopes, auto))
     elif auto and r.num_samples >= PILOT_WORTHWHILE:
         best = moments_pilot(r, PILOT_SAMPLES, auto, estimator)
     return Plan(best.method, best.surrogate, r.num_samples, math.sqrt(best.variance / r.num_samples))
@@ -86,7 +86,7 @@ def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
     levels, slopes = levels_and_pilot(r, polynomials, auto, count)
     if levels:
         wanted = ahead if auto else None
-        best = cheapest(pilot.candidates(*problem, levels, count, r.here, slopes, auto, wanted))
+        best = cheapest(comparison.candidates(*problem, levels, count, r.here, slopes, auto, wanted))
     elif plain is not None and r.num_samples > first and count > MANY_TIMES * first:
         best = moments_pilot(r, r.num_samples, auto, r.estimator)
     if slopes is not None:  # few draws judged it; more tell its variance
@@ -157,14 +157,14 @@ def plan_gradient(request: Request, read) -> Plan:
         levels, slopes = list(POLYNOMIALS[method]), None
         if possible(levels, r.q.dim, least) != levels:  # too few draws to fit values; products with scores want more
             levels, slopes = levels_and_pilot(r, levels, False, least)
-        best = pilot.gradient_candidate(*problem, levels, least, r.here, slopes=slopes)
+        best = comparison.gradient_candidate(*problem, levels, least, r.here, slopes=slopes)
     elif method == "pathwise_quadratic" or smooth and iid and r.num_samples >= PILOT_A_DIMENSION * (r.q.dim + 6):
         slopes, paths = slopes_pilot((), r.q.dim, least), PATHWISE if auto else (method,)
-        best = pilot.gradient_candidate(*problem, (), least, r.here, score=auto, paths=paths, slopes=slopes)
+        best = comparison.gradient_candidate(*problem, (), least, r.here, score=auto, paths=paths, slopes=slopes)
     elif auto and iid and not smooth and r.num_samples >= PILOT_WORTHWHILE:
         levels = affordable(POLYNOMIALS["auto"], r.q, r.num_samples)
         if levels:
-            best = pilot.gradient_candidate(*problem, levels, least, r.here)
+            best = comparison.gradient_candidate(*problem, levels, least, r.here)
     if auto and best.method == "leave_one_out":
         best = best._replace(method="optimal_baseline" if r.num_samples >= BASELINE_WORTHWHILE and iid else best.method)
     return gradient_to_precision(r, best, read, auto)

@@ -25,8 +25,7 @@ SIDE, FITTED = 32, 4
 CRITICAL = 0.5 * math.log(1.0 + math.sqrt(2.0))
 COUPLINGS = (0.1, 0.2, 0.275, 0.3, 0.35, 0.4, CRITICAL, 0.5, 0.6)
 NEAR = {"spins": (0.252, 0.256, 0.264), "blocks": (0.288, 0.292, 0.3)}  # above the onsets, not far
-# nats: fits of spins are exact; of blocks, some pairs of states are too rare at a large K for any pilot to hold them
-TOLERANCES = {"spins": 1e-9, "blocks": 1e-4}
+TOLERANCE = 1e-9  # nats
 SPINS = 2.0 * np.array(list(itertools.product((0, 1), repeat=4))).T - 1.0  # of a block: two in a row, two below them
 INSIDE = SPINS[0] * SPINS[1] + SPINS[2] * SPINS[3] + SPINS[0] * SPINS[2] + SPINS[1] * SPINS[3]
 
@@ -105,7 +104,7 @@ def mean_spin(q: Any) -> float:
 
 def fitted(kind: str, K: float, rng: Any = 0, num_threads: int | None = None) -> Any:
     """The best q on the small torus"""
-    options = dict(tolerance=TOLERANCES[kind], rng=rng, num_threads=num_threads)
+    options = dict(tolerance=TOLERANCE, rng=rng, num_threads=num_threads)
     return fit(target_of(kind, FITTED, K), start_of(kind, FITTED), **options).q
 
 

@@ -68,12 +68,14 @@ class Followed:
             if residuals is not None:
                 noise = np.concatenate([noise, weights**2 @ residuals**2 / n**2])
             return np.diag(noise * more)
-        own, matrix = slice(1, 1 + len(self.surrogate.linear)), self.design.matrix()
-        scores = (matrix * left[:, None]) @ self.inverse[:, own]
-        if residuals is not None:
-            constants = (matrix @ self.inverse[:, :1]) * weights[:, None] * residuals
-            scores = np.concatenate([scores, constants], axis=1)
-        return scores.T @ scores * more
+        own, noise = slice(1, 1 + len(self.surrogate.linear)), 0.0
+        for some, matrix in self.design.matrices():
+            scores = (matrix * left[some, None]) @ self.inverse[:, own]
+            if residuals is not None:
+                constants = (matrix @ self.inverse[:, :1]) * weights[some, None] * residuals[some]
+                scores = np.concatenate([scores, constants], axis=1)
+            noise = noise + scores.T @ scores
+        return noise * more
 
 
 class FactorAscent(Fitter):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+from fastvi.estimators.comparison import gradient_candidates
 from fastvi.estimators.cost import slopes_pilot
-from fastvi.estimators.pilot import gradient_candidates, pilot_of
+from fastvi.estimators.pilot import pilot_of
 from fastvi.estimators.selection import PATHWISE
 from fastvi.execution.threads import Threads
 from fastvi.kernels.density import tape_memory
