@@ -103,15 +103,14 @@ def elbo_batch(
     taken = target.data if data is None else in_place_of(target.data, data)
     locs, scales = positions(loc, scale, target.dim)
     count = checks.count("num_samples", num_samples)
-    local = local_density(target, items("rows", rows, taken), items("parameters", parameters, taken), taken)
-    of_rows, theta, rest = local.split(taken, len(locs))
+    which = items("rows", rows, taken), items("parameters", parameters, taken)
     w = np.ones(len(locs)) if weights is None else checks.real_array("weights", weights, 1)
     if w.shape != (len(locs),):
         raise ValueError(f"weights: expected shape ({len(locs)},), got {w.shape}")
-    key = key_from(rng)
-    given = locs, scales, of_rows, theta, w
-    sums, loc_slopes, scale_slopes, of_theta = swept(local, given, rest, key, count, checks.thread_count(num_threads))
-    check(local, sums, given, taken)
+    key, threads = key_from(rng), checks.thread_count(num_threads)
+    local = local_density(target, *which, taken, len(locs))
+    sums, loc_slopes, scale_slopes, of_theta = swept(local, (locs, scales, w), taken, key, count, threads)
+    check(local, sums, locs, taken)
     without = np.isneginf(sums[0])
     for found in (sums[1], loc_slopes, scale_slopes):
         found[without] = np.nan
@@ -146,19 +145,21 @@ def positions(loc, scale, dim: int) -> tuple[np.ndarray, np.ndarray]:
     return found
 
 
-def swept(local: LocalDensity, given, rest: abi.Memory, key: Key, count: int, num_threads: int):
-    """(moments of log w, gradients by loc and log scale, sums by theta), from ``count`` draws of each row."""
-    (locs, _, _, theta, _), dim = given, given[0].shape[1]
-    number = len(locs)
+def swept(local: LocalDensity, q, data: tuple, key: Key, count: int, num_threads: int):
+    """(moments of log w, gradients by loc and log scale, sums by theta), from ``count`` draws of each row of
+    ``q``, locations, scales and weights."""
+    locs, scales, weights = q
+    (number, dim), (of_rows, theta, rest) = locs.shape, local.split(data, len(locs))
+    given, summed = (locs, scales, of_rows, theta, weights), local.sums(data)
     chunks = -(-number // cpu.CHUNK)
     sums, slopes = np.empty((3, number)), [np.empty((number, dim)) for _ in range(2)]
-    of_theta, stop, found = np.zeros((chunks, 2, len(theta))), np.zeros(1, np.int64), []
+    of_theta, stop, found = np.zeros((chunks, 2, len(theta) + summed)), np.zeros(1, np.int64), []
     compiled = local.density.trusted(lambda: local.points(given), True)
     kernel = cpu.sweep_rows()
 
     def call(first, last):
         def chunks_from(first, scratch):
-            where = compiled.address, rest.address, stop, sums, *slopes, of_theta, scratch
+            where = compiled.address, rest.words.copy(), summed, stop, sums, *slopes, of_theta, scratch
             return kernel(*given, np.uint64(key.word), SAMPLE, count, first, last, *where)
 
         status, _ = tape_memory.with_room(chunks_from, first, abi.SCRATCH_SMALL)
@@ -170,22 +171,24 @@ def swept(local: LocalDensity, given, rest: abi.Memory, key: Key, count: int, nu
         pool.run(chunks, call, stop, num_threads, 0.0 if chunks == 1 else None, None)
     if abi.NEEDS_CARE in found:
         local.density.recompile()
-        return swept(local, given, rest, key, count, num_threads)
+        return swept(local, q, data, key, count, num_threads)
+    if found and local.summed:  # all of theta as coordinates can tell where it failed
+        return swept(local.by_coordinates(data), q, data, key, count, num_threads)
     if found:
         local.density.raise_again(local.points(given, number))
     return sums, *slopes, of_theta
 
 
-def check(local: LocalDensity, sums, given, data) -> None:
+def check(local: LocalDensity, sums, locs, data) -> None:
     """NaN and +inf."""
     bad = sums[2] > 0.0
     if bad.any():
         row = int(np.argmax(bad))
         raise NonFiniteError(
             f"the log density {local.target.name} is not finite (nan or +inf) at draws of {int(bad.sum()):,} of "
-            f"{len(bad):,} rows, first of row {row}, whose q has loc = {given[0][row]}{nan_in(data)}",
+            f"{len(bad):,} rows, first of row {row}, whose q has loc = {locs[row]}{nan_in(data)}",
             count=int(bad.sum()),
             num_samples=len(bad),
             draw=row,
-            z=given[0][row],
+            z=locs[row],
         )

@@ -13,7 +13,7 @@ from ..kernels.spaces import Row, Stage
 from .constraints import KERNELS, Space
 
 if TYPE_CHECKING:
-    from ..kernels.density.inputs import Argument, Named
+    from ..kernels.density.named_inputs import Argument, Named
 
 PLACES = {"log_": "log", "log1m_": "log1m", "": "x"}  # of an argument's prefix, the member of a Row
 
@@ -63,7 +63,7 @@ class Parameters(Mapping):
         """What writes the wanted numbers, {name: prefixes}, and where each argument is then.
 
         ``in_place`` leaves in z what is a part of z as it is."""
-        from ..kernels.density.inputs import Argument
+        from ..kernels.density.named_inputs import Argument
 
         rows, found, height = [], {}, 0
         for name, space in self.items():
@@ -84,7 +84,7 @@ class Parameters(Mapping):
 
     def inputs(self, arguments) -> "Named":
         """For a density with these arguments, each a name or a prefix and a name."""
-        from ..kernels.density.inputs import Named
+        from ..kernels.density.named_inputs import Named
 
         wanted: dict[str, set[str]] = {name: set() for name in self}
         for argument in arguments:

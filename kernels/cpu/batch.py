@@ -2,7 +2,7 @@
 
 A group of lanes is 32 rows at one draw, so that sums over draws stay in their lanes; where there are fewer rows than
 half a group, several draws of each lie side by side.  The density reads a tile of ``[z; items of the row; theta]``,
-and its gradient by theta is summed over rows.
+and its gradient by theta is summed over rows; of matrices that all lanes share it brings the sums itself.
 """
 
 import functools
@@ -84,13 +84,20 @@ def add_slopes(slopes, eps, s, alive, by_loc, by_scale):
 
 
 @routine
+def weigh_lanes(weigh, weights, row_of, k, count):
+    """The weight of each lane's row in the ``k``-th of the draws side by side, 0 in other lanes."""
+    for lane in range(LANES):
+        weigh[lane] = weights[row_of[lane]] if k * count <= lane < (k + 1) * count else 0.0
+
+
+@routine
 def add_theta(slopes, weigh, part, new, begun, run, squares):
     """Add the gradient by theta of one draw of the group's rows, and its square about that of the first draw.
 
     ``weigh`` has the weight of each lane's row, 0 in lanes that are no row of this draw.  Lanes are summed in halves,
     which takes a tenth of the time of one after the other.
     """
-    for q in range(len(run)):
+    for q in range(len(slopes)):
         for lane in range(LANES // 2):
             upper = lane + LANES // 2
             low = weigh[lane] * slopes[q, lane] if weigh[lane] != 0.0 else 0.0
@@ -105,6 +112,16 @@ def add_theta(slopes, weigh, part, new, begun, run, squares):
             begun[q] = of_draw
         run[q] += of_draw
         squares[q] += (of_draw - begun[q]) * (of_draw - begun[q])
+
+
+@routine
+def add_sums(sums, new, begun, run, squares):
+    """The same of what one draw has summed over rows already."""
+    for q in range(len(sums)):
+        if new:
+            begun[q] = sums[q]
+        run[q] += sums[q]
+        squares[q] += (sums[q] - begun[q]) * (sums[q] - begun[q])
 
 
 @routine
@@ -136,7 +153,9 @@ def sweep_rows():
     """The compiled sweep of the chunks from ``first`` on: (status, chunk that is not done).
 
     ``sums`` is (3, N): mean and variance of log w, and what is not finite; ``theta_sums`` (chunks, 2, Q): the gradient
-    by theta, each row times its weight, and the variance of that.
+    by theta, each row times its weight, and the variance of that.  The last ``summed`` of theta are entries of matrices
+    among the data.  Those are ``packed`` in words of ours, and end with the lanes' weights and the sums that a density
+    adds to.
     """
     stamp = source_stamp()
 
@@ -152,7 +171,8 @@ def sweep_rows():
         first,
         last,
         density,
-        data,
+        packed,
+        summed,
         stop,
         sums,
         loc_slopes,
@@ -164,13 +184,18 @@ def sweep_rows():
         number, dim = loc.shape
         size = len(theta)
         after = dim + items.shape[1]
-        height, side = after + size, LANES // number if number <= LANES // 2 else 1  # draws side by side
+        side = LANES // number if number <= LANES // 2 and summed == 0 else 1  # draws side by side
+        height = after + size
         z, slopes, eps, part = aligned(height, LANES), aligned(height, LANES), aligned(dim, LANES), aligned(dim, LANES)
         m, s, by_loc, by_scale = aligned(dim, LANES), aligned(dim, LANES), aligned(dim, LANES), aligned(dim, LANES)
         log_p, log_w, norm, lanes = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty((4, LANES))
         row_of, alive, words = np.zeros(LANES, np.int64), np.zeros(LANES, np.bool_), np.empty((2, LANES), np.uint64)
-        begun, run, squares = np.empty(size), np.empty(size), np.empty(size)
-        weigh, lane_sums = np.empty(LANES), np.empty(LANES // 2)
+        every = size + summed
+        begun, run, squares = np.empty(every), np.empty(every), np.empty(every)
+        weigh, lane_sums, sums_of_draw = np.empty(LANES), np.empty(LANES // 2), np.empty(summed)
+        if summed > 0:
+            packed[-4], packed[-2] = weigh.ctypes.data, sums_of_draw.ctypes.data
+        data = packed.ctypes.data
         centre, total, square, bad = lanes[0], lanes[1], lanes[2], lanes[3]
         address = np.int64(slopes.ctypes.data)
         for q in range(size):
@@ -189,6 +214,9 @@ def sweep_rows():
                         alive[lane] = lane < here * count
                     draw_rows(eps, part, draw, side, start, count, stream, key, words)
                     transform(eps, m, s, z, log_w)
+                    if summed > 0:
+                        weigh_lanes(weigh, weights, row_of, 0, count)
+                        sums_of_draw[:] = 0.0
                     room = scratch.ctypes.data, 8 * scratch.size
                     status = call_density(density, z, height, LANES, data, log_p, address, room[0], room[1])
                     if status != 0:
@@ -202,12 +230,11 @@ def sweep_rows():
                     add_values(log_w, alive, centre, total, square, bad)
                     add_slopes(slopes, eps, s, alive, by_loc, by_scale)
                     for k in range(here if size > 0 else 0):
-                        for lane in range(LANES):
-                            inside = k * count <= lane < (k + 1) * count
-                            weigh[lane] = weights[row_of[lane]] if inside else 0.0
+                        weigh_lanes(weigh, weights, row_of, k, count)
                         add_theta(slopes[after:], weigh, lane_sums, draw + k == 0, begun, run, squares)
+                    add_sums(sums_of_draw, draw == 0, begun[size:], run[size:], squares[size:])
                 close_rows(start, count, side, num_samples, lanes, by_loc, by_scale, sums, loc_slopes, scale_slopes)
-                for q in range(size):
+                for q in range(every):
                     mean = run[q] / num_samples
                     theta_sums[chunk, 0, q] += mean
                     theta_sums[chunk, 1, q] += variance_of_mean(squares[q], mean - begun[q], num_samples)
@@ -216,5 +243,5 @@ def sweep_rows():
     F8, I8 = types.float64, types.int64
     read = [types.Array(F8, n, "C", readonly=True) for n in (2, 2, 2, 1, 1)]
     written = [types.int64[::1], F8[:, ::1], F8[:, ::1], F8[:, ::1], F8[:, :, ::1], F8[::1]]
-    arguments = [*read, types.uint64, I8, I8, I8, I8, I8, I8, *written]
+    arguments = [*read, types.uint64, I8, I8, I8, I8, I8, I8[::1], I8, *written]
     return kernel(types.UniTuple(I8, 2)(*arguments), sweep)

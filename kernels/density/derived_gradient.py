@@ -32,7 +32,7 @@ def recorded(function, kinds, width, in_place, tables, inputs=Flat):
     """
     lanes = Lanes(width)
     leaf = Leaf(lanes, in_place)
-    arguments = [*inputs.kinds(leaf), *kinds]
+    arguments = [*inputs.kinds(leaf), *inputs.data_kinds(kinds)]
     back = tapes.way_back(width)
     if tables:
         function = with_tables(function, Recorded(lanes, in_place))
@@ -53,7 +53,8 @@ def recorded(function, kinds, width, in_place, tables, inputs=Flat):
                     place = builder.add(adjoint, builder.mul(loop.index, spacing))
                     tapes.write_lanes(builder, ir.Constant(lanes.vector, None), place)
                 given = draws.values(first, tape)
-                raised, result = density.call(context, builder, arguments, [*given, *tile.data])
+                data = inputs.data_values(context, builder, kinds, tile, first)
+                raised, result = density.call(context, builder, arguments, [*given, *data])
                 flag = tapes.read(builder, tape, FLAG)
                 stop(builder.icmp_signed("==", flag, number(tapes.FULL)), SCRATCH_SMALL)
                 stop(raised, RAISED)

@@ -1,23 +1,18 @@
-"""What a density is called with: z itself, or named parameters that spaces make of it, group by group.
+"""What a density is called with, group by group: z itself, or named parameters that spaces make of it.
 
-``kinds`` are the Numba types of the arguments before the data.  ``open`` writes what comes once a tile and returns a
-*group*: ``values(first)`` gives the arguments for the draws from ``first`` on, ``log_j`` is what is added to the log
-density (None for nothing), ``way_back(first)`` carries gradients on to z, and ``close()`` ends the tile.
+``kinds`` are the Numba types of the arguments before the data, and ``data_kinds`` those of the data where a derivative
+is taken.  ``open`` writes what comes once a tile and returns a *group*: ``values(first)`` gives the arguments for the
+draws from ``first`` on, ``log_j`` is what is added to the log density (None for nothing), ``way_back(first)`` carries
+gradients on to z, and ``close()`` ends the tile.
 """
-
-from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.np import arrayobj
 
-from ..lanes import LaneMatrix, Lanes, LaneVector
-from ..lanes.sequence import load
+from ..lanes import LaneVector
 from ..lanes.types import pack
-from ..spaces import Stage
-from ..spaces.code import InCode
-from ..spaces.stage import InPython
 from .tile_loop import copy_column, new_draw
 
 WORD = ir.IntType(64)
@@ -25,7 +20,19 @@ ON_STACK, ALIGNMENT = 2048, 64  # float64s, bytes
 HEAP = types.Array(types.float64, 1, "C")
 
 
-class Flat:
+class AsItIs:
+    """Data that a derivative is not taken by."""
+
+    @staticmethod
+    def data_kinds(kinds):
+        return list(kinds)
+
+    @staticmethod
+    def data_values(context, builder, kinds, tile, first):
+        return tile.data
+
+
+class Flat(AsItIs):
     """z as one argument."""
 
     @staticmethod
@@ -93,57 +100,6 @@ def view_of(context, builder, kind, tile, first):
     return pack(context, builder, kind, data=builder.gep(tile.z, [first]), stride=tile.width, size=tile.dim)
 
 
-class Argument(NamedTuple):
-    """A parameter as the density has it: where its first row is, in z or in what the stage writes."""
-
-    shape: tuple[int, ...]
-    row: int
-    in_z: bool = False
-
-
-class Named(NamedTuple):
-    """Named parameters.
-
-    ``stage`` leaves what is real where it is, and ``copied`` writes it beside the others, for densities of one draw,
-    whose arguments must be contiguous.
-    """
-
-    arguments: tuple[Argument, ...]
-    stage: Stage
-    separate: tuple[Argument, ...]
-    copied: Stage
-
-    def kinds(self, item):
-        """Of lanes, or of what stands for them."""
-        return [(item, LaneVector(item), LaneMatrix(item))[len(a.shape)] for a in self.arguments]
-
-    def kinds_of_one(self):
-        return [types.Array(types.float64, len(a.shape), "C") if a.shape else types.float64 for a in self.separate]
-
-    def open(self, context, builder, tile, lanes):
-        return Group(self, context, builder, tile, lanes)
-
-    def open_recorded(self, context, builder, tile, leaf):
-        return RecordedGroup(self, context, builder, tile, leaf)
-
-    def open_one(self, context, builder, tile):
-        return OneDraw(self, context, builder, tile)
-
-    def in_python(self, z):
-        """(arguments, log |J|) of one draw as lists and floats, to the bits that compiled code has."""
-        x = [0.0] * self.copied.height
-        log_j = self.copied.forward(InPython(z, x))
-        return [items_of(a, x) for a in self.separate], log_j
-
-
-def items_of(argument, x):
-    """One number, or a list of them by rows."""
-    count = 1
-    for extent in argument.shape:
-        count *= extent
-    return x[argument.row : argument.row + count] if argument.shape else x[argument.row]
-
-
 class Buffer:
     """Aligned memory for ``size`` float64s: on the stack where that is known to be little, or on the heap."""
 
@@ -163,113 +119,3 @@ class Buffer:
     def close(self):
         if self.owned is not None:
             self.context.nrt.decref(self.builder, HEAP, self.owned)
-
-
-class Group:
-    """The parameters of a group of draws in lanes."""
-
-    def __init__(self, inputs, context, builder, tile, lanes):
-        self.inputs, self.context, self.builder, self.tile, self.lanes = inputs, context, builder, tile, lanes
-        self.height = inputs.stage.height
-        self.x = Buffer(context, builder, self.height * lanes.width)
-        self.log_j = None
-
-    def at(self, pointer, row, width):
-        return self.builder.gep(pointer, [self.builder.mul(WORD(row), width)])
-
-    def values(self, first):
-        z = self.builder.gep(self.tile.z, [first])
-        run = InCode(self.builder, self.lanes, z, self.tile.width, self.x.data)
-        if self.inputs.stage.rows:
-            self.log_j = self.inputs.stage.forward(run).value
-        width = WORD(self.lanes.width)
-        return [
-            self.argument(a, self.at(z, a.row, self.tile.width), self.tile.width)
-            if a.in_z
-            else self.argument(a, self.at(self.x.data, a.row, width), width)
-            for a in self.inputs.arguments
-        ]
-
-    def argument(self, argument, data, stride):
-        if not argument.shape:
-            return load(self.builder, self.lanes, data)
-        return pack(self.context, self.builder, self.kind(argument), **members(argument.shape, data, stride))
-
-    def kind(self, argument):
-        return (LaneVector, LaneMatrix)[len(argument.shape) - 1](self.lanes)
-
-    def close(self):
-        self.x.close()
-
-
-def members(shape, data, stride):
-    if len(shape) == 1:
-        return dict(data=data, stride=stride, size=WORD(shape[0]))
-    return dict(data=data, stride=stride, rows=WORD(shape[0]), columns=WORD(shape[1]))
-
-
-class RecordedGroup(Group):
-    """The same as recorded numbers, whose adjoints lie in the gradient or beside x."""
-
-    def __init__(self, inputs, context, builder, tile, leaf):
-        super().__init__(inputs, context, builder, tile, leaf.lanes)
-        self.leaf = leaf
-        self.slopes = Buffer(context, builder, self.height * leaf.lanes.width)
-
-    def values(self, first, tape=None):
-        self.tape, self.gradient = tape, self.builder.gep(self.tile.gradient, [first])
-        size = 8 * self.height * self.lanes.width
-        cgutils.memset(self.builder, self.slopes.data, WORD(size), 0)
-        return super().values(first)
-
-    def argument(self, argument, data, stride):
-        base = self.gradient if argument.in_z else self.slopes.data
-        adjoint = self.builder.ptrtoint(self.at(base, argument.row, stride), WORD)
-        recorded = dict(adjoint=adjoint, tape=self.tape)
-        if not argument.shape:
-            value = load(self.builder, self.lanes, data)
-            return pack(self.context, self.builder, self.leaf, value=value, **recorded)
-        kind = (LaneVector, LaneMatrix)[len(argument.shape) - 1](self.leaf)
-        recorded["spacing"] = self.builder.mul(stride, WORD(8))
-        return pack(self.context, self.builder, kind, **members(argument.shape, data, stride), **recorded)
-
-    def way_back(self, first):
-        if self.inputs.stage.rows:
-            z = self.builder.gep(self.tile.z, [first])
-            pointers = self.slopes.data, self.gradient
-            self.inputs.stage.backward(InCode(self.builder, self.lanes, z, self.tile.width, self.x.data, *pointers))
-
-    def close(self):
-        super().close()
-        self.slopes.close()
-
-
-class OneDraw:
-    """The parameters of one draw, as numbers and arrays."""
-
-    def __init__(self, inputs, context, builder, tile):
-        self.inputs, self.context, self.builder, self.tile, self.lanes = inputs, context, builder, tile, Lanes(1)
-        self.x = Buffer(context, builder, inputs.copied.height)
-        self.log_j = None
-
-    def values(self, first):
-        z = self.builder.gep(self.tile.z, [first])
-        run = InCode(self.builder, self.lanes, z, self.tile.width, self.x.data)
-        log_j = self.inputs.copied.forward(run).value
-        self.log_j = self.builder.extract_element(log_j, ir.IntType(32)(0))
-        kinds = self.inputs.kinds_of_one()
-        return [self.argument(a, kind) for a, kind in zip(self.inputs.separate, kinds, strict=True)]
-
-    def argument(self, argument, kind):
-        data = self.builder.gep(self.x.data, [WORD(argument.row)])
-        if not argument.shape:
-            return self.builder.load(data)
-        array = self.context.make_array(kind)(self.context, self.builder)
-        shape = [WORD(extent) for extent in argument.shape]
-        strides = [WORD(8)] if len(shape) == 1 else [WORD(8 * argument.shape[1]), WORD(8)]
-        described = dict(data=data, shape=shape, strides=strides, itemsize=WORD(8), meminfo=None)
-        self.context.populate_array(array, **described)
-        return array._getvalue()
-
-    def close(self):
-        self.x.close()

@@ -15,6 +15,7 @@
 ``settled``      cumsum, and copies of expressions that are used twice
 ``products``     dot products, matrix times z
 ``matrix``       the matrix products themselves, compiled once
+``summed_matrix``   products with a matrix whose gradient is summed over lanes; ``outer_sums`` those sums
 ``rows_in_order``   products with one row after the other, a block of rows at a time
 
 and for derivatives, by reverse mode:
@@ -51,6 +52,7 @@ from . import (
 )
 from .lane_matrix import LaneMatrix
 from .recorded_types import Leaf
+from .summed_matrix import SummedMatrix
 from .types import LaneMask, Lanes, LaneVector
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "LaneMatrix",
     "LaneVector",
     "Lanes",
+    "SummedMatrix",
     "Leaf",
     "composite",
     "conversions",

@@ -92,20 +92,25 @@ def transposed(kind):
     return kind.copy(layout={"C": "F", "F": "C"}.get(kind.layout, kind.layout))
 
 
-def times_matrix(context, builder, sig, args):
-    """z @ X, which is X.T @ z"""
-    (kz, kx), (z, x) = sig.args, args
-    matrix, kind = struct(kx)(context, builder, x), transposed(kx)
-    turned = struct(kind)(context, builder)
+def turned(context, builder, kind, value):
+    """``X.T``"""
+    matrix, out = struct(kind)(context, builder, value), struct(transposed(kind))(context, builder)
     arrayobj.populate_array(
-        turned,
+        out,
         data=matrix.data,
         shape=cgutils.unpack_tuple(builder, matrix.shape)[::-1],
         strides=cgutils.unpack_tuple(builder, matrix.strides)[::-1],
         itemsize=matrix.itemsize,
         meminfo=matrix.meminfo,
     )
-    return lower_array_first(context, builder, signature(sig.return_type, kind, kz), [turned._getvalue(), z])
+    return out._getvalue()
+
+
+def times_matrix(context, builder, sig, args):
+    """z @ X, which is X.T @ z"""
+    (kz, kx), (z, x) = sig.args, args
+    sig = signature(sig.return_type, transposed(kx), kz)
+    return lower_array_first(context, builder, sig, [turned(context, builder, kx, x), z])
 
 
 def plain_dot(context, builder):

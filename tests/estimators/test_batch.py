@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
+from fastvi.targets import local
 
 import naive
 
@@ -70,6 +71,35 @@ def test_the_same_as_numpy(target, number, draws):
     np.testing.assert_allclose(found.standard_error, log_w.std(axis=1, ddof=1) / np.sqrt(draws), rtol=1e-9)
     if number <= 32:  # rows of other groups are independent, and their variances added
         np.testing.assert_allclose(found.parameter_errors[1], by_b.std(axis=0, ddof=1) / np.sqrt(draws), rtol=1e-9)
+
+
+def net(z, x, V, W):
+    r = W @ np.tanh(z @ V)
+    return np.sum(x * r - np.logaddexp(0.0, r)) - 0.5 * np.dot(z, z)
+
+
+def with_prior(z, x, V, W):
+    r = W @ np.tanh(z @ V)
+    return np.sum(x * r - np.logaddexp(0.0, r)) - 0.5 * np.dot(z, z) - 0.1 * np.sum(W * W)
+
+
+@pytest.mark.parametrize("function, summed", [(net, (1, 2)), (with_prior, ())])
+def test_matrices_are_summed_over_lanes_where_they_only_multiply(monkeypatch, function, summed):
+    """To the same numbers as with lanes for every entry; a row whose weight is 0 may be anything."""
+    X, _, _, loc, scale, weights = data_of(40)
+    rng = np.random.default_rng(1)
+    data = X, rng.normal(size=(DIM, 9)), rng.normal(size=(PIXELS, 9))
+    weights[[3, 20]], loc[20] = 0.0, 1e200
+    options = dict(parameters=(1, 2), data=data, weights=weights, rng=2, num_threads=1)
+    target = vi.Target(function, DIM, data)
+    found = vi.elbo_batch(target, loc, scale, 4, **options)
+    assert local.local_density(target, (0,), (1, 2), data, 40).summed == summed
+    monkeypatch.setattr(local, "ENOUGH_ROWS", 10**9)
+    by_coordinates = vi.elbo_batch(target, loc, scale, 4, **options)
+    np.testing.assert_allclose(found.value, by_coordinates.value, rtol=1e-14)
+    for name in ("parameter_gradients", "parameter_errors"):
+        for one, other in zip(getattr(found, name), getattr(by_coordinates, name), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
 
 
 def test_rows_do_not_depend_on_their_company(target):
