@@ -6,6 +6,7 @@ import numpy as np
 
 from .known import Known
 from .nodes import Node, value_of
+from .shares import bounded_exponential, is_share, terms_of
 
 POSITIVE = {"exp", "softplus", "expit", "erfc", "erfcx"}
 OF_ALL = {"gather", "sum", "item", "max", "min", "cumsum", "lmax", "lmin", "lprod", "mul", "div", "kept"}
@@ -62,6 +63,8 @@ def below_one(a: Node, strict: bool = False) -> bool:
         return below_one(a.args[0], strict)
     if a.op == "sub":
         return value_of(a.args[0]) == 1.0 and positive(a.args[1], strict)
+    if a.op == "div":
+        return not strict and is_share(a) and all(positive(t, False) for t in terms_of(a.args[1]))
     return a.op == "exp" and a.args[0].op == "neg" and positive(a.args[0].args[0], strict)
 
 
@@ -87,7 +90,9 @@ def _finite(a):
     known = not isinstance(a.meta, Known) or a.meta.constant and bool(np.isfinite(a.meta.value).all())
     if a.op in STAYS_FINITE:
         return known and all(surely_finite(x) for x in a.args)
-    return a.op in BOUNDED and surely_finite(a.args[0])
+    if a.op == "div":
+        return all(map(surely_finite, a.args)) and positive(a.args[1])
+    return (a.op in BOUNDED or bounded_exponential(a)) and surely_finite(a.args[0])
 
 
 def constant(a: Node) -> bool:

@@ -1,17 +1,20 @@
 """Element-wise nodes, simplified as they are made: constants folded, checks decided by signs, logarithms and
 exponentials cancelled, functions of data computed now."""
 
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
 
+from .comparisons import at_least, both, either, equal, is_one, is_zero, more, not_finite, opposite, unequal
 from .known import Known, combined
-from .nodes import FALSE, ONE, TRUE, Node, literal, node, value_of
+from .nodes import ONE, Node, literal, node, value_of
 from .operations import BOOLEAN, COSTLY, NUMPY
-from .signs import below_one, positive, surely_finite
+from .shares import exponents
+from .signs import positive
 
-MOST_POWER = 64
+MOST_POWER, MOST_TERMS = 64, 8
 LOGICAL = {"and", "or", "not", "tofloat"}
 
 
@@ -54,14 +57,6 @@ def folded(name, n, meta, args) -> Node | None:
     return node("data", n=n, meta=result, is_bool=result.value.dtype.kind == "b")
 
 
-def is_one(a):
-    return value_of(a) == 1.0
-
-
-def is_zero(a):
-    return a.op == "lit" and value_of(a) == 0.0
-
-
 def add(n, meta, a, b):
     if is_zero(a) and not b.is_bool:
         return b
@@ -73,7 +68,16 @@ def add(n, meta, a, b):
             u = inner.args[0].args[0]
             if any(p is u and is_zero(q) for p, q in (x.args, x.args[::-1])):
                 return op("softplus", u)
+        if found := log_sum_exp(x, y):
+            return found
     return op("sub", a, b.args[0]) if b.op == "neg" else None
+
+
+def log_sum_exp(logarithm, shift):
+    """Their sum as one function, where the one is of exponentials that are shifted by the other."""
+    terms = exponents(logarithm, shift)
+    few = 1 < len(terms) <= MOST_TERMS
+    return functools.reduce(lambda total, t: op("logaddexp", total, t), terms) if few else None
 
 
 def sub(n, meta, a, b):
@@ -83,6 +87,8 @@ def sub(n, meta, a, b):
         return op("neg", b)
     if is_one(a) and b.op == "expit":
         return op("expit", op("neg", b.args[0]))
+    if a.op == "sub" and (found := log_sum_exp(b, a.args[1])):  # log softmax
+        return op("sub", a.args[0], found)
     return op("add", a, b.args[0]) if b.op == "neg" else None
 
 
@@ -182,58 +188,6 @@ def square_of(n, meta, a):
     return op("mul", a, a)
 
 
-def more(n, meta, a, b, strict=True):
-    """a > b, or a >= b"""
-    if is_zero(b) and (positive(a) if strict else positive(a, False)):
-        return TRUE
-    if is_zero(a) and (positive(b, False) if strict else positive(b)):
-        return FALSE
-    if is_one(a) and below_one(b, strict):
-        return TRUE
-    if is_one(b) and strict and below_one(a):
-        return FALSE
-    return None
-
-
-def at_least(n, meta, a, b):
-    return more(n, meta, a, b, False)
-
-
-def equal(n, meta, a, b):
-    if a is b and surely_finite(a):
-        return TRUE
-    if any(value_of(x) in (math.inf, -math.inf) and surely_finite(y) for x, y in ((a, b), (b, a))):
-        return FALSE
-    return FALSE if any(is_zero(x) and positive(y) for x, y in ((a, b), (b, a))) else None
-
-
-def unequal(n, meta, a, b):
-    return {id(TRUE): FALSE, id(FALSE): TRUE}.get(id(equal(n, meta, a, b)))
-
-
-def not_finite(n, meta, a):
-    """Whether it is not a number or infinite: z never is."""
-    return FALSE if surely_finite(a) else None
-
-
-def both(n, meta, a, b):
-    for x, y in ((a, b), (b, a)):
-        if x.op == "lit":
-            return y if value_of(x) else FALSE
-    return a if a is b else None
-
-
-def either(n, meta, a, b):
-    for x, y in ((a, b), (b, a)):
-        if x.op == "lit":
-            return TRUE if value_of(x) else y
-    return a if a is b else None
-
-
-def opposite(n, meta, a):
-    return literal(not value_of(a)) if a.op == "lit" else None
-
-
 def where(n, meta, condition, a, b):
     if a.is_bool and b.is_bool:
         return op("or", op("and", condition, a), op("and", op("not", condition), b))
@@ -241,6 +195,8 @@ def where(n, meta, condition, a, b):
         return op("tofloat", a if value_of(condition) else b)
     if a is b:
         return op("tofloat", a)
+    if condition.op == "eq" and abs(value_of(a) or 0.0) == math.inf and set(condition.args) == {a, b}:
+        return b
     if (
         a.op == b.op
         and len(a.args) == 1
@@ -248,6 +204,8 @@ def where(n, meta, condition, a, b):
         and a.args[0].is_bool == b.args[0].is_bool
     ):
         return op(a.op, op("where", condition, a.args[0], b.args[0]))  # one function of what is chosen
+    if a.op == b.op == "sub" and a.args[1] is b.args[1]:
+        return op("sub", op("where", condition, a.args[0], b.args[0]), a.args[1])
     if a.op == "neg" and a.args[0] is b:
         return op("mul", op("where", condition, literal(-1.0), ONE), b)
     if b.op == "neg" and b.args[0] is a:
@@ -270,7 +228,7 @@ def smaller(n, meta, a, b):
 
 def larger(n, meta, a, b):
     for x, y in ((a, b), (b, a)):
-        if is_zero(x) and positive(y, False):
+        if is_zero(x) and positive(y, False) or value_of(x) == -np.inf:
             return y
     return None
 
