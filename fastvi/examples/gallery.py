@@ -19,7 +19,7 @@ from ..fitting.fit import fit
 from ..kernels.arithmetic.functions import logaddexp
 from ..results import with_error
 from ..targets.target import Target
-from . import bayesian_neural_net, helmholtz, vae
+from . import bayesian_neural_net, deep_belief_net, helmholtz, vae
 from .drawn import FORWARD, GREY, REVERSE, Drawn, P
 from .models import eight_schools, launches
 
@@ -253,4 +253,5 @@ FIGURES = {
     "bayesian_neural_net": ("Hidden units that mean field keeps", bayesian_neural_net.draw, 1, (6, 3.6)),
     "vae": ("Digits from two numbers", vae.draw, 2, (10, 4.6)),
     "helmholtz": ("A belief net and its encoder", helmholtz.draw, 2, (10, 4.6)),
+    "deep_belief_net": ("A net of two layers", deep_belief_net.draw, 2, (10, 4.6)),
 }

@@ -2,16 +2,17 @@
 
 A sigmoid belief net (Neal 1992): 8 units h2 ~ Bernoulli(a), 12 units h1 with logits U h2 + c, 64 pixels x with logits
 W h1 + b; q(h | x) has 20 factors with logits R x + r.  All 2^20 states can be added up, which gives log p(x).
-Wake-sleep (Hinton, Dayan, Frey and Neal 1995) learns from draws of q and of p in turn, in NumPy.  The other way climbs
-the ELBO by ``elbo_gradient``: leave-one-out for the logits, and the net's parameters as point masses.  Both evaluate
-log p(x, h) two million times; which ends higher depends on the start.  In the end q's of single held-out images are
-fitted by ``fit``, which tells what the encoder loses (Cremer, Li and Duvenaud 2018).
+Wake-sleep (Hinton, Dayan, Frey and Neal 1995) learns from draws of q and of p in turn, reweighted wake-sleep
+(Bornschein and Bengio 2015) from draws of q weighted by p over q, both in NumPy.  The third way climbs the ELBO by
+``elbo_gradient``: leave-one-out for the logits, and the net's parameters as point masses.  Each evaluates log p(x, h)
+two million times.  In the end q's of single held-out images are fitted by ``fit``, which tells what the encoder loses
+(Cremer, Li and Duvenaud 2018).
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from ..estimators.elbo import elbo
 from ..estimators.gradient import elbo_gradient
@@ -29,6 +30,7 @@ UNITS = MIDDLE + TOP
 SHAPES = (TOP,), (MIDDLE, TOP), (MIDDLE,), (PIXELS, MIDDLE), (PIXELS,)
 BATCH, DRAWS, RATE, STEPS = 20, 32, 0.04, 3000  # images and draws of a step by score functions
 SLEEP_BATCH, SLEEP_RATE, SLEEP_STEPS = 100, 0.02, 10_000
+WEIGHTED = 4  # draws of q for each image of a reweighted step, of half as many images
 STARTS, FITTED = 3, 20  # held-out images that get a q of their own
 
 
@@ -84,18 +86,48 @@ class Machine:
     def drawn(self, logits: np.ndarray) -> np.ndarray:
         return (self.random.random(logits.shape) < expit(logits)).astype(float)
 
+    def of_net(self, x: np.ndarray, h: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+        """The gradient of log p(x, h) by the net's parameters, of rows with weights (n, 1)"""
+        a, U, c, W, b = self.net
+        middle, top = h[:, :MIDDLE], h[:, MIDDLE:]
+        by_top, by_middle = weights * (top - expit(a)), weights * (middle - expit(top @ U.T + c))
+        by_x = weights * (x - expit(middle @ W.T + b))
+        return [by_top.sum(axis=0), by_middle.T @ top, by_middle.sum(axis=0), by_x.T @ middle, by_x.sum(axis=0)]
+
+    def of_encoder(self, x: np.ndarray, h: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+        """That of log q(h | x) by the encoder's"""
+        by_h = weights * (h - expit(x @ self.R.T + self.r))
+        return [by_h.T @ x, by_h.sum(axis=0)]
+
     def wake_sleep(self) -> np.ndarray:
         """A direction: of log p(x, h) in the net for h of q, of log q(h | x) in the encoder for x and h of the net."""
-        a, U, c, W, b = self.net
         x = self.training[self.random.integers(len(self.training), size=SLEEP_BATCH)]
-        h = self.drawn(x @ self.R.T + self.r)
-        middle, top = h[:, :MIDDLE], h[:, MIDDLE:]
-        by_top, by_middle = top - expit(a), middle - expit(top @ U.T + c)
-        by_x = x - expit(middle @ W.T + b)
-        of_net = by_top.sum(axis=0), by_middle.T @ top, by_middle.sum(axis=0), by_x.T @ middle, by_x.sum(axis=0)
+        once = np.ones((SLEEP_BATCH, 1))
+        of_net = self.of_net(x, self.drawn(x @ self.R.T + self.r), once)
         top, middle, x = self.dream(SLEEP_BATCH)
-        by_h = np.concatenate([middle, top], axis=1) - expit(x @ self.R.T + self.r)
-        return np.concatenate([g.ravel() for g in (*of_net, by_h.T @ x, by_h.sum(axis=0))]) / SLEEP_BATCH
+        of_encoder = self.of_encoder(x, np.concatenate([middle, top], axis=1), once)
+        return np.concatenate([g.ravel() for g in (*of_net, *of_encoder)]) / SLEEP_BATCH
+
+    def reweighted(self) -> np.ndarray:
+        """A direction: of log p(x, h) and log q(h | x) for h of q, weighted to add up to 1, and half of sleep's."""
+        some = SLEEP_BATCH // 2
+        x = np.repeat(self.training[self.random.integers(len(self.training), size=some)], WEIGHTED, axis=0)
+        logits = x @ self.R.T + self.r
+        h = self.drawn(logits)
+        log_w = self.joint(x, h) - np.sum(h * logits - np.logaddexp(0.0, logits), axis=1)
+        weights = softmax(log_w.reshape(some, WEIGHTED), axis=1).reshape(-1, 1)
+        of_net, awake = self.of_net(x, h, weights), self.of_encoder(x, h, weights)
+        top, middle, x = self.dream(some)
+        asleep = self.of_encoder(x, np.concatenate([middle, top], axis=1), np.ones((some, 1)))
+        both = [0.5 * (one + other) for one, other in zip(awake, asleep, strict=True)]
+        return np.concatenate([g.ravel() for g in (*of_net, *both)]) / some
+
+    def joint(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """log p(x, h) of each row"""
+        a, U, c, W, b = self.net
+        middle, top = h[:, :MIDDLE], h[:, MIDDLE:]
+        pairs = (top, a), (middle, top @ U.T + c), (x, middle @ W.T + b)
+        return sum(np.sum(s * logits - np.logaddexp(0.0, logits), axis=1) for s, logits in pairs)
 
     def q(self, x: np.ndarray) -> Product:
         """q of the units of all these images, and the net's parameters as point masses."""
@@ -111,11 +143,11 @@ class Machine:
         by_logits, of_net = found[: UNITS * len(x)].reshape(-1, UNITS), found[UNITS * len(x) :]
         return np.concatenate([of_net, (by_logits.T @ x).ravel(), by_logits.sum(axis=0)]) / len(x)
 
-    def sleep(self, steps: int = SLEEP_STEPS) -> None:
+    def sleep(self, steps: int = SLEEP_STEPS, weighted: bool = False) -> None:
         """Wake-sleep, by Adam."""
         ascent = Adam(SLEEP_RATE, steps)
         for _ in range(steps):
-            ascent.climb(self.flat, self.wake_sleep())
+            ascent.climb(self.flat, self.reweighted() if weighted else self.wake_sleep())
 
     def climb(self, steps: int = STEPS) -> None:
         """Score functions, by Adam."""
@@ -137,10 +169,11 @@ class Machine:
 
 
 class Outcome(NamedTuple):
-    """Held-out log p(x) of each image, exact, of the machines by wake-sleep and by score functions; and, of the latter,
-    what ELBOs are below it: by the encoder's q and by q's that are fitted."""
+    """Held-out log p(x) of each image, exact, of the machines by wake-sleep, as it is and reweighted, and by score
+    functions; and, of the latter, what ELBOs are below it: by the encoder's q and by q's that are fitted."""
 
     asleep: np.ndarray
+    reweighted: np.ndarray
     climbed: np.ndarray
     gaps: np.ndarray
 
@@ -152,12 +185,14 @@ def solve(
     steps: tuple[int, int] = (SLEEP_STEPS, STEPS),
     images: int = FITTED,
 ) -> Outcome:
-    """Train two machines from one start, and fit q's of some held-out images."""
-    first, second = Machine(rng, num_threads), Machine(rng, num_threads)
-    first.sleep(steps[0])
-    second.climb(steps[1])
-    asleep, climbed = (machine.exact(machine.held) for machine in (first, second))
-    return Outcome(asleep, climbed, second.gaps(second.held[:images], max(2, num_samples // images)))
+    """Train three machines from one start, and fit q's of some held-out images."""
+    machines = [Machine(rng, num_threads) for _ in range(3)]
+    machines[0].sleep(steps[0])
+    machines[1].sleep(steps[0], weighted=True)
+    machines[2].climb(steps[1])
+    gaps = machines[2].gaps(machines[2].held[:images], max(2, num_samples // images))
+    asleep, reweighted, climbed = (machine.exact(machine.held) for machine in machines)
+    return Outcome(asleep, reweighted, climbed, gaps)
 
 
 def report(num_samples: int = 60_000, rng: Any = 0, num_threads: int | None = None) -> str:
@@ -168,6 +203,7 @@ def report(num_samples: int = 60_000, rng: Any = 0, num_threads: int | None = No
     lines = [
         (f"nats a held-out image, ± over images; {STARTS} starts", ""),
         (f"log p(x) by {SLEEP_STEPS:,} steps of wake-sleep", ", ".join(mean(outcome.asleep) for outcome in found)),
+        ("  of reweighted wake-sleep", ", ".join(mean(outcome.reweighted) for outcome in found)),
         (f"log p(x) by {STEPS:,} steps of elbo_gradient", ", ".join(mean(outcome.climbed) for outcome in found)),
         (f"log p(x) - ELBO of {len(gaps)} images, q by the encoder", mean(gaps[:, 0])),
         ("  q by fit", mean(gaps[:, 1])),

@@ -55,6 +55,7 @@ def test_it_learns():
     """300 steps from where pixels are independent, -24.75 nats held out, beyond -21.5; ELBOs are below log p(x), and
     those of fitted q's above the encoder's."""
     found = program.solve(5 * 4000, steps=(600, 300), images=5)
-    assert found.asleep.shape == (359,) and np.all([found.asleep.mean() > -21.5, found.climbed.mean() > -21.5])
+    assert found.asleep.shape == (359,)
+    assert min(x.mean() for x in (found.asleep, found.reweighted, found.climbed)) > -21.5
     assert np.all(found.gaps > -0.1) and np.all(found.gaps[:, 1] < found.gaps[:, 0] + 0.1)
     assert found.gaps[:, 1].mean() < 0.8 * found.gaps[:, 0].mean()
