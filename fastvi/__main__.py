@@ -18,7 +18,7 @@ from .results import shown_khat, with_error
 SHOWN = {"eight schools": ("mu", "tau")}  # of the parameters, where not all are of interest
 PROGRAMS = (
     "linear_vae", "selection", "mixture", "ising", "topics", "bayesian_neural_net", "vae", "helmholtz",
-    "deep_belief_net",
+    "deep_belief_net", "boltzmann",
 )  # fmt: skip
 # All that the main job runs, so that it can say how far compiling is
 KERNELS = (

@@ -133,7 +133,8 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.12g} ± {error:.1e}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     if decimals > MOST_DECIMALS:
-        return f"{value:.2g} ± {error:.2g}"
+        digits = 1 + decimals + (math.floor(math.log10(abs(value))) if value else 0)
+        return f"{value:.{max(2, digits)}g} ± {error:.1e}"
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 

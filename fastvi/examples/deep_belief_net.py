@@ -139,11 +139,17 @@ class Outcome(NamedTuple):
     gaps: np.ndarray
 
 
+def learnt(bits: np.ndarray, steps: int, random: np.random.Generator) -> Machine:
+    """A machine of these images"""
+    machine = Machine(0.05 * random.normal(size=(UNITS, PIXELS)), log_odds(bits), np.zeros(UNITS))
+    machine.learn(bits, steps, random)
+    return machine
+
+
 def trained(rng: Any = 0, steps=(STEPS, STEPS_ABOVE), num_threads: int | None = None) -> tuple[Net, Net]:
     """The net whose upper machine is the lower one turned over, and the one that has learnt"""
     random, (training, _) = np.random.default_rng(rng), digits()
-    below = Machine(0.05 * random.normal(size=(UNITS, PIXELS)), log_odds(training.bits), np.zeros(UNITS))
-    below.learn(training.bits, steps[0], random)
+    below = learnt(training.bits, steps[0], random)
     first = Net(below, below.turned_over(), num_threads)
     above = below.turned_over()
     logits = below.logits(np.repeat(training.bits, COPIES, axis=0))

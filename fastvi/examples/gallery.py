@@ -19,7 +19,7 @@ from ..fitting.fit import fit
 from ..kernels.arithmetic.functions import logaddexp
 from ..results import with_error
 from ..targets.target import Target
-from . import bayesian_neural_net, deep_belief_net, helmholtz, vae
+from . import bayesian_neural_net, boltzmann, deep_belief_net, helmholtz, vae
 from .drawn import FORWARD, GREY, REVERSE, Drawn, P
 from .models import eight_schools, launches
 
@@ -254,4 +254,5 @@ FIGURES = {
     "vae": ("Digits from two numbers", vae.draw, 2, (10, 4.6)),
     "helmholtz": ("A belief net and its encoder", helmholtz.draw, 2, (10, 4.6)),
     "deep_belief_net": ("A net of two layers", deep_belief_net.draw, 2, (10, 4.6)),
+    "boltzmann": ("One mode of a Boltzmann machine", boltzmann.draw, 2, (8, 4)),
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
-from fastvi.results import Estimate
+from fastvi.results import Estimate, with_error
 from fastvi.rng import Key, key_from
 
 import naive
@@ -208,6 +208,20 @@ def test_results_are_read_easily():
     assert (low, high) == pytest.approx((-32.28903 - 1.959964 * 0.0012, -32.28903 + 1.959964 * 0.0012))
     wider = Estimate(0.0, 1.0, 3, degrees_of_freedom=2.0).interval()
     assert wider[1] == pytest.approx(4.302653, rel=1e-6)  # Student's t, 2 degrees of freedom, 97.5 %
+
+
+@pytest.mark.parametrize(
+    "value, error, shown",
+    [
+        (3.511664123, 2e-9, "3.511664123 ± 2.0e-09"),
+        (-17.9303270007, 8.5e-17, "-17.9303270007 ± 8.5e-17"),
+        (1.24e-10, 3e-11, "1.24e-10 ± 3.0e-11"),
+        (0.0, 3e-11, "0 ± 3.0e-11"),
+        (12.5, math.nan, "12.5 ± nan"),
+    ],
+)
+def test_small_errors_leave_the_digits_of_values(value, error, shown):
+    assert with_error(value, error) == shown
 
 
 def test_progress_counts_to_the_end():
