@@ -14,6 +14,7 @@ from . import guest
 from .pytensor_algebra import Algebra
 from .pytensor_indices import Indices
 from .pytensor_scalars import function_of
+from .pytensor_scan import Scans
 
 pytensor = guest("pytensor", "pymc")
 REWRITES = dict(
@@ -44,7 +45,7 @@ def translate(log_p, x, dim: int, name: str, labels=None) -> Translation:
     return translation(result.number(), found.conditions, name, labels, found.fixed)
 
 
-class Graph(Indices, Algebra):
+class Graph(Indices, Algebra, Scans):
     """
     Attributes
     ----------

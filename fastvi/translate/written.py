@@ -51,13 +51,13 @@ def running_sum(printer, a):
 def recurrence(printer, a):
     """All that one scan emits, in one loop."""
     from .loops import Body, indented
-    from .nodes import node
+    from .nodes import INSIDE, node
     from .printing import unwrapped
 
     identity, states, emitted, _ = a.meta
     starts = [printer.scalar(x) for x in a.args[:states]]
     locals_ = [printer.numbered("state") for _ in starts]
-    carried = [node("carry", n=a.n, meta=(identity, k)) for k in range(states)]
+    carried = [node("carry", n=INSIDE, meta=(identity, k)) for k in range(states)]
     body = Body(printer, dict(zip(carried, locals_, strict=True)))
     after = [unwrapped(body.at(x, "i")) for x in a.args[states : 2 * states]]
     out = [unwrapped(body.at(x, "i")) for x in a.args[2 * states :]]

@@ -161,6 +161,20 @@ def scan_with_until(pm, pt):
     pm.Potential("all", -(steps**2).sum())
 
 
+def scan_with_a_vector(pm, pt):
+    """As long as there are steps: the two must not be taken for one another."""
+    import pytensor
+
+    w, u = pm.Normal("w", 0, 1, shape=12), pm.Normal("u", 0, 1, shape=12)
+    steps, _ = pytensor.scan(
+        lambda x, before, w: 0.5 * before + (w * x).sum(),
+        sequences=[u],
+        outputs_info=[pt.zeros(())],
+        non_sequences=[w],
+    )
+    pm.Normal("y", steps, 1, observed=np.zeros(12))
+
+
 def inverse(pm, pt):
     a = pm.Normal("a", 0, 1, shape=(3, 3))
     pm.Potential("b", -pt.linalg.inv(a @ a.T + pt.eye(3)).sum())
@@ -180,6 +194,7 @@ def large(pm, pt):
     "build, why",
     [
         (scan_with_until, "the Op Scan with until"),
+        (scan_with_a_vector, "a scan with vectors within a step"),
         (inverse, "the Op MatrixInverse"),
         (index_by_z, "a cast of z to an integer"),
         (large, "linear algebra of 70 rows, more than 64|would have to be unrolled|an array of shape"),
