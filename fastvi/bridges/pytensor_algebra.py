@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..translate.arrays import as_array, unrolled
+from ..translate.assignment import assign
 from ..translate.elementwise import map_elements
 from ..translate.known import Known, Unsupported
 from ..translate.movement import shuffle, take
@@ -52,6 +53,12 @@ class Algebra:
     def op_ExtractDiag(self, apply, args):
         a, how = args[0], apply.op
         return take(a, np.diagonal(np.arange(a.size).reshape(a.shape), how.offset, how.axis1, how.axis2))
+
+    def op_FillDiagonal(self, apply, args):
+        n = min(args[0].shape)
+        if args[0].ndim != 2:
+            raise Unsupported(f"the Op {apply.op} of {args[0].ndim} dimensions")
+        return assign(args[0], args[1], (np.arange(n), np.arange(n)), False)
 
     def op_AllocDiag(self, apply, args):
         a = args[0]

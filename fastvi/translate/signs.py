@@ -8,7 +8,8 @@ from .known import Known
 from .nodes import Node, value_of
 
 POSITIVE = {"exp", "softplus", "expit", "erfc", "erfcx"}
-OF_ALL = {"gather", "sum", "item", "max", "min", "cumsum", "lmax", "lmin", "lprod", "mul", "div", "kept", "at_step"}
+OF_ALL = {"gather", "sum", "item", "max", "min", "cumsum", "lmax", "lmin", "lprod", "mul", "div", "kept", "at_step",
+          "rows"}  # fmt: skip
 
 
 def positive(a: Node, strict: bool = True) -> bool:
@@ -66,7 +67,7 @@ def below_one(a: Node, strict: bool = False) -> bool:
 
 
 STAYS_FINITE = {"add", "sub", "mul", "neg", "sum", "gather", "item", "kept", "where", "max", "min", "abs", "tofloat",
-                "matvec", "list", "cumsum", "lmax", "lmin", "at_step"}  # fmt: skip
+                "matvec", "list", "cumsum", "lmax", "lmin", "at_step", "rows"}  # fmt: skip
 BOUNDED = {"expit", "tanh", "sin", "cos", "erf", "erfc"}
 
 

@@ -2,6 +2,13 @@
 
 from .nodes import Node
 
+FOLDS = {
+    "sum": ("0.0", "{0} += {1}"),
+    "prod": ("1.0", "{0} *= {1}"),
+    "max": ("-math.inf", "{0} = np.maximum({0}, {1})"),
+    "min": ("math.inf", "{0} = np.minimum({0}, {1})"),
+}  # where a loop starts, and a step
+
 
 def name_of(printer, a: Node) -> str:
     """The local array, which the statements before have filled."""
@@ -46,6 +53,22 @@ def running_sum(printer, a):
     printer.names[a.uid] = name = printer.numbered("v")
     printer.lines += [f"{name} = np.zeros({a.n})", f"{total} = 0.0", f"for i in range({a.n}):"]
     printer.lines += indented([*body.lines, f"{total} += {text}", f"{name}[i] = {total}"])
+
+
+def rows(printer, a):
+    """The sum or the like of each row."""
+    from .loops import Body, indented
+    from .printing import unwrapped
+
+    fold, width = a.meta
+    body = Body(printer)
+    text = unwrapped(body.at(a.args[0], "k"))
+    total = printer.numbered("total")
+    printer.names[a.uid] = name = printer.numbered("v")
+    start, step = FOLDS[fold]
+    inner = [f"k = {width} * i + j", *body.lines, step.format(total, text)]
+    outer = [f"{total} = {start}", f"for j in range({width}):", *indented(inner), f"{name}[i] = {total}"]
+    printer.lines += [f"{name} = np.zeros({a.n})", f"for i in range({a.n}):", *indented(outer)]
 
 
 def recurrence(printer, a):
@@ -131,5 +154,5 @@ for k in range({last}):
 
 WRITERS = {
     "matvec": product, "list": items, "kept": kept, "cumsum": running_sum, "scan": recurrence, "cholesky": cholesky,
-    "solve": triangular_system, "product": matrix_product,
+    "solve": triangular_system, "product": matrix_product, "rows": rows,
 }  # fmt: skip
