@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import Array, of_z
+from ..translate.arrays import Array, as_array, of_z
 from ..translate.elementwise import broadcast, map_elements
 from ..translate.known import Known, Unsupported
 from ..translate.movement import index, join, reshape, shuffle, stack, take
@@ -135,6 +135,8 @@ class Graph(Indices, Algebra, Scans):
             whole = self.log_of_sum(apply)
             if whole is not None:
                 return whole
+        if type(apply.op.scalar_op).__name__ == "Ive" and args[0].size > 1:
+            args = [as_array(args[0], args[0].ndim - 1), args[1]]  # long series: never unrolled over their orders
         return map_elements(function_of(apply.op.scalar_op), args)
 
     def log_of_sum(self, apply):

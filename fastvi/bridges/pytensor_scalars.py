@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..translate.bessel import bessel_of_order_zero, scaled_bessel
 from ..translate.known import Unsupported
 from ..translate.nodes import ONE, ZERO, literal, value_of
 from ..translate.simplify import op
@@ -83,6 +84,9 @@ OTHERS = {
     "Invert": lambda x: op("not", truth(x)),
     "GammaIncC": upper_gamma,
     "BetaInc": regular_beta,
+    "Ive": scaled_bessel,
+    "I0e": lambda x: scaled_bessel(ZERO, x),
+    "I0": bessel_of_order_zero,
 }
 
 
