@@ -24,6 +24,7 @@ REST = (
 )  # fmt: skip
 # covariances of a condition of 1e6 or more; PyTensor's own derivative of betainc is good to 1e-7
 ILL_CONDITIONED = {"gp_latent10": 1e-6, "gp_matern32_ard": 1e-6, "hurdle_nb": 1e-6}
+AS_WRITTEN = {"hsgp_periodic"}  # fused by PyTensor's rewrites, its values are good to 1e-9
 BAMBI = ("bambi_mixed", "bambi_logit", "bambi_spline")
 
 
@@ -32,20 +33,20 @@ def pm():
     return pytest.importorskip("pymc")
 
 
-def theirs(density, z):
+def theirs(density, z, optimizer="fast_run"):
     """Values and gradients by the Ops' own Python, of PyTensor's C code none."""
     import pytensor
 
     (log_p,) = density.in_terms_of_x([density.log_p])
-    mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_run")
+    mode = pytensor.compile.mode.Mode(linker="py", optimizer=optimizer)
     both = [log_p, pytensor.gradient.grad(log_p, density.x)]
     function = pytensor.function([density.x], both, mode=mode, on_unused_input="ignore")
     found = [function(row) for row in z]
     return np.array([v for v, _ in found]), np.array([g for _, g in found])
 
 
-def agrees(target, z, tolerance=1e-10):
-    expected, slopes = theirs(target.density, z)
+def agrees(target, z, tolerance=1e-10, optimizer="fast_run"):
+    expected, slopes = theirs(target.density, z, optimizer)
     assert np.isfinite(expected).all()
     values, gradients = target.value_and_grad(z, num_threads=1)
     np.testing.assert_allclose(target.value(z, num_threads=1), expected, rtol=1e-10, atol=1e-10)
@@ -65,7 +66,7 @@ def test_values_and_gradients_are_pytensors(pm, name):
     target = from_model(ZOO[name]())
     assert target.density.refused == "" and target.source.startswith("def log_density(z")
     z = 0.5 * np.random.default_rng(0).normal(size=(3, target.dim))
-    agrees(target, z, ILL_CONDITIONED.get(name, 1e-10))
+    agrees(target, z, ILL_CONDITIONED.get(name, 1e-10), None if name in AS_WRITTEN else "fast_run")
     assert target.density.refused == "" and "vectorised" in target.explain()
 
 
