@@ -2,6 +2,7 @@
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 
 ZOO = {}
@@ -553,6 +554,277 @@ def garch_scan():
             initial_vol=1.0,
             observed=y,
         )
+    return m
+
+
+@zoo
+def rugby():
+    r = R(30)
+    teams = 6
+    home, away = np.array([(i, j) for i in range(teams) for j in range(teams) if i != j]).T
+    hs, as_ = r.poisson(23, 30), r.poisson(15, 30)
+    with pm.Model(coords=dict(team=range(teams))) as m:
+        h = pm.Data("home_team", home)
+        a = pm.Data("away_team", away)
+        hf = pm.Normal("home", 0, 1)
+        ic = pm.Normal("intercept", 3, 1)
+        sa, sd = pm.HalfNormal("sd_att", 2), pm.HalfNormal("sd_def", 2)
+        ats = pm.Normal("atts_star", 0, sa, dims="team")
+        ds = pm.Normal("defs_star", 0, sd, dims="team")
+        at = pm.Deterministic("atts", ats - pt.mean(ats), dims="team")
+        d = pm.Deterministic("defs", ds - pt.mean(ds), dims="team")
+        pm.Poisson("hp", mu=pt.exp(ic + hf + at[h] + d[a]), observed=hs)
+        pm.Poisson("ap", mu=pt.exp(ic + at[a] + d[h]), observed=as_)
+    return m
+
+
+@zoo
+def coal_marginal():
+    """Disasters in coal mines, the year of the change summed out."""
+    counts = (
+        "45401434063340263354531441553425223421322111130010110031"
+        "0322011101010002100011023311211112420014000100000100101"
+    )
+    y = np.array([int(c) for c in counts])
+    with pm.Model() as m:
+        early, late = pm.Exponential("early", 1.0), pm.Exponential("late", 1.0)
+        before = pt.concatenate([[0.0], pt.cumsum(pm.logp(pm.Poisson.dist(early), y))])
+        after = pt.concatenate([[0.0], pt.cumsum(pm.logp(pm.Poisson.dist(late), y))])
+        pm.Potential("year", pm.math.logsumexp(before + after[-1] - after))
+    return m
+
+
+@zoo
+def best():
+    r = R(31)
+    y1, y2 = 101 + 2 * r.standard_t(4, 47), 100.5 + 1.2 * r.standard_t(4, 42)
+    y = np.r_[y1, y2]
+    mu_m, mu_s = y.mean(), 2 * y.std()
+    with pm.Model() as m:
+        a, b = pm.Normal("a", mu_m, mu_s), pm.Normal("b", mu_m, mu_s)
+        sa, sb = pm.Uniform("sa", 1, 10), pm.Uniform("sb", 1, 10)
+        nu = pm.Exponential("nm1", 1 / 29.0) + 1
+        pm.Deterministic("nu", nu)
+        pm.StudentT("drug", nu=nu, mu=a, lam=sa**-2, observed=y1)
+        pm.StudentT("placebo", nu=nu, mu=b, lam=sb**-2, observed=y2)
+        pm.Deterministic("es", (a - b) / np.sqrt((sa**2 + sb**2) / 2))
+    return m
+
+
+@zoo
+def prophet():
+    r = R(32)
+    n = 120
+    t = np.arange(n) / n
+    s = np.linspace(0, 0.8, 12)[1:]
+    A = (t[:, None] > s) * 1.0
+    F = np.column_stack([f(2 * np.pi * k * t * 10) for k in (1, 2, 3) for f in (np.sin, np.cos)])
+    y = 1 + t + F[:, 0] + 0.1 * r.normal(size=n)
+    with pm.Model() as m:
+        tt = pm.Data("t", t)
+        AA = pm.Data("A", A)
+        FF = pm.Data("F", F)
+        k, mm = pm.Normal("k", 0, 1), pm.Normal("m", 0, 1)
+        tau = pm.Exponential("tau", 10)
+        delta = pm.Laplace("delta", 0, tau, shape=len(s))
+        growth = k + pm.math.dot(AA, delta)
+        off = mm + pm.math.dot(AA, -s * delta)
+        be = pm.Normal("be", 0, 1, shape=6)
+        sig = pm.HalfNormal("sig", 0.5)
+        pm.Normal("y", growth * tt + off + pm.math.dot(FF, be), sig, observed=y)
+    return m
+
+
+@zoo
+def ordered_probit():
+    r = R(34)
+    x = r.normal(size=(120, 2))
+    y = r.integers(0, 4, 120)
+    with pm.Model() as m:
+        b = pm.Normal("b", 0, 1, shape=2)
+        c = pm.Normal("c", 0, 2, shape=3, transform=pm.distributions.transforms.ordered, initval=[-1.0, 0, 1])
+        pm.OrderedProbit("y", eta=x @ b, cutpoints=c, compute_p=False, observed=y)
+    return m
+
+
+@zoo
+def hurdle_nb():
+    r = R(33)
+    y = r.poisson(3, 100) * r.integers(0, 2, 100)
+    with pm.Model() as m:
+        pm.HurdleNegativeBinomial(
+            "y", psi=pm.Beta("psi", 2, 2), mu=pm.Gamma("mu", 2, 0.5), alpha=pm.Exponential("al", 1), observed=y
+        )
+    return m
+
+
+@zoo
+def censored_poisson_reg():
+    r = R(61)
+    x = r.normal(size=60)
+    y = np.minimum(r.poisson(np.exp(1 + 0.3 * x)), 6)
+    with pm.Model() as m:
+        pm.Censored(
+            "y", pm.Poisson.dist(pm.math.exp(pm.Normal("a") + pm.Normal("b") * x)), lower=None, upper=6, observed=y
+        )
+    return m
+
+
+@zoo
+def dp_mixture():
+    r = R(36)
+    y = np.r_[r.normal(-2, 0.5, 60), r.normal(2, 0.5, 60)]
+    K = 15
+    with pm.Model() as m:
+        al = pm.Gamma("alpha", 1, 1)
+        b = pm.Beta("beta", 1, al, shape=K - 1)
+        w = pm.Deterministic("w", pt.concatenate([b, [1.0]]) * pt.concatenate([[1.0], pt.extra_ops.cumprod(1 - b)]))
+        tau = pm.Gamma("tau", 1, 1, shape=K)
+        lam = pm.Gamma("lambda_", 10, 1, shape=K)
+        mu = pm.Normal("mu", 0, tau=lam * tau, shape=K)
+        pm.NormalMixture("obs", w, mu, tau=lam * tau, observed=y)
+    return m
+
+
+@zoo
+def factor_marginal():
+    r = R(37)
+    n, d, k = 40, 6, 2
+    Y = r.normal(size=(n, d))
+    i, j = np.tril_indices(d, 0, k)
+    with pm.Model() as m:
+        off = pm.Normal("off", 0, 1, shape=len(i))
+        W = pt.set_subtensor(pt.zeros((d, k))[i, j], off)
+        psi = pm.HalfNormal("psi", 1, shape=d)
+        pm.MvNormal("X", 0.0, W @ W.T + pt.diag(psi**2), observed=Y)
+    return m
+
+
+@zoo
+def hmm_vector():
+    """The forward algorithm, its states a vector."""
+    r = R(59)
+    y = r.normal(size=30) + 2 * (np.arange(30) > 15)
+    with pm.Model() as m:
+        P = pm.Dirichlet("P", np.ones((3, 3)) + 3 * np.eye(3))
+        mu = pm.Normal("mu", [0.0, 2.0, 4.0], 1, shape=3)
+        ll = pm.logp(pm.Normal.dist(mu, 1.0), y[:, None])
+
+        def step(here, a, P):
+            return here + pm.math.logsumexp(a[:, None] + pt.log(P), axis=0).ravel()
+
+        a, _ = pytensor.scan(step, sequences=[ll[1:]], outputs_info=[ll[0] - np.log(3)], non_sequences=[P])
+        pm.Potential("h", pm.math.logsumexp(a[-1]))
+    return m
+
+
+@zoo
+def lotka_volterra_vector():
+    r = R(50)
+    T = 40
+    y = np.exp(r.normal(size=(T, 2)) * 0.2 + 1)
+    with pm.Model() as m:
+        th = pm.LogNormal("th", [-0.5, -3.0, -0.3, -3.0], 0.3, shape=4)
+        u0 = pm.LogNormal("u0", [2.0, 1.0], 0.5, shape=2)
+
+        def step(u, th):
+            x, y = u[0], u[1]
+            return pt.stack([x + 0.1 * (th[0] * x - th[1] * x * y), y + 0.1 * (th[3] * x * y - th[2] * y)])
+
+        us, _ = pytensor.scan(step, outputs_info=[u0], non_sequences=[th], n_steps=T)
+        pm.LogNormal("obs", pt.log(us), pm.HalfNormal("s", 1), observed=y)
+    return m
+
+
+@zoo
+def local_level_kalman():
+    r = R(59)
+    y = r.normal(size=50).cumsum()
+    with pm.Model() as m:
+        q, h = pm.HalfNormal("q"), pm.HalfNormal("h")
+
+        def step(y, a, P, q, h):
+            F = P + h**2
+            v = y - a
+            K = P / F
+            return a + K * v, P * (1 - K) + q**2, -0.5 * (pt.log(2 * np.pi * F) + v**2 / F)
+
+        (_, _, ll), _ = pytensor.scan(
+            step,
+            sequences=[pt.constant(y)],
+            outputs_info=[pt.constant(np.float64(0.0)), pt.constant(np.float64(100.0)), None],
+            non_sequences=[q, h],
+        )
+        pm.Potential("ll", ll.sum())
+    return m
+
+
+def ring(n):
+    W = np.zeros((n, n))
+    i = np.arange(n)
+    W[i, (i + 1) % n] = W[(i + 1) % n, i] = 1
+    return W
+
+
+@zoo
+def icar_bym():
+    r = R(54)
+    n = 20
+    W = ring(n)
+    y = r.poisson(4, n)
+    x = r.normal(size=n)
+    with pm.Model() as m:
+        a, b = pm.Normal("a"), pm.Normal("b")
+        rho, s = pm.Beta("rho", 0.5, 0.5), pm.HalfNormal("s", 1)
+        th = pm.Normal("th", 0, 1, shape=n)
+        phi = pm.ICAR("phi", W=W)
+        mix = pt.sqrt(1 - rho) * th + pt.sqrt(rho / 0.7) * phi
+        pm.Poisson("y", pt.exp(a + b * x + s * mix), observed=y)
+    return m
+
+
+@zoo
+def imputed_mv():
+    r = R(45)
+    Y = r.normal(size=(20, 3))
+    Y[[1, 4, 9], [0, 2, 1]] = np.nan
+    with pm.Model() as m:
+        mu = pm.Normal("mu", 0, 1, shape=3)
+        c, _, _ = pm.LKJCholeskyCov("c", n=3, eta=2, sd_dist=pm.Exponential.dist(1.0))
+        pm.MvNormal("Y", mu, chol=c, observed=np.ma.masked_invalid(Y))
+    return m
+
+
+@zoo
+def gp_matern32_ard():
+    r = R(41)
+    X = r.normal(size=(25, 2))
+    y = np.sin(X[:, 0]) + 0.1 * r.normal(size=25)
+    with pm.Model() as m:
+        ls = pm.Gamma("ls", 3, 1, shape=2)
+        gp = pm.gp.Marginal(cov_func=pm.HalfNormal("e", 1) ** 2 * pm.gp.cov.Matern32(2, ls=ls))
+        gp.marginal_likelihood("y", X=X, y=y, sigma=pm.HalfNormal("s", 1))
+    return m
+
+
+@zoo
+def hsgp_periodic():
+    r = R(40)
+    X = np.linspace(0, 4, 60)
+    y = np.sin(2 * np.pi * X) + 0.1 * r.normal(size=60)
+    with pm.Model() as m:
+        ell, sc = pm.InverseGamma("ell", 2, 1), pm.HalfNormal("scale", 1)
+        gp = pm.gp.HSGPPeriodic(m=8, scale=sc, cov_func=pm.gp.cov.Periodic(1, period=1, ls=ell))
+        f = gp.prior("f", X=X[:, None])
+        pm.Normal("y", f, pm.HalfNormal("s", 1), observed=y)
+    return m
+
+
+@zoo
+def von_mises():
+    r = R(47)
+    with pm.Model() as m:
+        pm.VonMises("vm", pm.Normal("c"), pm.HalfNormal("k", 5), observed=r.vonmises(0, 2, 20))
     return m
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import Array, of_z
+from ..translate.arrays import Array, as_array, of_z
 from ..translate.elementwise import broadcast, map_elements
 from ..translate.known import Known, Unsupported
 from ..translate.movement import index, join, reshape, shuffle, stack, take
@@ -14,6 +14,7 @@ from . import guest
 from .pytensor_algebra import Algebra
 from .pytensor_indices import Indices
 from .pytensor_scalars import function_of
+from .pytensor_scan import Scans
 
 pytensor = guest("pytensor", "pymc")
 REWRITES = dict(
@@ -44,7 +45,7 @@ def translate(log_p, x, dim: int, name: str, labels=None) -> Translation:
     return translation(result.number(), found.conditions, name, labels, found.fixed)
 
 
-class Graph(Indices, Algebra):
+class Graph(Indices, Algebra, Scans):
     """
     Attributes
     ----------
@@ -134,6 +135,8 @@ class Graph(Indices, Algebra):
             whole = self.log_of_sum(apply)
             if whole is not None:
                 return whole
+        if type(apply.op.scalar_op).__name__ == "Ive" and args[0].size > 1:
+            args = [as_array(args[0], args[0].ndim - 1), args[1]]  # long series: never unrolled over their orders
         return map_elements(function_of(apply.op.scalar_op), args)
 
     def log_of_sum(self, apply):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..translate.bessel import bessel_of_order_zero, scaled_bessel
 from ..translate.known import Unsupported
-from ..translate.nodes import ONE, ZERO, literal
+from ..translate.nodes import ONE, ZERO, literal, value_of
 from ..translate.simplify import op
 
 NAMES = {
@@ -18,6 +19,7 @@ NAMES = {
     "Ceil": "ceil",
 }  # fmt: skip
 MANY = {"Add", "Mul", "ScalarMaximum", "ScalarMinimum", "Maximum", "Minimum", "AND", "OR"}
+MOST_TERMS = 30  # of a finite sum for an incomplete gamma or beta function
 
 
 def truth(x):
@@ -44,6 +46,32 @@ def logical(name):
     return lambda x, y: op(name, truth(x), truth(y))
 
 
+def whole_number(x, what: str) -> int:
+    """The largest of data that are whole numbers from 1 to ``MOST_TERMS`` whatever happens to them."""
+    value = x.meta.value if x.op == "data" and x.meta.constant else value_of(x)
+    if value is None or not np.all((np.floor(value) == value) & (1 <= value) & (value <= MOST_TERMS)):
+        raise Unsupported(f"the scalar Op {what}, but for whole numbers to {MOST_TERMS},")
+    return int(np.max(value))
+
+
+def upper_gamma(a, x):
+    """exp(-x) (1 + x + ... + x^(a - 1) / (a - 1)!), the distribution function of Poisson counts."""
+    out = ONE
+    for k in range(whole_number(a, "GammaIncC") - 1, 0, -1):
+        more = op("mul", op("mul", x, literal(1 / k)), out)
+        out = op("add", ONE, op("where", op("gt", a, literal(k)), more, ZERO))
+    return op("mul", op("exp", op("neg", x)), out)
+
+
+def regular_beta(a, b, x):
+    """x^a (1 + a (1 - x) + ...) of b terms, the distribution function of negative binomial and binomial counts."""
+    out, rest = ONE, op("sub", ONE, x)
+    for k in range(whole_number(b, "BetaInc") - 1, 0, -1):
+        more = op("mul", op("mul", op("add", a, literal(k - 1)), op("mul", rest, literal(1 / k))), out)
+        out = op("add", ONE, op("where", op("gt", b, literal(k)), more, ZERO))
+    return op("mul", op("pow", x, a), out)
+
+
 OTHERS = {
     "Identity": lambda x: x,
     "Second": lambda x, y: y,
@@ -54,6 +82,11 @@ OTHERS = {
     "AND": logical("and"),
     "OR": logical("or"),
     "Invert": lambda x: op("not", truth(x)),
+    "GammaIncC": upper_gamma,
+    "BetaInc": regular_beta,
+    "Ive": scaled_bessel,
+    "I0e": lambda x: scaled_bessel(ZERO, x),
+    "I0": bessel_of_order_zero,
 }
 
 

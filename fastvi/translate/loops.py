@@ -7,10 +7,10 @@ from .operations import ELEMENTWISE, WRITTEN
 
 
 class Body:
-    """Statements of one step; ``carried`` are the locals that hold the states of a recurrence."""
+    """Statements of one step; ``carried``, within a recurrence, are the locals that hold its states."""
 
     def __init__(self, printer, carried=None) -> None:
-        self.printer, self.carried = printer, carried or {}
+        self.printer, self.carried = printer, carried
         self.lines: list[str] = []
         self.names: dict = {}
 
@@ -26,9 +26,13 @@ class Body:
         if a.op == "data":
             return f"{self.printer.argument(a.meta)}[{i}]"
         if a.op == "carry":
-            if a not in self.carried:
+            if self.carried is None or a not in self.carried or i != "i":
                 raise Unsupported("a state of a scan outside of it")
             return self.carried[a]
+        if a.op == "at_step":
+            if self.carried is None or i != "i":
+                raise Unsupported("an item of a scan's sequence outside of it")
+            return self.at(a.args[0], i)
         if a.op == "zs":
             text = self.z_at(a, i)
         elif a.op in WRITTEN or a.op == "matvec":

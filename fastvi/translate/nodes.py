@@ -11,6 +11,9 @@ import numpy as np
 
 from .known import Known
 
+# the length of all vectors over the steps of a scan, which none outside of it has: the two never meet
+INSIDE = 1 << 40
+
 
 class Node:
     """An operation and its operands.

@@ -40,7 +40,7 @@ ELEMENTWISE = set(INFIX) | set(CALLS) | {"neg", "powi", "tofloat"}
 COSTLY = {"exp", "log", "log1p", "expm1", "expit", "softplus", "log1mexp", "tanh", "pow", "logaddexp", "lgamma",
           "digamma", "erf", "erfc", "erfcx", "log_ndtr", "gamma", "sin", "cos"}  # fmt: skip
 # vectors that are written to memory, item by item or by a product, before they are read
-WRITTEN = {"kept", "list", "cumsum", "scan", "cholesky", "solve", "product"}
+WRITTEN = {"kept", "list", "cumsum", "scan", "cholesky", "solve", "product", "rows"}
 NUMPY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "pow": np.power,
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log2": np.log2, "log10": np.log10,

@@ -85,7 +85,7 @@ def gather(a: Node, places: Known) -> Node:
         return data(a.meta.derived[key])
     if a.op in ELEMENTWISE and (a.is_bool or not (costly(a) and 2 * a.n < count)):
         return again(a, lambda x: gather(x, places))
-    if a.op not in WRITTEN | {"zs", "matvec", "carry"}:
+    if a.op not in WRITTEN | {"zs", "matvec", "carry", "at_step"}:
         a = node("kept", (a,), a.n, is_bool=a.is_bool)
     return node("gather", (a,), count, places, a.is_bool)
 

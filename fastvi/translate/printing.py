@@ -113,13 +113,12 @@ class Printer:
     def sum(self, a: Node) -> str:
         if self.as_array(a):
             return f"np.sum({unwrapped(self.vector(a))})"
-        return self.loop(a, "0.0", "{0} += {1}")
+        return self.loop(a, *written.FOLDS["sum"])
 
     def fold(self, name: str, a: Node) -> str:
         if self.as_array(a):
             return f"np.{name}({unwrapped(self.vector(a))})"
-        start = {"max": "-math.inf", "min": "math.inf", "prod": "1.0"}[name]
-        return self.loop(a, start, "{0} *= {1}" if name == "prod" else f"{{0}} = np.{name}imum({{0}}, {{1}})")
+        return self.loop(a, *written.FOLDS[name])
 
     def loop(self, a: Node, start: str, step: str, letter: str = "total") -> str:
         """A loop over the items of a vector; the name of what it leaves."""

@@ -1,15 +1,16 @@
 """Matrix products: data times a vector is ``X @ v``, everything else sums of products."""
 
+import functools
 import itertools
 from typing import Any
 
 import numpy as np
 
 from . import pieces
-from .arrays import FLAT, Array, as_array, flat, flattened, object_array, unrolled
+from .arrays import FLAT, ROWS, Array, as_array, flat, flattened, object_array, unrolled
 from .elementwise import map_elements
 from .known import Known, contiguous
-from .movement import shuffle, stack, take, transpose
+from .movement import index, shuffle, stack, take, transpose
 from .nodes import Node, data, node
 from .pieces import item, single
 from .reductions import reduce, sum_of
@@ -76,11 +77,22 @@ def dot(a, b) -> Array:
         return reduce("sum", map_elements("mul", [a, b]))
     if FLAT in (a.axis, b.axis):
         return by_loops(a, b)
+    if a.ndim == b.ndim == 2 and a.axis == 0 and b.axis == 1 and min(a.shape[0], b.shape[1]) > ROWS:
+        return by_columns(a, b)
     if b.ndim == 1:
         return reduce("sum", map_elements("mul", [a, shuffle(b, ("x", 0))]), [1])
     if a.ndim == 1:
         return reduce("sum", map_elements("mul", [shuffle(a, (0, "x")), b]), [0])
     return reduce("sum", map_elements("mul", [shuffle(a, (0, 1, "x")), shuffle(b, ("x", 0, 1))]), [1])
+
+
+def by_columns(a: Array, b: Array) -> Array:
+    """A tall matrix times a wide one, as X X' of a kernel: the sum of each column times a row, no row unrolled."""
+    terms = [
+        map_elements("mul", [shuffle(index(a, (slice(None), j)), (0, "x")), shuffle(index(b, (j,)), ("x", 0))])
+        for j in range(a.shape[1])
+    ]
+    return functools.reduce(lambda x, y: map_elements("add", [x, y]), terms)
 
 
 def by_loops(a: Array, b: Array) -> Array:

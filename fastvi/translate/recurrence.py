@@ -1,14 +1,21 @@
 """Loops in which a step needs the one before: GARCH, filters, scans.
 
-Within a step a state is a vector too, of the values that it has at the beginning of each step ("carry"), so that the
-body is made of the same element-wise nodes as everything else; it is printed as one loop.
+Within a step a state is a vector too, of the values that it has at the beginning of each step ("carry"), and so is an
+item of a sequence ("at_step"), so that the body is made of the same element-wise nodes as everything else; it is
+printed as one loop.
 """
 
 import itertools
 
-from .known import Unsupported
-from .nodes import Node, node
+import numpy as np
 
+from .arrays import Array, as_array, object_array, unrolled
+from .known import Unsupported
+from .movement import take
+from .nodes import INSIDE, Node, node
+from .pieces import single
+
+MOST_NUMBERS = 24  # of all states, or of a row of a sequence
 _counter = itertools.count()
 
 
@@ -25,13 +32,46 @@ class Recurrence:
         if steps < 2:
             raise Unsupported("a scan of fewer than two steps")
         self.steps, self.identity = steps, next(_counter)
-        self.carried = [node("carry", n=steps, meta=(self.identity, k)) for k in range(number_of_states)]
+        if number_of_states > MOST_NUMBERS:
+            raise Unsupported(f"a scan with {number_of_states} numbers in its states")
+        self.carried = [node("carry", n=INSIDE, meta=(self.identity, k)) for k in range(number_of_states)]
 
     def outputs(self, starts: list[Node], after: list[Node], emitted: list[Node]) -> list[Node]:
         """Vectors (steps,) of what the body emits; ``after`` are the states at the end of a step."""
         for x in (*after, *emitted):
-            if x.n not in (None, self.steps):
-                raise Unsupported("a scan whose steps differ in length")
+            if x.n not in (None, INSIDE):
+                raise Unsupported("a scan with vectors within a step")
         args = (*starts, *after, *emitted)
         shape = (self.identity, len(starts), len(emitted))
         return [node("scan", args, self.steps, (*shape, k)) for k in range(len(emitted))]
+
+
+def in_a_step(x, steps: int, backwards: bool = False) -> Array:
+    """A row of a sequence as a step sees it."""
+    x = as_array(x, 0)
+    places = np.arange(x.size).reshape(x.shape[0], -1)[:steps]
+    places = places[::-1] if backwards else places
+    if places.shape[1] > MOST_NUMBERS:
+        raise Unsupported("a scan over sequences of large arrays")
+    columns = [take(x, places[:, k].copy(), vector=True).vector() for k in range(places.shape[1])]
+    return unrolled([at_step(column) for column in columns], x.shape[1:])
+
+
+def at_step(column) -> Node:
+    if len(column) == 1 and column[0][1].n is None:
+        return column[0][1]  # one number at all steps
+    return node("at_step", (single(column),), INSIDE)
+
+
+def numbers(a) -> list[Node]:
+    """What a step leaves, by rows."""
+    a = as_array(a)
+    if a.axis is not None:
+        raise Unsupported("a scan with vectors within a step")
+    return list(a.items.flat)
+
+
+def by_steps(vectors: list[Node], shape) -> Array:
+    """Vectors (steps,), one for each item of a step's array, as an array (steps, *shape)."""
+    steps = vectors[0].n
+    return Array((steps, *shape), 0, object_array([((steps, x),) for x in vectors], (1, *shape)))

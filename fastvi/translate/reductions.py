@@ -1,15 +1,18 @@
 """Sums, products, extremes, running sums, softmax."""
 
+import math
+
 import numpy as np
 
 from . import pieces
-from .arrays import FEW, FLAT, Array, object_array, vector_of
+from .arrays import FEW, FLAT, ROWS, Array, flat, object_array, vector_of
 from .elementwise import map_elements
 from .known import Unsupported
-from .movement import shuffle, take
+from .movement import shuffle, take, transpose
 from .nodes import ZERO, Node, data, literal, node, value_of
 from .pieces import MOST_UNROLLED, single
 from .simplify import op
+from .written import FOLDS
 
 PAIRS = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "all": "and", "any": "or", "logsumexp": "logaddexp"}
 WRITTEN_OUT = 64  # items of a softmax that are unrolled beside a vector
@@ -26,6 +29,8 @@ def reduce(name: str, a: Array, axes=None) -> Array:
         if all(a.shape[i] == 1 for i in axes):
             return shuffle(a, [i for i in range(a.ndim) if i not in axes])
         kept = [i for i in range(a.ndim) if i not in axes]
+        if name in FOLDS and math.prod(a.shape[i] for i in axes) > ROWS:
+            return by_rows(name, a, kept, axes)
         a = a.along(max(kept, key=lambda i: a.shape[i]))
     items, shape, axis = a.items, a.shape, a.axis
     others = [ax for ax in axes if ax != axis]
@@ -45,6 +50,16 @@ def reduce(name: str, a: Array, axes=None) -> Array:
             out[index] = fold(name, moved[index])
         items, shape, axis = out, shape[:axis] + shape[axis + 1 :], None
     return Array(shape, axis, items)
+
+
+def by_rows(name, a: Array, kept, axes) -> Array:
+    """Over axes of an array that is one vector: a loop over rows, of which nothing is unrolled."""
+    shape, order = tuple(a.shape[i] for i in kept), [*kept, *axes]
+    a = a if order == sorted(order) else transpose(a, order)
+    count, vector = math.prod(shape), a.items.flat[0]
+    if count == 1:
+        return Array(shape, None, object_array([fold(name, vector)], shape))
+    return flat(((count, node("rows", (single(vector),), count, (name, a.size // count))),), shape)
 
 
 def chain(name, terms: list, length=None):
@@ -98,6 +113,8 @@ def sum_of(x: Node) -> Node:
     """The sum of a vector: its numbers times the length, data summed now, and one sum of the rest."""
     if x.n is None:
         raise AssertionError(x)
+    if x.op == "rows" and x.meta[0] == "sum":
+        return sum_of(x.args[0])
     numbers: list[Node] = []
     vectors: list[tuple[Node, Node]] = []
     terms_of(x, literal(1.0), numbers, vectors)
@@ -134,7 +151,7 @@ def softmax(a: Array, axis, log: bool) -> Array:
     if axis is None:
         raise Unsupported("softmax over all axes")
     axis %= a.ndim
-    if a.axis == FLAT:
+    if a.axis == FLAT and a.shape[axis] <= ROWS:
         a = a.along(max((i for i in range(a.ndim) if i != axis), key=lambda i: a.shape[i]))
     if a.axis == axis and a.ndim > 1 and a.shape[axis] <= WRITTEN_OUT:
         a = a.unrolled()
@@ -146,9 +163,13 @@ def softmax(a: Array, axis, log: bool) -> Array:
 
 def log_sum_exp(x: Array, axis: int) -> Array:
     """Seen whole: a chain of ``logaddexp`` for a few terms, the shifted sum for more."""
-    few = x.shape[axis] <= 8
-    if x.axis == FLAT:
-        x = x.along(max((i for i in range(x.ndim) if i != axis), key=lambda i: x.shape[i]) if few else axis)
+    few = x.shape[axis] <= ROWS
+    if x.axis == FLAT and few:
+        x = x.along(max((i for i in range(x.ndim) if i != axis), key=lambda i: x.shape[i]))
+    elif x.axis == FLAT and x.size // x.shape[axis] <= ROWS:
+        x = x.along(axis)
+    elif x.axis == FLAT:  # its items are read twice
+        x = flat(((x.size, node("kept", (single(x.items.flat[0]),), x.size)),), x.shape)
     if x.axis == axis and few and x.size <= MOST_UNROLLED:
         x = x.unrolled()
     if x.axis != axis and few:

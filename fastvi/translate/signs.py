@@ -9,7 +9,8 @@ from .nodes import Node, value_of
 from .shares import bounded_exponential, is_share, terms_of
 
 POSITIVE = {"exp", "softplus", "expit", "erfc", "erfcx"}
-OF_ALL = {"gather", "sum", "item", "max", "min", "cumsum", "lmax", "lmin", "lprod", "mul", "div", "kept"}
+OF_ALL = {"gather", "sum", "item", "max", "min", "cumsum", "lmax", "lmin", "lprod", "mul", "div", "kept", "at_step",
+          "rows"}  # fmt: skip
 
 
 def positive(a: Node, strict: bool = True) -> bool:
@@ -59,7 +60,7 @@ def below_one(a: Node, strict: bool = False) -> bool:
         return value_of(a) < 1 or (not strict and value_of(a) <= 1)
     if a.op == "data":
         return constant(a) and bool(np.all(a.meta.value < 1 if strict else a.meta.value <= 1))
-    if a.op in ("gather", "item", "kept"):
+    if a.op in ("gather", "item", "kept", "at_step"):
         return below_one(a.args[0], strict)
     if a.op == "sub":
         return value_of(a.args[0]) == 1.0 and positive(a.args[1], strict)
@@ -69,7 +70,7 @@ def below_one(a: Node, strict: bool = False) -> bool:
 
 
 STAYS_FINITE = {"add", "sub", "mul", "neg", "sum", "gather", "item", "kept", "where", "max", "min", "abs", "tofloat",
-                "matvec", "list", "cumsum", "lmax", "lmin"}  # fmt: skip
+                "matvec", "list", "cumsum", "lmax", "lmin", "at_step", "rows"}  # fmt: skip
 BOUNDED = {"expit", "tanh", "sin", "cos", "erf", "erfc"}
 
 

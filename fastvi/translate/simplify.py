@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from .comparisons import at_least, both, either, equal, is_one, is_zero, more, not_finite, opposite, unequal
-from .known import Known, combined
-from .nodes import ONE, Node, literal, node, value_of
+from .known import Known, Unsupported, combined
+from .nodes import INSIDE, ONE, Node, literal, node, value_of
 from .operations import BOOLEAN, COSTLY, NUMPY
 from .shares import exponents
 from .signs import positive
@@ -21,6 +21,8 @@ LOGICAL = {"and", "or", "not", "tofloat"}
 def op(name: str, *args: Node, meta=None) -> Node:
     """The node of an element-wise operation."""
     sizes = {a.n for a in args if a.n is not None}
+    if len(sizes) > 1 and INSIDE in sizes:
+        raise Unsupported("a scan with vectors within a step")
     if len(sizes) > 1:
         raise AssertionError(f"{name} of vectors of {sizes}")
     n = sizes.pop() if sizes else None

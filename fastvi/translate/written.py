@@ -2,6 +2,13 @@
 
 from .nodes import Node
 
+FOLDS = {
+    "sum": ("0.0", "{0} += {1}"),
+    "prod": ("1.0", "{0} *= {1}"),
+    "max": ("-math.inf", "{0} = np.maximum({0}, {1})"),
+    "min": ("math.inf", "{0} = np.minimum({0}, {1})"),
+}  # where a loop starts, and a step
+
 
 def name_of(printer, a: Node) -> str:
     """The local array, which the statements before have filled."""
@@ -48,16 +55,32 @@ def running_sum(printer, a):
     printer.lines += indented([*body.lines, f"{total} += {text}", f"{name}[i] = {total}"])
 
 
+def rows(printer, a):
+    """The sum or the like of each row."""
+    from .loops import Body, indented
+    from .printing import unwrapped
+
+    fold, width = a.meta
+    body = Body(printer)
+    text = unwrapped(body.at(a.args[0], "k"))
+    total = printer.numbered("total")
+    printer.names[a.uid] = name = printer.numbered("v")
+    start, step = FOLDS[fold]
+    inner = [f"k = {width} * i + j", *body.lines, step.format(total, text)]
+    outer = [f"{total} = {start}", f"for j in range({width}):", *indented(inner), f"{name}[i] = {total}"]
+    printer.lines += [f"{name} = np.zeros({a.n})", f"for i in range({a.n}):", *indented(outer)]
+
+
 def recurrence(printer, a):
     """All that one scan emits, in one loop."""
     from .loops import Body, indented
-    from .nodes import node
+    from .nodes import INSIDE, node
     from .printing import unwrapped
 
     identity, states, emitted, _ = a.meta
     starts = [printer.scalar(x) for x in a.args[:states]]
     locals_ = [printer.numbered("state") for _ in starts]
-    carried = [node("carry", n=a.n, meta=(identity, k)) for k in range(states)]
+    carried = [node("carry", n=INSIDE, meta=(identity, k)) for k in range(states)]
     body = Body(printer, dict(zip(carried, locals_, strict=True)))
     after = [unwrapped(body.at(x, "i")) for x in a.args[states : 2 * states]]
     out = [unwrapped(body.at(x, "i")) for x in a.args[2 * states :]]
@@ -131,5 +154,5 @@ for k in range({last}):
 
 WRITERS = {
     "matvec": product, "list": items, "kept": kept, "cumsum": running_sum, "scan": recurrence, "cholesky": cholesky,
-    "solve": triangular_system, "product": matrix_product,
+    "solve": triangular_system, "product": matrix_product, "rows": rows,
 }  # fmt: skip

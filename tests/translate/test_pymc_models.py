@@ -18,9 +18,13 @@ REST = (
     "mixture_two", "zip_regression", "beta_binomial", "binomial_hier", "stoch_vol", "walk_noncentered", "ar2",
     "horseshoe", "softmax_p", "dirichlet_multinomial", "multinomial", "lkj_slopes", "gp_latent10", "hsgp",
     "weibull_censored", "normal_censored", "truncated_normal", "weibull_potential", "zerosum", "two_way", "neural_net",
-    "spike_uniform",
+    "spike_uniform", "rugby", "coal_marginal", "best", "prophet", "ordered_probit", "hurdle_nb",
+    "censored_poisson_reg", "dp_mixture", "factor_marginal", "hmm_vector", "lotka_volterra_vector",
+    "local_level_kalman", "icar_bym", "imputed_mv", "gp_matern32_ard", "hsgp_periodic", "von_mises",
 )  # fmt: skip
-ILL_CONDITIONED = {"gp_latent10": 1e-6}  # its covariance has a condition of 1e6 or more
+# covariances of a condition of 1e6 or more; PyTensor's own derivative of betainc is good to 1e-7
+ILL_CONDITIONED = {"gp_latent10": 1e-6, "gp_matern32_ard": 1e-6, "hurdle_nb": 1e-6}
+AS_WRITTEN = {"hsgp_periodic"}  # fused by PyTensor's rewrites, its values are good to 1e-9
 BAMBI = ("bambi_mixed", "bambi_logit", "bambi_spline")
 
 
@@ -29,20 +33,20 @@ def pm():
     return pytest.importorskip("pymc")
 
 
-def theirs(density, z):
+def theirs(density, z, optimizer="fast_run"):
     """Values and gradients by the Ops' own Python, of PyTensor's C code none."""
     import pytensor
 
     (log_p,) = density.in_terms_of_x([density.log_p])
-    mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_run")
+    mode = pytensor.compile.mode.Mode(linker="py", optimizer=optimizer)
     both = [log_p, pytensor.gradient.grad(log_p, density.x)]
     function = pytensor.function([density.x], both, mode=mode, on_unused_input="ignore")
     found = [function(row) for row in z]
     return np.array([v for v, _ in found]), np.array([g for _, g in found])
 
 
-def agrees(target, z, tolerance=1e-10):
-    expected, slopes = theirs(target.density, z)
+def agrees(target, z, tolerance=1e-10, optimizer="fast_run"):
+    expected, slopes = theirs(target.density, z, optimizer)
     assert np.isfinite(expected).all()
     values, gradients = target.value_and_grad(z, num_threads=1)
     np.testing.assert_allclose(target.value(z, num_threads=1), expected, rtol=1e-10, atol=1e-10)
@@ -62,7 +66,7 @@ def test_values_and_gradients_are_pytensors(pm, name):
     target = from_model(ZOO[name]())
     assert target.density.refused == "" and target.source.startswith("def log_density(z")
     z = 0.5 * np.random.default_rng(0).normal(size=(3, target.dim))
-    agrees(target, z, ILL_CONDITIONED.get(name, 1e-10))
+    agrees(target, z, ILL_CONDITIONED.get(name, 1e-10), None if name in AS_WRITTEN else "fast_run")
     assert target.density.refused == "" and "vectorised" in target.explain()
 
 
@@ -161,6 +165,20 @@ def scan_with_until(pm, pt):
     pm.Potential("all", -(steps**2).sum())
 
 
+def scan_with_a_vector(pm, pt):
+    """As long as there are steps: the two must not be taken for one another."""
+    import pytensor
+
+    w, u = pm.Normal("w", 0, 1, shape=12), pm.Normal("u", 0, 1, shape=12)
+    steps, _ = pytensor.scan(
+        lambda x, before, w: 0.5 * before + (w * x).sum(),
+        sequences=[u],
+        outputs_info=[pt.zeros(())],
+        non_sequences=[w],
+    )
+    pm.Normal("y", steps, 1, observed=np.zeros(12))
+
+
 def inverse(pm, pt):
     a = pm.Normal("a", 0, 1, shape=(3, 3))
     pm.Potential("b", -pt.linalg.inv(a @ a.T + pt.eye(3)).sum())
@@ -180,6 +198,7 @@ def large(pm, pt):
     "build, why",
     [
         (scan_with_until, "the Op Scan with until"),
+        (scan_with_a_vector, "a scan with vectors within a step"),
         (inverse, "the Op MatrixInverse"),
         (index_by_z, "a cast of z to an integer"),
         (large, "linear algebra of 70 rows, more than 64|would have to be unrolled|an array of shape"),
