@@ -39,6 +39,10 @@ class Array:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def by_steps(self) -> bool:
+        """Whether its items are numbers within a step of a loop: vectors over the steps."""
+        return self.axis is None and any(x.n is not None for x in self.items.flat)
+
     def number(self) -> Node:
         """The node of an array of one item."""
         if self.size != 1:
@@ -68,6 +72,8 @@ class Array:
             return self
         if self.axis == FLAT:
             return self._rows(axis)
+        if self.by_steps():
+            raise Unsupported("a vector within a step of a loop")
         moved = np.moveaxis(self.unrolled().items, axis, -1)
         out = np.empty((*moved.shape[:-1], 1), object)
         for i in np.ndindex(moved.shape[:-1]):
