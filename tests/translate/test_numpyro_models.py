@@ -93,10 +93,11 @@ def functions(jax):
         return -jax.lax.fori_loop(1, 12, lagged, 0.0) - state - out @ out
 
     def buffers(z):
+        places = jnp.asarray(rows)
         filled = jax.lax.fori_loop(
             1, 12, lambda t, x: x.at[t].set(0.5 * x[t - 1] + z[t]), jnp.zeros(12).at[0].set(z[0])
         )
-        added = jax.lax.fori_loop(0, 30, lambda t, x: x.at[rows[t % 6]].add(jnp.tanh(z[t % 12] * x[0])), jnp.ones(6))
+        added = jax.lax.fori_loop(0, 30, lambda t, x: x.at[places[t % 6]].add(jnp.tanh(z[t % 12] * x[0])), jnp.ones(6))
         return -filled @ filled - added @ added
 
     def words(z):
