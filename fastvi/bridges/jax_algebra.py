@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..translate.elementwise import map_elements
 from ..translate.known import Known, Unsupported
-from ..translate.movement import join, shuffle, take, transpose
+from ..translate.movement import join, reshape, shuffle, take, transpose
 from ..translate.products import batched_dot, dot
 from ..translate.triangular import cholesky, solve_triangular
 
@@ -17,13 +18,31 @@ def dot_general(equation, inputs):
     if len(ca) == 1 and not ba and len(left) <= 1 and len(right) <= 1:
         return dot(transpose(a, [*left, *ca]), transpose(b, [*cb, *right]))
     if len(ca) != 1 or len(left) > 1 or len(right) > 1:
-        raise Unsupported("the primitive dot_general over several axes")
+        return by_merged_axes(transpose(a, [*ba, *left, *ca]), transpose(b, [*bb, *cb, *right]), len(ba), len(ca))
     a = shuffle(a, [*ba, left[0] if left else "x", *ca])
     b = shuffle(b, [*bb, *cb, right[0] if right else "x"])
     out = batched_dot(a, b)
     k = len(ba)
     kept = [*range(k), *([k] if left else []), *([k + 1] if right else [])]
     return shuffle(out, kept)
+
+
+def by_merged_axes(a, b, batch: int, summed: int):
+    """A product over several axes, or none, as one of matrices: a (batch, left, summed), b (batch, summed, right)."""
+    whole, rows, columns = a.shape[:batch], a.shape[batch : len(a.shape) - summed], b.shape[batch + summed :]
+    left, right, inner = (int(np.prod(s)) for s in (rows, columns, b.shape[batch : batch + summed]))
+    a, b = reshaped(a, (*whole, left, inner)), reshaped(b, (*whole, inner, right))
+    if inner == 1:
+        out = map_elements("mul", [a, b])
+    else:
+        out = batched_dot(a, b) if batch else dot(a, b)
+    return reshaped(out, (*whole, *rows, *columns))
+
+
+def reshaped(a, shape):
+    if isinstance(a, Known):
+        return a.derive(("reshape", shape), lambda v: v.reshape(shape))
+    return reshape(a, shape)
 
 
 def factor(equation, inputs):
@@ -45,6 +64,15 @@ def triangular(equation, inputs):
         return solve_triangular(L, b, low, p["unit_diagonal"])
 
     return per_batch(solve, inputs, [2, 2])
+
+
+def linear_solve(equation, inputs, evaluated):
+    """By the code that JAX solves it with, whose derivatives are right without its rule."""
+    p = equation.params
+    counts = [getattr(p["const_lengths"], name) for name in ("matvec", "vecmat", "solve")]
+    own = inputs[sum(counts[:2]) : sum(counts)]
+    at = sum(counts) + p["const_lengths"].transpose_solve
+    return evaluated(p["jaxprs"].solve, [*own, *inputs[at:]])
 
 
 def per_batch(function, inputs, axes):

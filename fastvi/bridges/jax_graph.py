@@ -12,8 +12,9 @@ from ..translate.reductions import cumulate, reduce
 from ..translate.simplify import op
 from ..translate.translation import Translation, translation
 from . import guest
-from .jax_algebra import dot_general, factor, triangular
-from .jax_scan import scan
+from .jax_algebra import dot_general, factor, linear_solve, triangular
+from .jax_counters import Counted, computed, in_a_loop, moved_by_counters
+from .jax_scan import scan, while_loop
 
 jax = guest("jax", "jax")
 
@@ -32,6 +33,8 @@ INLINE = {"pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "remat",
 OWN_DERIVATIVE = {"custom_vjp_call", "custom_vjp_call_jaxpr"}  # which need not be that of the values
 # they only move items: run on the positions of the items
 STRUCTURAL = {"slice", "rev", "gather", "dynamic_slice", "reshape"}
+INTO = {"dynamic_update_slice", "scatter", "scatter-add"}
+LOOPS = {"scan", "while"}
 SAME = {"copy", "copy_p", "stop_gradient", "optimization_barrier"}
 
 
@@ -67,6 +70,8 @@ def evaluated(closed, args) -> list:
         if all(isinstance(a, Known) for a in inputs) and name not in INLINE:
             found = equation.primitive.bind(*(a.value for a in inputs), **equation.params)
             found = [Known(np.asarray(o)) for o in (found if equation.primitive.multiple_results else [found])]
+        elif all(isinstance(a, Known | Counted) for a in inputs) and name not in INLINE:
+            found = computed(equation, inputs)
         else:
             found = applied(name, equation, inputs)
             found = found if isinstance(found, list) else [found]
@@ -89,6 +94,10 @@ def applied(name: str, equation, inputs):
     if name in INLINE:
         inner = next(equation.params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in equation.params)
         return evaluated(inner, inputs)
+    if name in STRUCTURAL | INTO and any(in_a_loop(a) for a in inputs[1:]):
+        return moved_by_counters(equation, inputs)
+    if name not in LOOPS:
+        inputs = [a.array() if isinstance(a, Counted) else a for a in inputs]
     if name in NAMES:
         return map_elements(NAMES[name], inputs)
     if name in ELEMENTWISE:
@@ -106,10 +115,21 @@ def applied(name: str, equation, inputs):
     raise Unsupported(f"the primitive {name}")
 
 
+def beyond_one(x):
+    """sqrt(1 + x²) - 1, without loss for a small x."""
+    square = op("mul", x, x)
+    return op("div", square, op("add", ONE, op("sqrt", op("add", ONE, square))))
+
+
 ELEMENTWISE = {
     "xor": lambda x, y: op("or", op("and", x, op("not", y)), op("and", op("not", x), y)),
     "rsqrt": lambda x: op("div", ONE, op("sqrt", x)),
     "is_finite": lambda x: op("not", op("or", op("isinf", x), op("isnan", x))),
+    "asinh": lambda x: op("mul", op("sign", x), op("log1p", op("add", op("abs", x), beyond_one(x)))),
+    "acosh": lambda x: op("log", op("add", x, op("sqrt", op("mul", op("sub", x, ONE), op("add", x, ONE))))),
+    "atanh": lambda x: op("mul", literal(0.5), op("sub", op("log1p", x), op("log1p", op("neg", x)))),
+    "exp2": lambda x: op("exp", op("mul", literal(np.log(2.0)), x)),
+    "cbrt": lambda x: op("mul", op("sign", x), op("pow", op("abs", x), literal(1.0 / 3.0))),
     "clamp": lambda low, x, high: op("min", op("max", x, low), high),
 }
 
@@ -124,16 +144,25 @@ def moved(equation, inputs):
     if equation.primitive.name == "reshape" and tuple(equation.params["new_sizes"]) == a.shape:
         return a
     if any(isinstance(i, Array) for i in rest) or isinstance(a, Known):
-        of_what = "depends on z or is counted by a loop; scan over the array, if so"
-        raise Unsupported(f"the primitive {equation.primitive.name} with an index that {of_what}")
+        raise Unsupported(f"the primitive {equation.primitive.name} with an index that depends on z")
     places = equation.primitive.bind(jax.numpy.asarray(positions(a)), *(i.value for i in rest), **equation.params)
-    return take(a, np.asarray(places))
+    places = np.asarray(places)
+    if places.size and (places.min() < 0 or places.max() >= a.size):
+        raise Unsupported(f"the primitive {equation.primitive.name} out of bounds")
+    return take(a, places)
 
 
 def select(equation, inputs):
     if len(inputs) != 3:
         raise Unsupported("the primitive select_n of more than two")
-    return map_elements(lambda c, a, b: op("where", c, b, a), inputs)
+    return map_elements(lambda c, a, b: op("where", truth(c), b, a), inputs)
+
+
+def truth(x):
+    """A number, 0 for no, as a truth value."""
+    if x.op == "where" and x.args[1] is ONE and x.args[2] is ZERO:
+        return x.args[0]
+    return x if x.is_bool else op("ne", x, ZERO)
 
 
 def cond(equation, inputs):
@@ -142,15 +171,12 @@ def cond(equation, inputs):
     branches = equation.params["branches"]
     if isinstance(which, Known):
         return evaluated(branches[int(np.clip(which.value, 0, len(branches) - 1))], args)
-    if len(branches) != 2:
-        raise Unsupported("the primitive cond of more than two branches")
-    no, yes = (evaluated(branch, args) for branch in branches)
-    pairs = zip(no, yes, strict=True)
-    return [map_elements(lambda c, b, a: op("where", c, b, a), [as_truth(which), b, a]) for a, b in pairs]
-
-
-def as_truth(a):
-    return map_elements(lambda x: x if x.is_bool else op("ne", x, ZERO), [a])
+    out, *others = (evaluated(branch, args) for branch in branches)
+    for k, branch in enumerate(others):
+        beyond = map_elements(lambda x, k=k: truth(x) if len(branches) == 2 else op("gt", x, literal(k)), [which])
+        pairs = zip(out, branch, strict=True)
+        out = [map_elements(lambda c, b, a: op("where", c, b, a), [beyond, b, a]) for a, b in pairs]
+    return out
 
 
 def convert(equation, inputs):
@@ -159,15 +185,12 @@ def convert(equation, inputs):
     if kind == "f" or kind in "iu" and source in "iu":
         return map_elements("tofloat", inputs)
 
-    def to_bool(x):
-        return x if x.is_bool else op("ne", x, ZERO)
-
     def to_integer(x):
         if not x.is_bool:
             raise Unsupported("a conversion of z to integers")
         return op("tofloat", x)
 
-    return map_elements(to_bool if kind == "b" else to_integer, inputs)
+    return map_elements(truth if kind == "b" else to_integer, inputs)
 
 
 def integer_power(equation, inputs):
@@ -227,6 +250,15 @@ def scatter(equation, inputs):
     return scattered(into, updates, run(1.0 + positions(updates)).astype(int), add)
 
 
+def update_slice(equation, inputs):
+    into, updates, *starts = inputs
+    if any(isinstance(i, Array) for i in starts):
+        raise Unsupported("the primitive dynamic_update_slice with an index that depends on z")
+    zeros, places = jax.numpy.zeros(into.shape), jax.numpy.asarray(1.0 + positions(updates))
+    source = equation.primitive.bind(zeros, places, *(i.value for i in starts), **equation.params)
+    return scattered(into, updates, np.asarray(source).astype(int), False)
+
+
 def scatter_many(into, updates, run):
     """Several updates to one place, each after the other."""
     if updates.size > 512:
@@ -248,9 +280,12 @@ def cumulative(equation, inputs):
 OTHERS = {
     "select_n": select, "cond": cond, "convert_element_type": convert, "integer_pow": integer_power,
     "broadcast_in_dim": broadcast_in_dim, "squeeze": squeeze, "pad": pad, "split": split, "scatter": scatter,
-    "scatter-add": scatter, "dot_general": dot_general, "cholesky": factor, "triangular_solve": triangular,
+    "scatter-add": scatter, "dynamic_update_slice": update_slice,
+    "dot_general": dot_general, "cholesky": factor, "triangular_solve": triangular,
+    "custom_linear_solve": lambda equation, inputs: linear_solve(equation, inputs, evaluated),
     "cumsum": cumulative, "cumprod": cumulative,
     "scan": lambda equation, inputs: scan(equation, inputs, evaluated),
+    "while": lambda equation, inputs: while_loop(equation, inputs, evaluated),
     "expand_dims": lambda e, i: expanded(i[0], e.params["dimensions"]),
     "transpose": lambda e, i: transpose(i[0], list(e.params["permutation"])),
     "concatenate": lambda e, i: join(e.params["dimension"], i),

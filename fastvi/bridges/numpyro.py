@@ -84,10 +84,13 @@ class Sites:
 
     def __init__(self, model, args, kwargs) -> None:
         from numpyro import handlers
+        from numpyro.infer import init_to_uniform
         from numpyro.infer.util import unconstrain_fn
 
         self.model, self.args, self.kwargs = model, args, kwargs
-        self.trace = handlers.trace(handlers.seed(model, jax.random.PRNGKey(0))).get_trace(*args, **kwargs)
+        # flat priors cannot be drawn from: values as NumPyro's own samplers begin with
+        begun = handlers.substitute(handlers.seed(model, jax.random.PRNGKey(0)), substitute_fn=init_to_uniform)
+        self.trace = handlers.trace(begun).get_trace(*args, **kwargs)
         latent = {n: s for n, s in self.trace.items() if s["type"] == "sample" and not s["is_observed"]}
         discrete = [n for n, s in latent.items() if s["fn"].support.is_discrete]
         if discrete:

@@ -48,7 +48,7 @@ class Scans:
             starts += [given.at((depth - back) * size + i) for back in range(1, depth + 1) for i in range(size)]
             after += [*nodes[k], *(x for back in range(1, depth) for x in slots[k, -back])]
         free = iter(loop.outputs(starts, after, [x for each in nodes for x in each]))
-        found = [by_steps([next(free) for _ in each], x.shape) for x, each in zip(left, nodes, strict=True)]
+        found = [by_steps([next(free) for _ in each], steps, x.shape) for x, each in zip(left, nodes, strict=True)]
         for k, depth in enumerate(depths):
             before = take(as_array(buffers[k], 0), np.arange(depth * sizes[k]).reshape(depth, *buffers[k].shape[1:]))
             found[k] = join(0, [before, found[k]])

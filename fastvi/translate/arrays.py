@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .known import Known, Unsupported
-from .nodes import Node, data, z_item, z_slice
+from .nodes import INSIDE, Node, data, z_item, z_slice
 from .pieces import MOST_UNROLLED, gathered, length, piece_item
 
 FLAT = -1  # in place of an axis: all of them, by rows, are one vector
@@ -39,6 +39,10 @@ class Array:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def within_a_step(self) -> bool:
+        """Whether its items are numbers within a step of a loop."""
+        return self.axis is None and any(x.n == INSIDE for x in self.items.flat)
+
     def number(self) -> Node:
         """The node of an array of one item."""
         if self.size != 1:
@@ -68,6 +72,8 @@ class Array:
             return self
         if self.axis == FLAT:
             return self._rows(axis)
+        if self.within_a_step():
+            raise Unsupported("a vector within a step of a loop")
         moved = np.moveaxis(self.unrolled().items, axis, -1)
         out = np.empty((*moved.shape[:-1], 1), object)
         for i in np.ndindex(moved.shape[:-1]):

@@ -22,9 +22,12 @@ def assign(a, y, at, add: bool):
     if places.size == 0:
         return a
     y = broadcast(y, places.shape)
-    if len(shape) == 1 and places.ndim == 1 and len(places) > 1 and np.all(np.diff(places) == 1):
+    within = any(isinstance(x, Array) and x.within_a_step() for x in (a, y))
+    if within:
+        a, y = (as_array(x, None).unrolled() for x in (a, y))
+    if not within and len(shape) == 1 and places.ndim == 1 and len(places) > 1 and np.all(np.diff(places) == 1):
         return assign_run(a, y, int(places[0]), add)
-    if size >= MASKED and (not add or len(np.unique(places)) == places.size):
+    if not within and size >= MASKED and (not add or len(np.unique(places)) == places.size):
         return assign_by_mask(a, y, places, add)
     if size > MOST_UNROLLED:
         raise Unsupported("an assignment into a large array")

@@ -41,6 +41,8 @@ def better_flat(operands, shape, axis) -> bool:
 def vector_axis(operands, shape):
     """Which axis of the result is a vector: the longest that already is one, or that of a larger result."""
     arrays = [a for a in operands if isinstance(a, Array)]
+    if any(a.within_a_step() for a in arrays):
+        return None
     if any(a.axis == FLAT and a.size > 1 for a in arrays):
         return FLAT
     axes = {a.axis + len(shape) - a.ndim for a in arrays if a.axis is not None and a.shape[a.axis] > 1}

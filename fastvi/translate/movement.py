@@ -23,7 +23,13 @@ def take(a: Array, places: np.ndarray, vector: bool = False) -> Array:
         raise Unsupported("an empty array")
     if size == 1:
         return unrolled([a.at(int(places.flat[0]))], shape)
-    few = a.axis is None and size <= max(FEW, a.size) or size <= ELEMENTS and not (is_z(a) and len(shape) == 1)
+    few = (
+        a.within_a_step()
+        or a.axis is None
+        and size <= max(FEW, a.size)
+        or size <= ELEMENTS
+        and not (is_z(a) and len(shape) == 1)
+    )
     if few and not vector:
         return unrolled([a.at(int(i)) for i in places.flat], shape)
     if a.axis == FLAT and len(shape) > 1:
@@ -50,6 +56,8 @@ def is_z(a: Array) -> bool:
 def row(a: Array, places: np.ndarray):
     """Pieces of the items at positions (n,)."""
     n = len(places)
+    if a.within_a_step():
+        raise Unsupported("a vector within a step of a loop")
     if a.axis is None:
         return gathered(tuple((1, x) for x in a.items.flat), Known(places))
     if a.axis == FLAT:
@@ -164,6 +172,8 @@ def join(axis: int, arrays: list) -> Array:
     axes = [a.axis for a in arrays if isinstance(a, Array) and a.axis is not None and a.axis != FLAT]
     vector = max(axes, key=lambda v: shape[v]) if axes else None
     long = any(isinstance(a, Known) or a.axis == FLAT for a in arrays)
+    if any(isinstance(a, Array) and a.within_a_step() for a in arrays):
+        vector, long = None, False
     if vector is None and np.prod(shape) > FEW and long:
         vector = int(np.argmax(shape))
     parts = [as_array(a, None if vector is None else vector) for a in arrays]

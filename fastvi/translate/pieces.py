@@ -18,10 +18,11 @@ def length(pieces: Pieces) -> int:
     return sum(k for k, _ in pieces)
 
 
-def again(a: Node, change) -> Node:
-    """The same element-wise operation of changed operands."""
-    args = tuple(change(x) for x in a.args)
-    return op(a.op, *args, meta=a.meta)
+def again(a: Node, key: tuple, change) -> Node:
+    """The same element-wise operation of changed operands; once for each ``key``, as operands are shared."""
+    if key not in a.facts:
+        a.facts[key] = op(a.op, *map(change, a.args), meta=a.meta)
+    return a.facts[key]
 
 
 def cut(a: Node, start: int, stop: int, step: int = 1) -> Node:
@@ -40,7 +41,7 @@ def cut(a: Node, start: int, stop: int, step: int = 1) -> Node:
         part = a.meta.derive(("cut", start, stop, step), lambda v: contiguous(v[taken]))
         return data(part) if a.op == "data" else gather(a.args[0], part)
     if a.op in ELEMENTWISE:
-        return again(a, lambda x: cut(x, start, stop, step))
+        return again(a, ("cut", start, stop, step), lambda x: cut(x, start, stop, step))
     return gather(a, Known(np.arange(start, stop, step)))
 
 
@@ -58,7 +59,7 @@ def item(a: Node, i: int) -> Node:
     if a.op == "list":
         return a.args[i]
     if a.op in ELEMENTWISE:
-        return again(a, lambda x: item(x, i))
+        return again(a, ("item", i), lambda x: item(x, i))
     return node("item", (a,), None, i, a.is_bool)
 
 
@@ -84,7 +85,7 @@ def gather(a: Node, places: Known) -> Node:
             a.meta.derived[key] = combined(lambda v, i: contiguous(v[i]), [a.meta, places])
         return data(a.meta.derived[key])
     if a.op in ELEMENTWISE and (a.is_bool or not (costly(a) and 2 * a.n < count)):
-        return again(a, lambda x: gather(x, places))
+        return again(a, ("gather", places.uid), lambda x: gather(x, places))
     if a.op not in WRITTEN | {"zs", "matvec", "carry", "at_step"}:
         a = node("kept", (a,), a.n, is_bool=a.is_bool)
     return node("gather", (a,), count, places, a.is_bool)

@@ -62,14 +62,16 @@ def listed(vector):
 
 def dot(a, b) -> Array:
     """Of one or two dimensions each."""
-    if isinstance(a, Known) and a.ndim == 2 and isinstance(b, Array):
+    if any(isinstance(x, Array) and x.within_a_step() for x in (a, b)):
+        a, b = (as_array(x, None).unrolled() for x in (a, b))
+    elif isinstance(a, Known) and a.ndim == 2 and isinstance(b, Array):
         if b.ndim == 2:
             places = np.arange(b.size).reshape(b.shape)
             return stack([dot(a, take(b, places[:, j])) for j in range(b.shape[1])], 1)
         found = data_times_vector(a, b.along(0).vector())
         n = a.shape[0]
         return Array((n,), 0, object_array([found], (1,))) if n > 1 else unrolled([found[0][1]], (1,))
-    if isinstance(b, Known) and isinstance(a, Array) and b.ndim == 2:
+    elif isinstance(b, Known) and isinstance(a, Array) and b.ndim == 2:
         turned = b.derive("transposed", lambda v: np.ascontiguousarray(v.T))
         return dot(turned, a) if a.ndim == 1 else transpose(dot(turned, transpose(a, (1, 0))), (1, 0))
     a, b = as_array(a), as_array(b)

@@ -14,6 +14,7 @@ from .known import Unsupported
 from .movement import take
 from .nodes import INSIDE, Node, node
 from .pieces import single
+from .simplify import op
 
 MOST_NUMBERS = 24  # of all states, or of a row of a sequence
 _counter = itertools.count()
@@ -60,7 +61,8 @@ def in_a_step(x, steps: int, backwards: bool = False) -> Array:
 def at_step(column) -> Node:
     if len(column) == 1 and column[0][1].n is None:
         return column[0][1]  # one number at all steps
-    return node("at_step", (single(column),), INSIDE)
+    vector = single(column)
+    return node("at_step", (vector,), INSIDE, is_bool=vector.is_bool)
 
 
 def numbers(a) -> list[Node]:
@@ -71,7 +73,17 @@ def numbers(a) -> list[Node]:
     return list(a.items.flat)
 
 
-def by_steps(vectors: list[Node], shape) -> Array:
-    """Vectors (steps,), one for each item of a step's array, as an array (steps, *shape)."""
-    steps = vectors[0].n
+def outside(x: Node, known: dict[Node, Node] | None = None) -> Node:
+    """What steps without states leave, as a vector over the steps."""
+    known = {} if known is None else known
+    if x.n != INSIDE:
+        return x
+    if x not in known:
+        known[x] = x.args[0] if x.op == "at_step" else op(x.op, *(outside(a, known) for a in x.args), meta=x.meta)
+    return known[x]
+
+
+def by_steps(vectors: list[Node], steps: int, shape) -> Array:
+    """Vectors (steps,), or numbers that are the same at all of them, one for each item of a step's array, as an array
+    (steps, *shape)."""
     return Array((steps, *shape), 0, object_array([((steps, x),) for x in vectors], (1, *shape)))

@@ -7,7 +7,9 @@ import fastvi as vi
 
 pytestmark = [pytest.mark.guests, pytest.mark.filterwarnings("ignore")]  # JAX and NumPyro warn of each other
 FIRST = ("schools", "radon", "softmax", "lkj", "autoregression")
-REST = ("logistic", "mixture", "negative_binomial", "gaussian_process")
+REST = ("logistic", "mixture", "negative_binomial", "gaussian_process", "hidden_markov", "flat_cutpoints", "flows",
+        "capture_recapture", "local_trend", "autoregressive_buffer", "seasonal", "proper_car", "low_rank",
+        "imputed")  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,12 +81,91 @@ def functions(jax):
     def stacked(z):
         return -jnp.sum(jnp.tanh(jnp.stack([z[:6], z[6:12] ** 2], axis=1)) ** 2)
 
-    every = softplus, batched_products, scatter_adds, triangular, backwards, two_states, choice, scattered_rows, stacked
+    def counted(z):
+        def lagged(t, total):
+            return total + (z[t] - 0.3 * z[t - 1]) ** 2
+
+        def window(state, t):
+            here = jax.lax.dynamic_slice(z, (t,), (3,))
+            return jnp.tanh(state + here @ here), state * z[11 - t]
+
+        state, out = jax.lax.scan(window, 1.0, jnp.arange(9), reverse=True)
+        return -jax.lax.fori_loop(1, 12, lagged, 0.0) - state - out @ out
+
+    def buffers(z):
+        places = jnp.asarray(rows)
+        filled = jax.lax.fori_loop(
+            1, 12, lambda t, x: x.at[t].set(0.5 * x[t - 1] + z[t]), jnp.zeros(12).at[0].set(z[0])
+        )
+        added = jax.lax.fori_loop(0, 30, lambda t, x: x.at[places[t % 6]].add(jnp.tanh(z[t % 12] * x[0])), jnp.ones(6))
+        return -filled @ filled - added @ added
+
+    def words(z):
+        table = jax.nn.log_softmax(z[:9].reshape(3, 3), axis=-1)
+
+        def step(state, word):
+            return jax.scipy.special.logsumexp(state[:, None] + table, axis=0) + table[:, word], None
+
+        return jax.scipy.special.logsumexp(jax.lax.scan(step, table[0], rows % 3)[0]) - z @ z
+
+    def loops_in_loops(z):
+        def step(x, y):
+            x = jax.lax.fori_loop(0, 3, lambda i, x: x - 0.1 * (x - y) * jnp.exp(z[i]), x)
+            return x, x
+
+        return -jnp.sum(jax.lax.scan(step, z[5], A[0, 0])[1] ** 2)
+
+    def vector_states(z):
+        def step(state, y):
+            return jnp.tanh(state * y + A[0].ravel() * z[0]), state.sum()
+
+        state, out = jax.lax.scan(step, jnp.zeros(36), z[6:10])
+        return -state @ state - out @ out
+
+    def matrix_states(z):
+        def step(P, y):
+            P = A[0, :3, :3] @ P @ A[0, :3, :3].T * 0.1 + y * jnp.outer(z[:3], z[3:6])
+            return P, jnp.trace(P)
+
+        return -jnp.sum(jax.lax.scan(step, jnp.eye(3), A[0, 0])[1] ** 2)
+
+    def switches(z):
+        branches = [lambda: -z @ z, lambda: -2.0 * z @ z, lambda: -jnp.sum(z**4)]
+        each = jax.vmap(lambda x: jax.lax.cond(x > 0.0, lambda: x**2, lambda: jnp.exp(x)))(z)
+        return jax.lax.switch((z[0] > 0.0).astype(int) + (z[1] > 0.0).astype(int), branches) - jnp.sum(each)
+
+    def outer_products(z):
+        M = z.reshape(3, 4)
+        both = jnp.einsum("i,j->ij", z[:6], jnp.tanh(z[6:])), jnp.einsum("ij,ij->", M, A[0, :3, :4])
+        return -jnp.sum(both[0] ** 2) - both[1] ** 2 - jnp.sum(jnp.einsum("abi,ij->abj", A[:, :2, :3], M))
+
+    def solves(z):
+        matrix = A[1] @ A[1].T + jnp.exp(z[6]) * jnp.eye(6)
+        return -z[:6] @ jax.scipy.linalg.solve(matrix, z[:6], assume_a="pos")
+
+    def hyperbolic(z):
+        inverse = jnp.arcsinh(z) + jnp.arctanh(0.9 * jnp.tanh(z)) + jnp.arccosh(1.5 + z**2)
+        return -jnp.sum(inverse + jnp.cbrt(z**2 + 1.0) + jnp.exp2(z))
+
+    every = counted, buffers, words, loops_in_loops, vector_states, matrix_states, switches, outer_products, solves
+    every += (
+        hyperbolic,
+        softplus,
+        batched_products,
+        scatter_adds,
+        triangular,
+        backwards,
+        two_states,
+        choice,
+        scattered_rows,
+        stacked,
+    )
     return {f.__name__: f for f in every}
 
 
 NAMES = ("softplus", "batched_products", "scatter_adds", "triangular", "backwards", "two_states", "choice",
-         "scattered_rows", "stacked")  # fmt: skip
+         "scattered_rows", "stacked", "counted", "buffers", "words", "loops_in_loops", "vector_states", "matrix_states",
+         "switches", "outer_products", "solves", "hyperbolic")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,6 +187,20 @@ def test_what_falls_back_is_evaluated_by_jax(jax):
     z = np.random.default_rng(0).normal(size=(3, 5))
     np.testing.assert_allclose(target.value(z), -np.sum(np.sort(z) * z, axis=1), rtol=1e-12)
     assert target.source is None and target.gradient(z).shape == (3, 5)
+
+
+def test_while_loops_whose_steps_are_known(jax):
+    """JAX itself has no gradient of these."""
+    from fastvi.bridges.jax import from_jax
+
+    def halves(z):
+        return -jax.lax.while_loop(lambda c: c[0] < 7, lambda c: (c[0] + 1, c[1] * 0.5 + z[c[0]] ** 2), (0, 0.0))[1]
+
+    target, z = from_jax(halves, 7), np.random.default_rng(0).normal(size=(3, 7))
+    np.testing.assert_allclose(target.value(z), jax.vmap(halves)(z), rtol=1e-12)
+    np.testing.assert_allclose(target.gradient(z), -2.0 * z * 0.5 ** np.arange(6.0, -1.0, -1.0), rtol=1e-12)
+    until = from_jax(lambda z: -jax.lax.while_loop(lambda x: x < 10.0, lambda x: 2.0 * x + 1.0, z[0] ** 2), 1)
+    assert "a number of steps that depends on z" in until.explain()
 
 
 def test_steps_keep_their_scores_and_kinks_their_paths(jax):
