@@ -153,8 +153,14 @@ class Dirichlet(TabledFactors):
     def __init__(self, concentration: ArrayLike) -> None:
         shape = checks.numeric("concentration", concentration).shape
         array = checks.real_array("concentration", concentration, 1 if len(shape) == 1 else 2)
-        if shape[-1] < 2 or not (array >= LEAST_SHAPE).all():
-            raise ValueError(f"concentration: expected two values at least of {LEAST_SHAPE} or more, got {array}")
+        if shape[-1] < 2:
+            raise ValueError(f"concentration: expected two values at least, got {array}")
+        if not (array >= LEAST_SHAPE).all():
+            bad = tuple(map(int, np.argwhere(~(array >= LEAST_SHAPE))[0]))
+            where = bad if len(bad) > 1 else bad[0]
+            raise ValueError(
+                f"concentration: expected values of {LEAST_SHAPE} or more, got {array[bad]} at index {where}"
+            )
         self._adopt((np.atleast_2d(array),), shape)
 
     @property

@@ -19,9 +19,10 @@ ROUNDED = 1e-300  # z is no smaller
 
 def tables_of(kind: int, *shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(the table of each of the shapes without repetition, flat; where that of each begins)"""
-    pairs = list(zip(*(shape.tolist() for shape in shapes), strict=True))
+    a, b = shapes if len(shapes) == 2 else (*shapes, np.ones(len(shapes[0])))
+    pairs = list(zip(a.tolist(), b.tolist(), strict=True))
     distinct = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
-    flat = np.concatenate([quantiles.table(kind, *pair) for pair in distinct])
+    flat = quantiles.tables(kind, *np.array(list(distinct)).T.copy()).ravel()
     return flat, np.array([distinct[pair] * quantiles.SIZE for pair in pairs], float)
 
 

@@ -89,6 +89,9 @@ def data(known: Known) -> Node:
         value = known.value
     if value.dtype.kind not in "fiub":
         raise TypeError(f"data of type {value.dtype}")
+    if value.shape == (1,):  # a vector of one item is a number everywhere else
+        known = known.derive("only item", lambda v: np.asarray(v[0]))
+        value = known.value
     if known.constant and value.size and np.all(value == value.flat[0]):
         return literal(value.flat[0].item())
     return node("data", n=None if value.ndim == 0 else len(value), meta=known, is_bool=value.dtype.kind == "b")
