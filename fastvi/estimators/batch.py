@@ -53,7 +53,9 @@ def elbo_batch(
     rows : tuple of int
         numbers of the items of data that have N rows, which are seen as float64: an index is ``table[int(k)]``
     parameters : tuple of int
-        numbers of items of data that are model parameters, whose gradient is wanted, summed over rows
+        numbers of items of data that are model parameters, whose gradient is wanted, summed over rows; a matrix takes
+        several times longer where the density does more with it than multiply it with vectors, such as its prior,
+        which may as well be added outside
     data : tuple, optional
         in place of the target's data, of the same dimensions: the rows of a minibatch, the parameters of a step
     weights : array_like (N,), optional
