@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..translate.arrays import positions
 from ..translate.elementwise import map_elements
 from ..translate.known import Known, Unsupported
 from ..translate.movement import join, reshape, shuffle, take, transpose
@@ -93,4 +94,4 @@ def per_batch(function, inputs, axes):
 def matrix_at(a, index):
     if isinstance(a, Known):
         return a.derive(("at", index), lambda v: v[index])
-    return take(a, np.arange(a.size).reshape(a.shape)[index]) if index else a
+    return take(a, positions(a)[index]) if index else a

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import Array, as_array, unrolled
+from ..translate.arrays import Array, as_array, positions, unrolled
 from ..translate.known import Known, Unsupported
 from ..translate.movement import take
 from ..translate.nodes import ZERO, Node, data
@@ -38,15 +38,19 @@ def by_step(values: np.ndarray) -> Node:
     return known if known.n is None else at_step([(len(values), known)])
 
 
+def bound(equation, values) -> list:
+    """What JAX computes of an equation."""
+    found = equation.primitive.bind(*values, **equation.params)
+    return list(found) if equation.primitive.multiple_results else [found]
+
+
 def computed(equation, inputs) -> list[Counted]:
     """An equation of what is known, at each step; as of one step where all steps are alike."""
     if not any(isinstance(a, Counted) for a in inputs):
-        found = equation.primitive.bind(*(jax.numpy.asarray(a.value) for a in inputs), **equation.params)
-        return [Counted(np.asarray(o)[None]) for o in (found if equation.primitive.multiple_results else [found])]
+        return [Counted(np.asarray(o)[None]) for o in bound(equation, [jax.numpy.asarray(a.value) for a in inputs])]
     axes = tuple(0 if isinstance(a, Counted) else None for a in inputs)
     values = [jax.numpy.asarray(a.values if isinstance(a, Counted) else a.value) for a in inputs]
-    found = jax.vmap(lambda *args: equation.primitive.bind(*args, **equation.params), in_axes=axes)(*values)
-    return [Counted(o) for o in (found if equation.primitive.multiple_results else [found])]
+    return [Counted(o) for o in jax.vmap(lambda *args: bound(equation, args), in_axes=axes)(*values)]
 
 
 def sources(equation, arrays, rest) -> np.ndarray:
@@ -83,8 +87,8 @@ def scattered_by_counters(equation, into, indices, updates) -> Array:
 
     if add and run(np.ones(updates.shape)).max(initial=0) > 1:
         raise Unsupported(f"the primitive {name} of several items to one place in a loop")
-    source = run(1.0 + np.arange(updates.size).reshape(updates.shape))
-    own = np.arange(into.size).reshape(into.shape)
+    source = run(1.0 + positions(updates))
+    own = positions(into)
     if not add:
         return chosen([into, updates], np.where(source > 0, into.size + source - 1, own))
     added = chosen([unrolled([ZERO], (1,)), updates], source)

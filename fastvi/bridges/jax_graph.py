@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import Array, as_array, of_z
+from ..translate.arrays import Array, as_array, of_z, positions
 from ..translate.assignment import assign
 from ..translate.elementwise import broadcast, map_elements
 from ..translate.known import Known, Unsupported
@@ -13,7 +13,7 @@ from ..translate.simplify import op
 from ..translate.translation import Translation, translation
 from . import guest
 from .jax_algebra import dot_general, factor, linear_solve, triangular
-from .jax_counters import Counted, computed, in_a_loop, moved_by_counters
+from .jax_counters import Counted, bound, computed, in_a_loop, moved_by_counters
 from .jax_scan import scan, while_loop
 
 jax = guest("jax", "jax")
@@ -68,8 +68,7 @@ def evaluated(closed, args) -> list:
         inputs = [read(v) for v in equation.invars]
         name = equation.primitive.name
         if all(isinstance(a, Known) for a in inputs) and name not in INLINE:
-            found = equation.primitive.bind(*(a.value for a in inputs), **equation.params)
-            found = [Known(np.asarray(o)) for o in (found if equation.primitive.multiple_results else [found])]
+            found: list = [Known(np.asarray(o)) for o in bound(equation, [a.value for a in inputs])]
         elif all(isinstance(a, Known | Counted) for a in inputs) and name not in INLINE:
             found = computed(equation, inputs)
         else:
@@ -132,10 +131,6 @@ ELEMENTWISE = {
     "cbrt": lambda x: op("mul", op("sign", x), op("pow", op("abs", x), literal(1.0 / 3.0))),
     "clamp": lambda low, x, high: op("min", op("max", x, low), high),
 }
-
-
-def positions(a) -> np.ndarray:
-    return np.arange(a.size).reshape(a.shape)
 
 
 def moved(equation, inputs):

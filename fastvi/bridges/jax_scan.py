@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import as_array, unrolled, vector_of
+from ..translate.arrays import as_array, positions, unrolled, vector_of
 from ..translate.known import Known, Unsupported
 from ..translate.movement import join, shuffle, take
 from ..translate.recurrence import Recurrence, by_steps, in_a_step, outside
@@ -79,10 +79,6 @@ def collected(a, vectors, steps, backwards):
         return Known(values[::-1] if backwards else values)
     whole = by_steps([next(vectors) for _ in range(a.size)], steps, a.shape)
     return take(whole, positions(whole)[::-1]) if backwards else whole
-
-
-def positions(a) -> np.ndarray:
-    return np.arange(a.size).reshape(a.shape)
 
 
 def numbers(a):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..translate.arrays import as_array, unrolled
+from ..translate.arrays import as_array, positions, unrolled
 from ..translate.assignment import assign
 from ..translate.elementwise import map_elements
 from ..translate.known import Known, Unsupported
@@ -52,7 +52,7 @@ class Algebra:
 
     def op_ExtractDiag(self, apply, args):
         a, how = args[0], apply.op
-        return take(a, np.diagonal(np.arange(a.size).reshape(a.shape), how.offset, how.axis1, how.axis2))
+        return take(a, np.diagonal(positions(a), how.offset, how.axis1, how.axis2))
 
     def op_FillDiagonal(self, apply, args):
         n = min(args[0].shape)

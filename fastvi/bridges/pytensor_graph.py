@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import Array, as_array, of_z
+from ..translate.arrays import Array, as_array, of_z, positions
 from ..translate.elementwise import broadcast, map_elements
 from ..translate.known import Known, Unsupported
 from ..translate.movement import index, join, reshape, shuffle, stack, take
@@ -196,7 +196,7 @@ class Graph(Indices, Algebra, Scans):
 
     def op_Repeat(self, apply, args):
         a = args[0]
-        return take(a, np.repeat(np.arange(a.size).reshape(a.shape), self.fixed_value(args[1]), axis=apply.op.axis))
+        return take(a, np.repeat(positions(a), self.fixed_value(args[1]), axis=apply.op.axis))
 
     def op_Subtensor(self, apply, args):
         at = self.places(apply.op.idx_list, args[1:])

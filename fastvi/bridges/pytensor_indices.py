@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..translate.arrays import Array, vector_of
+from ..translate.arrays import Array, positions, vector_of
 from ..translate.assignment import assign
 from ..translate.known import Known, Unsupported, combined
 from ..translate.movement import stack, take
@@ -59,7 +59,7 @@ class Indices:
         if isinstance(a, Known) or any(isinstance(e, Array) for e in entries):
             raise Unsupported("an index that depends on z")
         if all(e.constant for e in entries if isinstance(e, Known)):
-            return take(a, np.asarray(np.arange(a.size).reshape(a.shape)[constant_index(entries)]))
+            return take(a, np.asarray(positions(a)[constant_index(entries)]))
         return self.by_data(a, entries)
 
     def by_data(self, a, entries):
@@ -69,14 +69,14 @@ class Indices:
             if a.ndim == 1:
                 return vector_of(gathered(a.along(0).vector(), known[0]))
             if a.ndim == 2:
-                places = np.arange(a.size).reshape(a.shape)
+                places = positions(a)
                 return stack([self.by_data(take(a, places[:, j]), known) for j in range(a.shape[1])], 1)
         if len(entries) == len(known) == 2 and a.ndim == 2 and all(k.ndim == 1 for k in known):
             n, width = a.shape
             both = combined(lambda i, j: i % n * width + j % width, known)
             return self.by_data(take(a, np.arange(a.size)), [both])
         if len(entries) == len(known) + 1 == 2 and a.ndim == 2 and all(k.ndim <= 1 for k in known):
-            places, first = np.arange(a.size).reshape(a.shape), isinstance(entries[0], Known)
+            places, first = positions(a), isinstance(entries[0], Known)
             if entries[1 if first else 0] == slice(None) and first:
                 return self.by_data(a, known)
         raise Unsupported("an index by data that may change (pm.Data) into more than a vector or a matrix")

@@ -152,7 +152,7 @@ def swept(local: LocalDensity, q, data: tuple, key: Key, count: int, num_threads
     ``q``, locations, scales and weights."""
     locs, scales, weights = q
     (number, dim), (of_rows, theta, rest) = locs.shape, local.split(data, len(locs))
-    given, summed = (locs, scales, of_rows, theta, weights), local.sums(data)
+    given, summed = (locs, scales, of_rows, theta, weights), local.entries
     chunks = -(-number // cpu.CHUNK)
     sums, slopes = np.empty((3, number)), [np.empty((number, dim)) for _ in range(2)]
     of_theta, stop, found = np.zeros((chunks, 2, len(theta) + summed)), np.zeros(1, np.int64), []

@@ -92,8 +92,7 @@ def pathwise_candidate(q, pilot: SlopePilot, method) -> Candidate:
         if not np.isfinite(gradients).all() or start < 2 * (q.dim + 1):
             method = "pathwise"  # nothing to fit the lines to
         else:
-            of_log_w = q.scaled_slopes(gradients[:start]) + pilot.eps[:start]
-            lines = lines_of(fit_slopes(pilot.eps[:start], of_log_w, "quadratic"), q)
+            lines = lines_of(fit_slopes(pilot.eps[:start], pilot.slopes(start), "quadratic"), q)
             slopes = slopes - lines.offset - eps @ lines.slope.T
             cost += 2.0 * q.dim**2
     return Candidate(method, lines, pathwise_spread(q, eps, slopes), cost, len(eps), pathwise_variances(q, eps, slopes))

@@ -19,9 +19,9 @@ from ..families.bernoulli import Bernoulli
 from ..fitting.fit import fit
 from ..results import Estimate, with_error
 from ..targets.target import Target
+from .binary import drawn, states
 from .digits import PIXELS, digits, log_odds, mean, mosaic
 from .drawn import REVERSE, Drawn
-from .helmholtz import states
 
 UNITS, CHAINS = 16, 100
 RATE, MOMENTUM, DECAY = 0.05, 0.5, 1e-4
@@ -70,10 +70,6 @@ class Machine:
                 move *= MOMENTUM
                 move += RATE * (1.0 - step / steps) * (slope / CHAINS - (DECAY * p if p is self.W else 0.0))
                 p += move
-
-
-def drawn(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return (random.random(logits.shape) < expit(logits)).astype(float)
 
 
 def log_density(h, W, b, V, d, e, log_z, X):

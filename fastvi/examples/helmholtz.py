@@ -22,6 +22,7 @@ from ..families.product import Product
 from ..fitting.fit import fit
 from ..targets.target import Target
 from .adam import Adam, parts
+from .binary import drawn, states
 from .digits import PIXELS, digits, log_odds, mean, mosaic
 from .drawn import FORWARD, GREY, REVERSE, Drawn
 
@@ -45,11 +46,6 @@ def log_density(h, a, U, c, W, b, X):
         middle, top = h[20 * n : 20 * n + 12], h[20 * n + 12 : 20 * n + 20]
         total += bernoulli(top, a) + bernoulli(middle, U @ top + c) + bernoulli(X[n], W @ middle + b)
     return total
-
-
-def states(units: int) -> np.ndarray:
-    """All 2^units states, one a row."""
-    return (np.arange(2**units)[:, None] >> np.arange(units) & 1).astype(float)
 
 
 class Machine:
@@ -84,7 +80,7 @@ class Machine:
         return top, middle, self.drawn(middle @ W.T + b)
 
     def drawn(self, logits: np.ndarray) -> np.ndarray:
-        return (self.random.random(logits.shape) < expit(logits)).astype(float)
+        return drawn(logits, self.random)
 
     def of_net(self, x: np.ndarray, h: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
         """The gradient of log p(x, h) by the net's parameters, of rows with weights (n, 1)"""

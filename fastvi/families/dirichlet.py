@@ -10,7 +10,7 @@ from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
 from ..kernels.random import quantiles
 from .base import exp_of
-from .tabled import LEAST_SHAPE, ROUNDED, TabledBlock, TabledFactors, tables_of
+from .tabled import LEAST_SHAPE, ROUNDED, TabledBlock, TabledFactors, checked_least, tables_of
 
 
 class DirichletBlock(TabledBlock):
@@ -155,13 +155,7 @@ class Dirichlet(TabledFactors):
         array = checks.real_array("concentration", concentration, 1 if len(shape) == 1 else 2)
         if shape[-1] < 2:
             raise ValueError(f"concentration: expected two values at least, got {array}")
-        if not (array >= LEAST_SHAPE).all():
-            bad = tuple(map(int, np.argwhere(~(array >= LEAST_SHAPE))[0]))
-            where = bad if len(bad) > 1 else bad[0]
-            raise ValueError(
-                f"concentration: expected values of {LEAST_SHAPE} or more, got {array[bad]} at index {where}"
-            )
-        self._adopt((np.atleast_2d(array),), shape)
+        self._adopt((np.atleast_2d(checked_least("concentration", array, LEAST_SHAPE)),), shape)
 
     @property
     def concentration(self) -> np.ndarray:

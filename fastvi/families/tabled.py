@@ -115,12 +115,18 @@ def positive_arrays(least: float = 0.0, **given: ArrayLike) -> tuple[list[np.nda
     found = []
     for name in given:
         array = checks.real_array(name, np.broadcast_to(arrays[name], shape or (1,)), 1)
-        if not (array > 0.0).all() or not (array >= least).all():
-            bad = int(np.argmin(array))
-            limit = f"of at least {least}, as draws of less underflow to 0" if least else "above 0"
-            raise ValueError(f"{name}: expected values {limit}, got {array[bad]} at index {bad}")
-        found.append(array)
+        found.append(checked_least(name, array, least))
     return found, shape
+
+
+def checked_least(name: str, array: np.ndarray, least: float = 0.0) -> np.ndarray:
+    """An array whose values are positive, and at least so much."""
+    if not (array > 0.0).all() or not (array >= least).all():
+        bad = tuple(map(int, np.unravel_index(np.argmin(array), array.shape)))
+        limit = f"of at least {least}, as draws of less underflow to 0" if least else "above 0"
+        index = bad if len(bad) > 1 else bad[0]
+        raise ValueError(f"{name}: expected values {limit}, got {array[bad]} at index {index}")
+    return array
 
 
 def exp_pair(vector: np.ndarray) -> tuple[np.ndarray, ...]:

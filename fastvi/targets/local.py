@@ -1,6 +1,7 @@
 """A density of one row of data and of model parameters: both are coordinates of it, beside z."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ def local_density(target: Target, rows, parameters, data, number: int) -> "Local
     if key not in known:
         known[key] = LocalDensity(target, rows, parameters, shapes, data, summed)
         if summed and not known[key].compiles:
-            known[key] = LocalDensity(target, rows, parameters, shapes, data)
+            known[key] = known[key].by_coordinates(data)
     return known[key]
 
 
@@ -63,6 +64,7 @@ class LocalDensity:
             raise TypeError(f"log_density: expected {1 + len(data)} arguments, z and data, got ({', '.join(every)})")
         spaces = {z[0]: real(target.dim)} if target.parameters is None else dict(target.parameters)
         self.coordinates = [i for i in parameters if i not in summed]
+        self.entries = sum(math.prod(shapes[i]) for i in summed)
         spaces |= {names[i]: real(shapes[i]) for i in (*rows, *self.coordinates)}
         self.rest = [i for i in range(len(data)) if i not in rows and i not in parameters]
         wanted = [*z, *(names[i] for i in (*rows, *self.coordinates, *self.rest, *summed))]
@@ -76,7 +78,7 @@ class LocalDensity:
         if not self.summed:
             return rest
         matrices = [np.ascontiguousarray(data[i], dtype=float) for i in self.summed]
-        return *rest, *matrices, np.ones(abi.LANE_WIDTH), np.zeros(sum(m.size for m in matrices))
+        return *rest, *matrices, np.ones(abi.LANE_WIDTH), np.zeros(self.entries)
 
     @property
     def compiles(self) -> bool:
@@ -102,10 +104,6 @@ class LocalDensity:
             np.concatenate(theta) if theta else np.empty(0),
             abi.Memory(self.packed(data)),
         )
-
-    def sums(self, data: tuple) -> int:
-        """Entries of the parameters that are summed"""
-        return sum(np.size(data[i]) for i in self.summed)
 
     def shaped(self, flat: np.ndarray, data: tuple) -> tuple[np.ndarray, ...]:
         """Theta by its items."""

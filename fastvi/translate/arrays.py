@@ -14,6 +14,11 @@ ROWS = 8  # rows that are unrolled beside a vector; more make it flat
 ELEMENTS = 8  # items that stay unrolled where data meet a number
 
 
+def positions(a) -> np.ndarray:
+    """Of the items of an array, by rows, in its shape: what moves items is run on these."""
+    return np.arange(a.size).reshape(a.shape)
+
+
 class Array:
     """
     Attributes
@@ -85,7 +90,7 @@ class Array:
     def _rows(self, axis):
         if self.size // self.shape[axis] > MOST_UNROLLED:
             raise Unsupported(f"an array of shape {self.shape}, which would have to be unrolled")
-        places = np.moveaxis(np.arange(self.size).reshape(self.shape), axis, -1)
+        places = np.moveaxis(positions(self), axis, -1)
         out = np.empty((*places.shape[:-1], 1), object)
         for i in np.ndindex(places.shape[:-1]):
             out[(*i, 0)] = gathered(self.items.flat[0], Known(places[i]))
@@ -176,5 +181,5 @@ def flattened(a, shape):
         return a.vector()
     if a.axis == 0 and a.size == a.shape[0] == math.prod(shape):
         return a.items.flat[0]
-    places = np.broadcast_to(np.arange(a.size).reshape(a.shape), shape)
+    places = np.broadcast_to(positions(a), shape)
     return take(a, places.ravel(), vector=True).vector()

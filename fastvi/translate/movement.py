@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import ELEMENTS, FEW, FLAT, ROWS, Array, as_array, flat, flattened, object_array, unrolled
+from .arrays import ELEMENTS, FEW, FLAT, ROWS, Array, as_array, flat, flattened, object_array, positions, unrolled
 from .known import Known, Unsupported
 from .nodes import Node, data, z_slice
 from .pieces import MOST_UNROLLED, gather, gathered, length, single
@@ -100,7 +100,7 @@ def transpose(a, order):
     if isinstance(a, Known):
         return a.derive(("transpose", tuple(order)), lambda v: np.transpose(v, order))
     if a.axis == FLAT:
-        return take(a, np.transpose(np.arange(a.size).reshape(a.shape), order))
+        return take(a, np.transpose(positions(a), order))
     axis = None if a.axis is None else list(order).index(a.axis)
     return Array([a.shape[i] for i in order], axis, np.transpose(a.items, order))
 
@@ -156,7 +156,7 @@ def index(a: Array, at: tuple) -> Array:
         shape = list(items.shape)
         shape[axis] = a.shape[a.axis]
         return Array(shape, axis, items)
-    return take(a, np.asarray(np.arange(a.size).reshape(a.shape)[at]))
+    return take(a, np.asarray(positions(a)[at]))
 
 
 def join(axis: int, arrays: list) -> Array:

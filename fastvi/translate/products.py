@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import pieces
-from .arrays import FLAT, ROWS, Array, as_array, flat, flattened, object_array, unrolled
+from .arrays import FLAT, ROWS, Array, as_array, flat, flattened, object_array, positions, unrolled
 from .elementwise import map_elements
 from .known import Known, contiguous
 from .movement import index, shuffle, stack, take, transpose
@@ -66,7 +66,7 @@ def dot(a, b) -> Array:
         a, b = (as_array(x, None).unrolled() for x in (a, b))
     elif isinstance(a, Known) and a.ndim == 2 and isinstance(b, Array):
         if b.ndim == 2:
-            places = np.arange(b.size).reshape(b.shape)
+            places = positions(b)
             return stack([dot(a, take(b, places[:, j])) for j in range(b.shape[1])], 1)
         found = data_times_vector(a, b.along(0).vector())
         n = a.shape[0]

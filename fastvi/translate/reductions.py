@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import pieces
-from .arrays import FEW, FLAT, ROWS, Array, flat, object_array, vector_of
+from .arrays import FEW, FLAT, ROWS, Array, flat, object_array, positions, vector_of
 from .elementwise import map_elements
 from .known import Unsupported
 from .movement import shuffle, take, transpose
@@ -185,7 +185,7 @@ def cumulate(a: Array, axis, product: bool, backwards: bool = False) -> Array:
         a, axis = take(a, np.arange(a.size)), 0
     axis %= a.ndim
     if backwards:
-        back = np.flip(np.arange(a.size).reshape(a.shape), axis)
+        back = np.flip(positions(a), axis)
         found = cumulate(take(a, back), axis, product)
         return take(found, back)
     if a.axis == FLAT:

@@ -91,8 +91,8 @@ def weigh_lanes(weigh, weights, row_of, k, count):
 
 
 @routine
-def add_theta(slopes, weigh, part, new, begun, run, squares):
-    """Add the gradient by theta of one draw of the group's rows, and its square about that of the first draw.
+def sum_theta(slopes, weigh, part, sums):
+    """The gradient by theta of one draw of the group's rows, to ``sums``.
 
     ``weigh`` has the weight of each lane's row, 0 in lanes that are no row of this draw.  Lanes are summed in halves,
     which takes a tenth of the time of one after the other.
@@ -107,16 +107,12 @@ def add_theta(slopes, weigh, part, new, begun, run, squares):
             part[lane] += part[lane + 8]
         for lane in range(4):
             part[lane] += part[lane + 4]
-        of_draw = (part[0] + part[2]) + (part[1] + part[3])
-        if new:
-            begun[q] = of_draw
-        run[q] += of_draw
-        squares[q] += (of_draw - begun[q]) * (of_draw - begun[q])
+        sums[q] = (part[0] + part[2]) + (part[1] + part[3])
 
 
 @routine
 def add_sums(sums, new, begun, run, squares):
-    """The same of what one draw has summed over rows already."""
+    """Add what one draw has summed over rows, and its square about that of the first draw."""
     for q in range(len(sums)):
         if new:
             begun[q] = sums[q]
@@ -192,9 +188,10 @@ def sweep_rows():
         row_of, alive, words = np.zeros(LANES, np.int64), np.zeros(LANES, np.bool_), np.empty((2, LANES), np.uint64)
         every = size + summed
         begun, run, squares = np.empty(every), np.empty(every), np.empty(every)
-        weigh, lane_sums, sums_of_draw = np.empty(LANES), np.empty(LANES // 2), np.empty(summed)
+        weigh, lane_sums, of_draw = np.empty(LANES), np.empty(LANES // 2), np.empty(every)
+        by_density = of_draw[size:]
         if summed > 0:
-            packed[-4], packed[-2] = weigh.ctypes.data, sums_of_draw.ctypes.data
+            packed[-4], packed[-2] = weigh.ctypes.data, by_density.ctypes.data
         data = packed.ctypes.data
         centre, total, square, bad = lanes[0], lanes[1], lanes[2], lanes[3]
         address = np.int64(slopes.ctypes.data)
@@ -207,6 +204,7 @@ def sweep_rows():
                     return FINISHED, chunk
                 count = min(LANES, number - start)
                 open_rows(loc, scale, items, start, count, row_of, z, m, s, norm)
+                weigh_lanes(weigh, weights, row_of, 0, count)
                 lanes[:], by_loc[:], by_scale[:], run[:], squares[:] = 0.0, 0.0, 0.0, 0.0, 0.0
                 for draw in range(0, num_samples, side):
                     here = min(side, num_samples - draw)
@@ -214,9 +212,7 @@ def sweep_rows():
                         alive[lane] = lane < here * count
                     draw_rows(eps, part, draw, side, start, count, stream, key, words)
                     transform(eps, m, s, z, log_w)
-                    if summed > 0:
-                        weigh_lanes(weigh, weights, row_of, 0, count)
-                        sums_of_draw[:] = 0.0
+                    by_density[:] = 0.0
                     room = scratch.ctypes.data, 8 * scratch.size
                     status = call_density(density, z, height, LANES, data, log_p, address, room[0], room[1])
                     if status != 0:
@@ -229,10 +225,11 @@ def sweep_rows():
                             centre[lane] = known if math.isfinite(known) else 0.0
                     add_values(log_w, alive, centre, total, square, bad)
                     add_slopes(slopes, eps, s, alive, by_loc, by_scale)
-                    for k in range(here if size > 0 else 0):
-                        weigh_lanes(weigh, weights, row_of, k, count)
-                        add_theta(slopes[after:], weigh, lane_sums, draw + k == 0, begun, run, squares)
-                    add_sums(sums_of_draw, draw == 0, begun[size:], run[size:], squares[size:])
+                    for k in range(here if every > 0 else 0):
+                        if side > 1:
+                            weigh_lanes(weigh, weights, row_of, k, count)
+                        sum_theta(slopes[after:], weigh, lane_sums, of_draw)
+                        add_sums(of_draw, draw + k == 0, begun, run, squares)
                 close_rows(start, count, side, num_samples, lanes, by_loc, by_scale, sums, loc_slopes, scale_slopes)
                 for q in range(every):
                     mean = run[q] / num_samples

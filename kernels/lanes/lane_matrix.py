@@ -103,27 +103,28 @@ def get_pair(context, builder, sig, args):
     return call(context, builder, operator.getitem, [kind.row, rest_kind], [vector, rest])
 
 
-@template(builtins.len)
-class Length(AbstractTemplate):
-    def generic(self, args, kws):
-        if len(args) == 1 and isinstance(args[0], LaneMatrix):
-            return signature(types.intp, *args)
+def register_shape(of, both):
+    """``len``, ``.shape`` and ``.size`` of a type of matrices; ``both`` lowers the numbers of rows and columns."""
 
+    @template(builtins.len)
+    class Length(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 1 and isinstance(args[0], of):
+                return signature(types.intp, *args)
 
-@lower_builtin(builtins.len, LaneMatrix)
-def lower_length(context, builder, sig, args):
-    return struct(sig.args[0])(context, builder, args[0]).rows
+    @infer_getattr
+    class MatrixAttributes(AttributeTemplate):
+        key = of
 
+        def resolve_shape(self, matrix):
+            return types.UniTuple(types.intp, 2)
 
-@infer_getattr
-class MatrixAttributes(AttributeTemplate):
-    key = LaneMatrix
+        def resolve_size(self, matrix):
+            return types.intp
 
-    def resolve_shape(self, matrix):
-        return types.UniTuple(types.intp, 2)
-
-    def resolve_size(self, matrix):
-        return types.intp
+    lower_builtin(builtins.len, of)(lambda c, b, sig, args: both(c, b, sig.args[0], args[0])[0])
+    lower_getattr(of, "shape")(lambda c, b, kind, value: cgutils.pack_array(b, both(c, b, kind, value)))
+    lower_getattr(of, "size")(lambda c, b, kind, value: b.mul(*both(c, b, kind, value)))
 
 
 def both(context, builder, kind, value):
@@ -131,5 +132,4 @@ def both(context, builder, kind, value):
     return [m.rows, m.columns]
 
 
-lower_getattr(LaneMatrix, "shape")(lambda c, b, kind, value: cgutils.pack_array(b, both(c, b, kind, value)))
-lower_getattr(LaneMatrix, "size")(lambda c, b, kind, value: b.mul(*both(c, b, kind, value)))
+register_shape(LaneMatrix, both)

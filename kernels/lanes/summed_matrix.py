@@ -5,7 +5,6 @@ weight x adjoint x v, one number for all of them: a gradient by thousands of ent
 Nothing else is known of such a matrix, so a density that does more with it is compiled with lanes for each entry.
 """
 
-import builtins
 import operator
 from functools import partial
 
@@ -13,11 +12,12 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.core.typing import Context
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, signature
-from numba.extending import lower_builtin, lower_getattr, models, register_model
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin, models, register_model
 
 from ..jit import template
 from . import tape as tapes
+from .lane_matrix import register_shape
 from .outer_sums import outer_sums
 from .products import dot_vectors, rows_times, transposed, turned
 from .recorded_sums import certain, record_matrix_times, settled
@@ -90,28 +90,4 @@ for function in (operator.matmul, np.dot):
     lower_builtin(function, LaneSequence, SummedMatrix)(lower_product)
 
 
-@template(builtins.len)
-class Length(AbstractTemplate):
-    def generic(self, args, kws):
-        if len(args) == 1 and isinstance(args[0], SummedMatrix):
-            return signature(types.intp, *args)
-
-
-@lower_builtin(builtins.len, SummedMatrix)
-def lower_length(context, builder, sig, args):
-    return shape_of(context, builder, sig.args[0], args[0])[0]
-
-
-@infer_getattr
-class MatrixAttributes(AttributeTemplate):
-    key = SummedMatrix
-
-    def resolve_shape(self, matrix):
-        return types.UniTuple(types.intp, 2)
-
-    def resolve_size(self, matrix):
-        return types.intp
-
-
-lower_getattr(SummedMatrix, "shape")(lambda c, b, kind, w: cgutils.pack_array(b, shape_of(c, b, kind, w)))
-lower_getattr(SummedMatrix, "size")(lambda c, b, kind, w: b.mul(*shape_of(c, b, kind, w)))
+register_shape(SummedMatrix, shape_of)

@@ -133,11 +133,10 @@ def integrated(kind: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     ArithmeticError
         where the halves do not meet, which checks the normalising constant too
     """
-    of_gamma = np.array([math.lgamma(x) for x in a])
-    log_norm = of_gamma
+    log_norm = np.array([math.lgamma(x) for x in a])
     if kind == LOGIT_BETA:
-        pairs = zip(a, b, strict=True)
-        log_norm = np.array([math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y) for x, y in pairs])
+        log_norm += [math.lgamma(y) for y in b]
+        log_norm -= [math.lgamma(x) for x in a + b]
     constant = log_norm - 0.5 * math.log(2.0 * math.pi)
     more = math.ceil((FAR + LOW) / STEP)
     half = (KNOTS - 1) // 2

@@ -6,8 +6,8 @@ from scipy.special import expit, xlogy
 
 import fastvi as vi
 from fastvi.examples import boltzmann as program
+from fastvi.examples.binary import states
 from fastvi.examples.digits import PIXELS
-from fastvi.examples.helmholtz import states
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastvi.examples import deep_belief_net as program
+from fastvi.examples.binary import states
 from fastvi.examples.digits import PIXELS, digits
-from fastvi.examples.helmholtz import states
 
 
 def random_machine(hidden, visible, seed):
