@@ -19,6 +19,7 @@ def everything() -> dict[str, Callable]:
         "evaluation at points": points.evaluate,
         "merger": sweep.merger,
         "score merger": sweep.score_merger,
+        "path merger": sweep.path_merger,
         "batch of q's": batch.sweep_rows,
         "blocks of rows": row_blocks.over_rows,
         "numbers of rows": rows.row_numbers,

@@ -124,12 +124,12 @@ def _cached_unheld(decorator, function):
         return compiled
 
 
-def template(function):
+def template(function, targets=("cpu", "cuda")):
     """Add a Numba typing template for ``function``, which may be any global callable."""
 
     def decorate(cls):
         # ahead of Numba's own, which are many for an operator: it sorts by how specific they are to a target
-        for target in ("cpu", "cuda"):
+        for target in targets:
             ours = type(cls.__name__, (cls,), {"key": function, "metadata": {"target": target}})
             infer_global(function, types.Function(ours))
         return cls
@@ -167,14 +167,15 @@ def on_gpu(builder) -> bool:
     return builder.module.triple.startswith("nvptx")
 
 
-def _emit_widest(builder):
+def use_widest(builder):
+    """The same for the function that is being written."""
     if not on_gpu(builder):
         # llvmlite knows no string attributes; the set behind its check holds them all the same
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
     return ir.Constant(ir.IntType(8).as_pointer(), None)
 
 
-primitive(widest_vectors, types.none, _emit_widest, ())
+primitive(widest_vectors, types.none, use_widest, ())
 
 
 @intrinsic
@@ -224,6 +225,11 @@ def host_cpu() -> tuple[str, set[str]]:
     if features is not None:
         return name or binding.get_host_cpu_name(), {f[1:] for f in features.split(",")}
     return binding.get_host_cpu_name(), {f for f, on in binding.get_host_cpu_features().items() if on}
+
+
+def has_wide_registers() -> bool:
+    """Whether vectors of 64 bytes are one register, of which there are 32."""
+    return "avx512f" in host_cpu()[1]
 
 
 WITHOUT_FMA = "no fused multiply-add in hardware: some 30 times slower than a CPU that has it"

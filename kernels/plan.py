@@ -33,14 +33,14 @@ def cut(family: str, dim: int, shape: tuple, num_samples: int, sums: int, most: 
     logistic regression takes 1.4 times as long.  From 256 draws on there are about eight chunks at least, so that
     each can be judged by the others; four where a density wants batches.
     """
+    coordinates = FAMILIES[family].coordinates(dim, shape) if sums else 0
+    highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
     if most is None:
         widest = WIDE_TILE if dim > WIDE_DIM else FAMILIES[family].TILE
-        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (MIN_CHUNKS * LANE_WIDTH)) * LANE_WIDTH))
+        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (min(MIN_CHUNKS, highest) * LANE_WIDTH)) * LANE_WIDTH))
     else:
         tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))
-    coordinates = FAMILIES[family].coordinates(dim, shape) if sums else 0
     tiles = -(-num_samples // tile)
-    highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
     least_tiles = min(MIN_CHUNK_TILES, -(-tiles // MIN_CHUNKS)) if most is None else 1
     chunk_tiles = max(-(-tiles // highest), least_tiles)
     return Plan(tile, tile * chunk_tiles, -(-tiles // chunk_tiles), coordinates)

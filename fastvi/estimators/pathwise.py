@@ -11,11 +11,11 @@ import numpy as np
 
 from ..execution.sweep import Sweep
 from ..families.base import Family
+from ..kernels.cpu import sweep as cpu
 from ..kernels.sums import moments
-from ..kernels.sums.pathwise import MEAN, SQUARES
+from ..kernels.sums.pathwise import MEAN, SUMS
 from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
-from ..running_moments import Running
 from .elbo import read as read_elbo
 from .reliability import LEAST_CHUNKS, holds
 
@@ -27,18 +27,21 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
     if not math.isfinite(value.value):
         gradient = error = np.full(len(places), math.nan)
         return GradientEstimate(value, gradient, error, method, np.ones(len(places), dtype=bool))
-    mean, squares = merged(found)
+    mean, squares, squared = merged(found)[:, places]
     n = found.num_samples
-    gradient = mean[places] * units
+    gradient = mean * units
     if method != "sticking_the_landing":
         gradient = gradient + entropy
     if lines is not None:
         gradient = gradient + lines.gradient(q)
-    spread = squares[places] / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
+    spread = squares / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
     error = np.sqrt(spread / n) * units
     if lines is not None:
         error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + lines.size * units))
-    return GradientEstimate(value, gradient, error, method, reliable(found, squares, places))
+    reliable = np.ones(len(places), dtype=bool)
+    if len(found.rows) >= LEAST_CHUNKS:
+        reliable = holds(squares, squared, found.rows[:, moments.COUNT])
+    return GradientEstimate(value, gradient, error, method, reliable)
 
 
 def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
@@ -48,18 +51,11 @@ def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
     return mean[places] * units + entropy
 
 
-def merged(found: Sweep):
-    """Mean and squared deviations of each coordinate over all chunks, in their order."""
-    total = Running()
-    for row, chunk in zip(found.rows, found.sums, strict=True):
-        if row[moments.COUNT] > 0.0:
-            total.merge(row[moments.COUNT], chunk[MEAN], chunk[SQUARES])
-    return total.mean, total.squares
-
-
-def reliable(found: Sweep, squares: np.ndarray, places) -> np.ndarray:
-    """For each parameter whether its variance rests on many draws."""
-    if len(found.rows) < LEAST_CHUNKS:
-        return np.ones(len(places), dtype=bool)
-    squared = np.einsum("ck,ck->k", *[found.sums[:, SQUARES]] * 2)  # the chunks' own, squared and added up
-    return holds(squares, squared, found.rows[:, moments.COUNT])[places]
+def merged(found: Sweep) -> np.ndarray:
+    """Of each coordinate over all chunks, in their order: the mean, the squared deviations, and what the chunks' own
+    squared deviations squared add up to."""
+    counts = np.ascontiguousarray(found.rows[:, moments.COUNT])
+    total = np.empty((SUMS + 1, found.sums.shape[-1]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        cpu.path_merger()(counts, np.ascontiguousarray(found.sums), total)
+    return total

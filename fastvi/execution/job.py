@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import kept_memory
 from ..control_variates import Lines, Surrogate
 from ..families.base import Family
 from ..kernels.plan import Plan, cut
@@ -51,12 +52,12 @@ class Job(NamedTuple):
         return self.gradient in MIXED
 
     def room(self) -> Sums:
-        """For the sums."""
+        """For the sums; those of gradients are set where a chunk begins."""
         chunks = self.plan.chunks
         return Sums(
             np.zeros((chunks, moments.COLUMNS)),
-            np.zeros((chunks if self.gradient else 0, sums_of(self.gradient), self.plan.coordinates)),
-            np.empty(self.num_samples if self.keep else 0),
+            kept_memory.empty((chunks if self.gradient else 0, sums_of(self.gradient), self.plan.coordinates)),
+            kept_memory.empty((self.num_samples if self.keep else 0,)),
         )
 
     def draw(self, index: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kept_memory
 from ..kernels.cpu import pool
 from ..kernels.cpu.points import evaluate
 from ..kernels.density import abi, tape_memory
@@ -172,7 +173,7 @@ class Density(ABC):
 
     def room(self, points, gradient: bool) -> tuple[np.ndarray, np.ndarray]:
         """For values, and gradients or none, of points."""
-        return np.empty(len(points)), np.empty((len(points) if gradient else 0, self.dim))
+        return kept_memory.empty((len(points),)), kept_memory.empty((len(points) if gradient else 0, self.dim))
 
 
 def over_points(compiled, memory, points, log_p, gradient, num_threads, block=BLOCK) -> int:

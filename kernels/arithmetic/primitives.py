@@ -17,6 +17,7 @@ from ..jit import primitive
 from .traced import (
     DOUBLE,
     Traced,
+    Unsigned,
     constant,
     emit_absolute,
     emit_bits,
@@ -86,6 +87,8 @@ def bits(x):
 
 def word(x):
     """The 64 bits of a float64, as an unsigned integer."""
+    if isinstance(x, Traced):
+        return Unsigned(x.builder, emit_bits(x.builder, x.value))
     return np.uint64(bits(x) & 0xFFFFFFFFFFFFFFFF)
 
 
@@ -113,7 +116,7 @@ def select(condition, a, b):
             kind = like(condition.value.type, DOUBLE)
             model = type(condition)(condition.builder, constant(kind, 0.0))
         value = condition.builder.select(condition.value, model._lift(a), model._lift(b))
-        return type(condition)(condition.builder, value, condition.context)
+        return type(model)(condition.builder, value, condition.context)
     return a if condition else b
 
 

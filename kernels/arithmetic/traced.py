@@ -164,6 +164,13 @@ class Exact(Traced):
     FLAGS = ()
 
 
+class Unsigned(Exact):
+    """A traced unsigned word: its shifts bring in zeros, and as a float it is exact."""
+
+    def __rshift__(self, count):
+        return self._new(self.builder.lshr(self.value, self._lift(count)))
+
+
 def trace(function, kind=Traced):
     """Turn a routine into an emitter: ``emit(builder, *llvm values)`` -> llvm value."""
 
@@ -205,4 +212,6 @@ def emit_to_float(builder, n):
 def traced(emit, *values):
     first = next(v for v in values if isinstance(v, Traced))
     model = next((v for v in values if isinstance(v, Traced) and element(v.value.type) != ir.IntType(1)), first)
-    return type(first)(first.builder, emit(first.builder, *(model._lift(v) for v in values)), first.context)
+    value = emit(first.builder, *(model._lift(v) for v in values))
+    kind = Exact if isinstance(first, Unsigned) and element(value.type) in AS_WORD else type(first)
+    return kind(first.builder, value, first.context)

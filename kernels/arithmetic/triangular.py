@@ -5,7 +5,9 @@ thread would oversubscribe the cores, and half of a general product is wasted on
 """
 
 from ..jit import routine, widest_vectors
+from . import tile_products as code
 from .primitives import fma
+from .vector_code import emitted
 
 
 @routine
@@ -30,7 +32,7 @@ def add_block(out, i, matrix, r, c, x, k):
         out[i + 3, j] = fma(a33, x3, fma(a32, x2, fma(a31, x1, fma(a30, x0, out[i + 3, j]))))
 
 
-@routine
+@emitted(code.write_lower_times)
 def lower_times(lower, x, offset, out):
     """out = offset + lower x, for a lower triangle stored with its zeros."""
     rows, width = x.shape
@@ -42,7 +44,15 @@ def lower_times(lower, x, offset, out):
             add_block(out, i, lower, i, k, x, k)
 
 
-@routine
+@emitted(code.write_square_times)
+def square_times(matrix, x, out):
+    """out += matrix x"""
+    for i in range(0, out.shape[0], 4):
+        for k in range(0, x.shape[0], 4):
+            add_block(out, i, matrix, i, k, x, k)
+
+
+@emitted(code.write_solve_transposed)
 def solve_transposed(upper_negated, lower, x, out):
     """out = lower^-T x by back substitution; ``upper_negated`` is -lower^T, whose rows are read in order."""
     widest_vectors()
@@ -61,3 +71,14 @@ def solve_transposed(upper_negated, lower, x, out):
             inverse = 1.0 / lower[r, r]
             for j in range(width):
                 out[r, j] *= inverse
+
+
+@emitted(code.write_products_of_rows)
+def products_of_rows(left, right, upto, count, out):
+    """out[r, c] = sum of left[r, j] right[c, j] over the first ``count`` draws j, for four rows and c < ``upto``, a
+    multiple of four."""
+    for r in range(4):
+        for c in range(upto):
+            out[r, c] = 0.0
+            for j in range(count):
+                out[r, c] = fma(left[r, j], right[c, j], out[r, c])

@@ -14,7 +14,7 @@ from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
 from ..families.registry import DRAWS, FAMILIES
 from ..jit import call_density, kernel, routine, source_stamp
-from ..sums import control_variate, moments, score
+from ..sums import control_variate, moments, pathwise, score
 from ..sums.score import centre_of
 from .tiles import aligned, columns
 
@@ -83,6 +83,8 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             centre = 0.0
+            if gradient:
+                sums[which] = 0.0
             end = min(num_samples, (which + 1) * chunk)
             for first in range(which * chunk, end, tile):
                 if stop[0] != 0:
@@ -248,3 +250,15 @@ def score_merger():
 
     vector, matrix = types.float64[::1], types.float64[:, ::1]
     return kernel(types.void(vector, vector, types.float64[:, :, ::1], matrix, matrix), merge)
+
+
+@functools.cache
+def path_merger():
+    """The compiled merge of the chunks' pathwise sums."""
+    stamp = source_stamp()
+
+    def merge(counts, chunks, total):
+        stamp  # noqa: B018
+        pathwise.merge_chunks(counts, chunks, total)
+
+    return kernel(types.void(types.float64[::1], types.float64[:, :, ::1], types.float64[:, ::1]), merge)

@@ -4,12 +4,13 @@ With y = L^-T eps = Sigma^-1 (z - loc) the scores are d log q / d loc_i = y_i, d
 and d log q / d log L_ii = L_ii y_i eps_i - 1: O(d^2) a draw.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from ..arithmetic.primitives import fma
-from ..arithmetic.triangular import lower_times, next_four, solve_transposed
+from ..arithmetic.triangular import lower_times, next_four, products_of_rows, solve_transposed
 from ..jit import reduction, routine, widest_vectors
 from ..sums import pathwise, score
 
@@ -27,8 +28,15 @@ def rows(dim, shape):
 
 @routine
 def coordinates(dim, shape):
-    """Places for sums: loc, the diagonal, and the padded square whose lower triangle is used."""
-    return next_four(dim) * (next_four(dim) + 2)
+    """Places for sums: loc, the diagonal, and the rows of the lower triangle in fours, each as long as the last."""
+    return row_place(next_four(dim), next_four(dim))
+
+
+@routine
+def row_place(size, i):
+    """Where the sums of row i of the triangle begin."""
+    four = i // 4
+    return 2 * size + 8 * four * (four + 1) + i % 4 * (4 * four + 4)
 
 
 @routine
@@ -106,9 +114,11 @@ def add_block(sums, place, size, y, a, eps, b, f, count):
 
 @routine
 def workspace(scale, width):
-    """-L^T, and a tile for y with one row more for the scores of a diagonal element."""
+    """-L^T; a tile for y with one row more for the scores of a diagonal element; eps squared; strips of four rows whose
+    products with all rows of eps are wanted, and these products."""
     size = len(scale)
-    return -scale.T.copy(), np.empty((size + 1, width))
+    strips, products = np.empty((4 * score.SUMS, width)), np.empty((8, size))
+    return -scale.T.copy(), np.empty((size + 1, width)), np.empty((size, width)), strips, products
 
 
 @routine
@@ -118,16 +128,43 @@ def keep(upper_negated, scale, eps, out):
 
 
 @routine
+def square(eps, count, squares):
+    """eps^2 for a tile."""
+    for i in range(eps.shape[0]):
+        for j in range(count):
+            squares[i, j] = eps[i, j] * eps[i, j]
+
+
+@routine
+def add_products(sums, kind, a, strips, right, count, products):
+    """Add the sums over draws of a strip's rows times the rows of ``right``, at rows a to a + 3 of the square."""
+    size = right.shape[0]
+    products_of_rows(strips[4 * kind : 4 * kind + 4], right, a + 4, count, products)
+    for r in range(4):
+        for c in range(a + 4):
+            sums[kind, row_place(size, a + r) + c] += products[r, c]
+
+
+@routine
 def add_scores(loc, scale, eps, f, count, work, sums):
-    """Add the scores of a tile: loc at 0, the diagonal at ``rows``, row i of L at (2 + i) ``rows``."""
+    """Add the scores of a tile: loc at 0, the diagonal at ``rows``, row i of L at its ``row_place``."""
+    widest_vectors()
     size = eps.shape[0]
-    upper_negated, y = work
+    upper_negated, y, squares, strips, products = work
     solve_transposed(upper_negated, scale, eps, y)
+    square(eps, count, squares)
     for i in range(size):
         add_own(sums, i, size + i, scale[i, i], y[i], eps[i], y[size], f, count)
-    for a in range(0, size, 2):
-        for b in range(0, a + 2, 2):
-            add_block(sums, (2 + a) * size + b, size, y, a, eps, b, f, count)
+    for a in range(0, size, 4):
+        for r in range(4):
+            for j in range(count):
+                s, fs = y[a + r, j], f[j] * y[a + r, j]
+                strips[4 * score.S + r, j], strips[4 * score.SS + r, j], strips[4 * score.FS + r, j] = s, s * s, fs
+                strips[4 * score.FSS + r, j], strips[4 * score.FFSS + r, j] = fs * s, fs * fs
+        for kind in (score.S, score.FS):
+            add_products(sums, kind, a, strips, eps, count, products)
+        for kind in (score.SS, score.FSS, score.FFSS):
+            add_products(sums, kind, a, strips, squares, count, products)
 
 
 @routine
@@ -135,18 +172,26 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
     """Add the terms g_i and g_i eps_j of a tile, with g the gradient of log p, or with ``stick`` of log p - log q."""
     widest_vectors()
     dim, size = gradient.shape[0], eps.shape[0]
-    upper_negated, y = work
+    upper_negated, y, squares, strips, products = work
     if stick:
         solve_transposed(upper_negated, scale, eps, y)
         for i in range(dim):
             for j in range(count):
                 gradient[i, j] += y[i, j]
+    square(eps, count, squares)
     for i in range(dim):
         pathwise.add_row(sums, i, gradient[i], before, count)
-        for k in range(i + 1):
+    for a in range(0, size, 4):
+        rows = min(4, dim - a)
+        for r in range(rows):
             for j in range(count):
-                row[j] = gradient[i, j] * eps[k, j]
-            pathwise.add_row(sums, (2 + i) * size + k, row, before, count)
+                g = gradient[a + r, j]
+                strips[r, j], strips[4 + r, j] = g, g * g
+        products_of_rows(strips[:4], eps, a + 4, count, products)
+        products_of_rows(strips[4:8], squares, a + 4, count, products[4:])
+        for r in range(rows):
+            for c in range(a + r + 1):
+                pathwise.add_totals(sums, row_place(size, a + r) + c, products[r, c], products[4 + r, c], before, count)
 
 
 @routine
@@ -167,7 +212,7 @@ def collect(sums, scale, dim, entropy, out):
     for i in range(dim):
         out[i] = sums[i]
         for j in range(i + 1):
-            value = sums[(2 + i) * size + j]
+            value = sums[row_place(size, i) + j]
             out[k] = scale[i, i] * value + entropy if i == j else value
             k += 1
 
@@ -179,7 +224,7 @@ def collect_scores(sums, scale, dim, entropy, out):
     for i in range(dim):
         out[i] = sums[i]
         for j in range(i + 1):
-            out[k] = sums[size + i] + entropy if i == j else sums[(2 + i) * size + j]
+            out[k] = sums[size + i] + entropy if i == j else sums[row_place(size, i) + j]
             k += 1
 
 
@@ -194,15 +239,23 @@ def steps(scale, dim, out):
             k += 1
 
 
+@functools.lru_cache(maxsize=8)
+def triangle_places(dim):
+    """For each element of the lower triangle, by rows: the place of its sums, and whether it is on the diagonal."""
+    i, j = np.tril_indices(dim)
+    places, diagonal = row_place(next_four(dim), i) + j, i == j
+    places.flags.writeable = diagonal.flags.writeable = False
+    return places, diagonal
+
+
 def path_layout(loc, scale):
     """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
     of the entropy."""
     dim = len(loc)
-    size = next_four(dim)
-    i, j = np.tril_indices(dim)
-    places = np.concatenate([np.arange(dim), (2 + i) * size + j])
-    units = np.concatenate([np.ones(dim), np.where(i == j, np.diag(scale)[i], 1.0)])
-    return places, units, np.concatenate([np.zeros(dim), np.where(i == j, 1.0, 0.0)])
+    places, diagonal = triangle_places(dim)
+    units = np.ones(dim + len(places))
+    units[dim:][diagonal] = np.diag(scale)[:dim]
+    return np.concatenate([np.arange(dim), places]), units, np.concatenate([np.zeros(dim), diagonal])
 
 
 def padded(loc, scale):
@@ -219,7 +272,6 @@ def layout(loc, scale):
     """For each variational parameter (loc, then the lower triangle by rows, its diagonal as logs): the place of its
     sums, and the factor that makes a kept score its score."""
     dim = len(loc)
-    size = next_four(dim)
-    i, j = np.tril_indices(dim)
-    places = np.where(i == j, size + i, (2 + i) * size + j)
-    return np.concatenate([np.arange(dim), places]), np.ones(dim + len(places))
+    places = np.concatenate([np.arange(dim), triangle_places(dim)[0]])
+    places[dim:][triangle_places(dim)[1]] = next_four(dim) + np.arange(dim)
+    return places, np.ones(len(places))

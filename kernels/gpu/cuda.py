@@ -124,20 +124,19 @@ def mutable(kind):
 def fold():
     """(kernel, signature): the blocks of a batch added to their chunks, in order.
 
-    The grid is (sums of a block and one, chunks of the batch).  ``size`` is the rows of a full-rank scale, or 0.
+    The grid is (sums of a block and one, chunks of the batch).
     """
     columns = moments.COLUMNS
 
-    def add_up(rows, sums, first_block, blocks, each, coordinates, size, centre, chunk_rows, chunk_sums):
+    def add_up(rows, sums, first_block, blocks, each, coordinates, centre, chunk_rows, chunk_sums):
         entry, which = cuda.grid(1), first_block // each + cuda.blockIdx.y
         first, last = max(first_block, which * each), min(first_block + blocks, (which + 1) * each)
         begins = first == which * each
         if entry < score.SUMS * coordinates:
             i, k = entry // coordinates, entry % coordinates
             total = 0.0 if begins else chunk_sums[which, i, k]
-            if not above_diagonal(k, size):
-                for block in range(first, last):
-                    total += sums[block - first_block, i, k]
+            for block in range(first, last):
+                total += sums[block - first_block, i, k]
             chunk_sums[which, i, k] = total
         elif entry == score.SUMS * coordinates:
             row = chunk_rows[which]
@@ -148,10 +147,4 @@ def fold():
             for block in range(first, last):
                 moments.merge_row(rows[block - first_block], row)
 
-    return add_up, types.void(MATRIX, CUBE, I8, I8, I8, I8, I8, VECTOR, MATRIX, CUBE)
-
-
-@routine
-def above_diagonal(k, size):
-    """Whether a full-rank place lies above the triangle of ``size`` rows, where nothing was written."""
-    return size > 0 and k >= 2 * size and k % size // 2 > (k // size - 2) // 2
+    return add_up, types.void(MATRIX, CUBE, I8, I8, I8, I8, VECTOR, MATRIX, CUBE)

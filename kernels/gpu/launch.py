@@ -105,7 +105,6 @@ class Launches:
         p = self.problem = problem
         plan = self.plan = gpu_plan.plan(p.family, p.dim, p.scale.shape, p.num_samples, score.SUMS if gradient else 0)
         family, self.gradient = registry.FAMILIES[p.family], gradient
-        self.triangle = len(p.scale) if p.family == "full_rank" else 0
         self.coordinates = plan.coordinates if gradient else 0
         self.weigh, self.fold = weights_kernel(p, gradient, len(terms[0]) > 0), fold_kernel()
         if gradient:
@@ -147,7 +146,7 @@ class Launches:
             device.launch(self.add_scores, (count, self.cuda_blocks), THREADS, *scores)
         chunks = (first + count - 1) // plan.each - first // plan.each + 1
         entries = -(-(score.SUMS * self.coordinates + 1) // THREADS)
-        which = first, count, plan.each, self.coordinates, self.triangle
+        which = first, count, plan.each, self.coordinates
         into = self.centre, self.chunk_rows, self.chunk_sums
         device.launch(self.fold, (entries, chunks), THREADS, self.rows, self.sums, *which, *into)
 

@@ -96,8 +96,10 @@ def full_rank_scores(dim: int, shape: tuple, dtype: str = "float64"):
                     sums[which - first_block, row, size + task] = parts[places * row + 1, thread]
                 else:
                     for k in range(4):
-                        place = (2 + a + k // 2) * size + b + k % 2
+                        place = full_rank.row_place(size, a + k // 2) + b + k % 2
                         sums[which - first_block, row, place] = parts[places * row + k, thread]
+                        if a == b and a % 4 == 0:  # a row of four goes on here, above the diagonal
+                            sums[which - first_block, row, place + 2] = 0.0
 
     return add_blocks, types.void(VECTOR, MATRIX, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
 

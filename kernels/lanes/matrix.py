@@ -13,7 +13,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from ..arithmetic.traced import emit_fma
-from ..jit import c_kernel, host_cpu, named, source_stamp
+from ..jit import c_kernel, has_wide_registers, named, source_stamp
 from .registry import splat
 from .types import DOUBLE, Lanes
 
@@ -96,7 +96,7 @@ def access(lanes):
 def part_width(width) -> int:
     """How many lanes are computed at a time, so that those of four rows fit in the registers: 32 of 64 bytes with
     AVX-512, 16 of 32 bytes below."""
-    budget = 1024 if "avx512f" in host_cpu()[1] else 256
+    budget = 1024 if has_wide_registers() else 256
     return max(1, min(width, budget // (4 * 8)))
 
 

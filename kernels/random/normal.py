@@ -9,9 +9,10 @@ import numpy as np
 from ..arithmetic import elementary
 from ..arithmetic.elementary import LN2, SQRT_HALF_BITS, horner
 from ..arithmetic.primitives import bits, fma, from_bits, select, sqrt, to_float, word
-from ..jit import routine, widest_vectors
+from ..arithmetic.vector_code import emitted
+from ..jit import routine
 from .philox import HALF, LOW_WORD, philox4x32
-from .philox_simd import wide_words
+from .tile_normals import normals_by, write_words
 
 # sin(2 pi t)/t and cos(2 pi t) in t^2, |t| <= 1/8, and atanh(s)/s in s^2, s = f/(2 + f), f in [sqrt(1/2)-1, sqrt(2)-1]
 SIN = (
@@ -98,17 +99,14 @@ def fill_draw(eps, dim, draw, stream, key):
         eps[dim - 1, 0], _ = box_muller(radius, angle)
 
 
-@routine
+@emitted(write_words)
 def fill_words(scratch, width, first, pair, stream, key):
     """The random words of one pair of dimensions for ``width`` draws."""
-    radius = scratch.ctypes.data
-    angle = radius + 8 * scratch.shape[1]
-    done = wide_words(radius, angle, width, np.uint64(first), np.uint64(pair), stream, key)
-    for j in range(done, width):
+    for j in range(width):
         scratch[0, j], scratch[1, j] = words(np.uint64(first + j), np.uint64(pair), stream, key)
 
 
-@routine
+@emitted(normals_by(box_muller))
 def fill(eps, dim, first, stream, key, scratch):
     """Standard normals for a tile: eps[i, j] is dimension i < dim of draw first + j.
 
@@ -117,7 +115,6 @@ def fill(eps, dim, first, stream, key, scratch):
     ``scratch`` is a uint64 array (2, width).  Two loops over it are a fifth faster than one: the integer and the
     float half each keep their constants in registers.
     """
-    widest_vectors()
     height, width = eps.shape
     for pair in range(dim // 2):
         fill_words(scratch, width, first, pair, stream, key)

@@ -11,16 +11,8 @@ v = a' + b eps + T eps + C h2(eps), a' = a - 2 diag C, it takes two triangular o
 import numpy as np
 
 from ..arithmetic.primitives import fma
-from ..arithmetic.triangular import add_block, lower_times, next_four
+from ..arithmetic.triangular import lower_times, next_four, square_times
 from ..jit import routine, widest_vectors
-
-
-@routine
-def square_times(matrix, x, out):
-    """out += matrix x"""
-    for i in range(0, out.shape[0], 4):
-        for k in range(0, x.shape[0], 4):
-            add_block(out, i, matrix, i, k, x, k)
 
 
 @routine
