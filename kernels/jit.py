@@ -14,14 +14,13 @@ from llvmlite import binding, ir
 from numba import cfunc, njit, types
 from numba.core import config, event
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, overload, register_jitable
+from numba.extending import intrinsic, lower_builtin, register_jitable
 
 from .interrupts import compiling
 
 # What a user's log density may assume of floating point: multiply-adds may be fused.  Never nnan or ninf, as the checks
 # for non-finite values must survive, and never arcp, which makes 0 / 1e-310 a NaN.
 DENSITY_FASTMATH = {"contract"}
-REDUCTION_FASTMATH = {"contract", "nsz", "reassoc"}
 
 
 def routine(function):
@@ -31,15 +30,6 @@ def routine(function):
     loops from vectorising.  No fastmath, so that explicit ``fma`` gives the same bits on every machine.
     """
     return register_jitable(error_model="numpy", forceinline=True)(function)
-
-
-def reduction(function):
-    """A routine whose sums may be reordered (in a fixed way) to fill the vector registers; on a CPU only, as CUDA takes
-    any ``fastmath`` for all of it."""
-    for target, options in (("cpu", {"fastmath": REDUCTION_FASTMATH}), ("cuda", {})):
-        jit_options = {"error_model": "numpy", **options}
-        overload(function, jit_options=jit_options, strict=False, target=target)(lambda *args: function)
-    return function
 
 
 @functools.cache
@@ -65,7 +55,9 @@ def kernel(signature_, function):
 
     No place to keep a cache is no error, and a damaged cache file is replaced with a warning.
     """
-    return _cached(lambda **options: njit(signature_, nogil=True, error_model="numpy", **options), function)
+    return _cached(
+        lambda **options: njit(signature_, nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options), function
+    )
 
 
 @contextlib.contextmanager

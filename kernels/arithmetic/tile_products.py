@@ -96,8 +96,8 @@ def write_solve_transposed(code, upper_negated, lower, x, out):
 
 def write_products_of_rows(code, left, right, upto, count, out):
     """See ``triangular.products_of_rows``."""
-    builder, side = code.builder, ROWS if code.block()[1] > 1 else 2
-    whole = builder.sub(count, builder.srem(count, WORD(LANES)))
+    side = ROWS if code.block()[1] > 1 else 2
+    whole = code.whole(count)
     with code.loop(0, upto, side) as c:
         columns = [code.sum(c, k) for k in range(side)]
         for r in range(0, ROWS, side):

@@ -6,8 +6,9 @@ thread would oversubscribe the cores, and half of a general product is wasted on
 
 from ..jit import routine, widest_vectors
 from . import tile_products as code
+from .draw_loops import sum_draws
+from .emitted import emitted
 from .primitives import fma
-from .vector_code import emitted
 
 
 @routine
@@ -73,12 +74,17 @@ def solve_transposed(upper_negated, lower, x, out):
                 out[r, j] *= inverse
 
 
+@sum_draws
+@routine
+def product_of(x, y):
+    """The sum of x y."""
+    return ((x, y),)
+
+
 @emitted(code.write_products_of_rows)
 def products_of_rows(left, right, upto, count, out):
     """out[r, c] = sum of left[r, j] right[c, j] over the first ``count`` draws j, for four rows and c < ``upto``, a
     multiple of four."""
     for r in range(4):
         for c in range(upto):
-            out[r, c] = 0.0
-            for j in range(count):
-                out[r, c] = fma(left[r, j], right[c, j], out[r, c])
+            out[r, c] = product_of(count, left[r], right[c])

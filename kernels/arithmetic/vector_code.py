@@ -1,8 +1,5 @@
-"""Loops over tiles written as vector code: compiled in a tenth of the time that LLVM takes to find the vectors itself,
-and with as many sums in registers as fit.
-
-A routine under ``emitted`` has two forms that mean the same: its Python, which runs uncompiled and on a GPU, and the
-LLVM code that ``write(code, *arguments)`` writes into the CPU kernel that calls it.
+"""Tools to write loops over tiles as vector code: LLVM need not find the vectors, which takes it ten times as long,
+and as many sums stay in registers as fit.
 """
 
 import contextlib
@@ -11,48 +8,22 @@ import functools
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, signature
-from numba.extending import lower_builtin, overload
+from numba.np import arrayobj
 
-from ..jit import has_wide_registers, template, use_widest
+from ..jit import has_wide_registers
 from .traced import DOUBLE, HALF_WORD, WORD, constant, emit_fma
 
 LANES = 8  # of a vector, on every CPU, so that sums over them have the same bits
 VECTOR, WORDS = ir.VectorType(DOUBLE, LANES), ir.VectorType(WORD, LANES)
+TILE = types.Array(types.float64, 2, "C")
 WIDE, NARROW = (4, 4), (4, 1)  # rows and vectors of a block of sums: 32 registers of 64 bytes, or 16 of 32
-
-
-def emitted(write):
-    """Compiled for a CPU, the routine is what ``write(code, *arguments)`` writes: arrays arrive as ``Array``, numbers
-    as LLVM values.  It returns nothing."""
-
-    def decorate(function):
-        @template(function, targets=["cpu"])
-        class Template(AbstractTemplate):
-            def generic(self, args, kws):
-                return None if kws else signature(types.none, *args)
-
-        @lower_builtin(function, types.VarArg(types.Any))
-        def lower(context, builder, sig, args):
-            use_widest(builder)
-            code = Code(builder)
-            given = zip(sig.args, args, strict=True)
-            write(code, *(Array(context, code, k, v) if isinstance(k, types.Array) else v for k, v in given))
-            return context.get_dummy_value()
-
-        overload(function, jit_options={"error_model": "numpy"}, strict=False, target="cuda")(lambda *args: function)
-        return function
-
-    return decorate
 
 
 class Array:
     """A C-contiguous array of 64-bit items in code that is being written."""
 
-    def __init__(self, context, code, kind, value):
-        array = context.make_array(kind)(context, code.builder, value)
-        self.shape = cgutils.unpack_tuple(code.builder, array.shape, kind.ndim)
-        self.data, self.builder = code.builder.ptrtoint(array.data, WORD), code.builder
+    def __init__(self, code, data, shape):
+        self.data, self.shape, self.builder = data, shape, code.builder
 
     def at(self, *index):
         """The address of an item, or of the first of a row."""
@@ -65,8 +36,21 @@ class Array:
 class Code:
     """The code that is being written: vectors of eight float64, at addresses."""
 
-    def __init__(self, builder):
-        self.builder = builder
+    def __init__(self, builder, context):
+        self.builder, self.context = builder, context
+
+    def tile(self, owner, address, height, width):
+        """The struct of a tile at an address in memory that ``owner`` keeps."""
+        array, eight = self.context.make_array(TILE)(self.context, self.builder), WORD(8)
+        arrayobj.populate_array(
+            array,
+            data=self.builder.inttoptr(address, DOUBLE.as_pointer()),
+            shape=(height, width),
+            strides=(self.builder.mul(width, eight), eight),
+            itemsize=eight,
+            meminfo=owner,
+        )
+        return array._getvalue()
 
     @staticmethod
     def block():
@@ -93,6 +77,10 @@ class Code:
             body(j, vectors, None)
         with self.loop(whole, width, LANES) as j:
             body(j, 1, self.mask(j, width))
+
+    def whole(self, width):
+        """The multiple of eight below a number of lanes."""
+        return self.builder.sub(width, self.builder.srem(width, WORD(LANES)))
 
     def mask(self, j, width):
         """Which of the lanes from j on lie below ``width``."""
@@ -145,6 +133,10 @@ class Code:
         """The float64 at an address."""
         return self.builder.load(self.builder.inttoptr(address, DOUBLE.as_pointer()))
 
+    def to_float(self, word):
+        """A signed integer as a float64."""
+        return self.builder.sitofp(word, DOUBLE)
+
     def splat(self, scalar):
         """A vector whose every element is ``scalar``."""
         kind = ir.VectorType(scalar.type, LANES)
@@ -168,7 +160,14 @@ class Code:
                 ends = (self.shuffle(a, a if b is None else b, [p + k for p in low]) for k in (0, half))
                 vectors.append(self.builder.fadd(*ends))
             width = half
-        return vectors[0]
+        return self.builder.extract_element(vectors[0], HALF_WORD(0)) if vectors[0].type.count == 1 else vectors[0]
+
+    def struct(self, numbers):
+        """Some float64 as one value."""
+        found = ir.Constant(ir.LiteralStructType([DOUBLE] * len(numbers)), ir.Undefined)
+        for k, number in enumerate(numbers):
+            found = self.builder.insert_value(found, number, k)
+        return found
 
     def fma(self, x, y, z):
         return emit_fma(self.builder, x, y, z)

@@ -10,12 +10,14 @@ import math
 import numpy as np
 from numba import types
 
+from ..arithmetic.draw_loops import plus, total_of
+from ..arithmetic.tiles import add_log_q, aligned, columns
 from ..jit import call_density, kernel, routine, source_stamp
 from ..random import normal
 from ..sums import score
 from ..sums.score import FS, centre_of
 from ..sums.score import S as SCORE
-from .sweep import FAMILIES, FINISHED, RAISED, STOPPED, aligned, columns
+from .sweep import FAMILIES, FINISHED, RAISED, STOPPED
 
 NOT_FINITE = 5
 FIRST_DECAY, SECOND_DECAY, TINY = 0.9, 0.999, 1e-8
@@ -94,13 +96,11 @@ def climb(family_name: str):
                 family.transform(loc, scale, e, x, half_square)
                 if call_density(density, x, dim, width, data, log_p, 0, 0, 0) != 0:
                     return RAISED, step
-                for j in range(width):
-                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                add_log_q(width, log_w, log_p, half_square, normaliser)
                 if first == 0:
                     centre = centre_of(log_w, count)
-                for j in range(count):
-                    log_w[j] -= centre
-                    total += log_w[j]
+                plus(count, log_w, log_w, -centre)
+                total += total_of(count, log_w)
                 family.add_scores(loc, scale, e, log_w, count, work, sums)
             total /= num_samples
             for k in range(sums.shape[1]):

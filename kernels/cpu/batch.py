@@ -11,9 +11,9 @@ import math
 import numpy as np
 from numba import types
 
+from ..arithmetic.tiles import aligned
 from ..jit import call_density, kernel, routine, source_stamp
 from ..random import normal
-from .tiles import aligned
 
 LANES, GROUPS = 32, 16  # rows of a group; groups of a chunk
 CHUNK = LANES * GROUPS

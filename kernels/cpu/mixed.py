@@ -6,6 +6,8 @@ import functools
 import numpy as np
 from numba import types
 
+from ..arithmetic.draw_loops import copy, plus
+from ..arithmetic.tiles import add_log_q, aligned, columns, fill_rows
 from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
@@ -14,7 +16,6 @@ from ..jit import call_density, kernel, source_stamp
 from ..sums import control_variate, moments, score
 from ..sums.score import centre_of
 from .sweep import FINISHED, I8, RAISED, READ, STOPPED, _signature
-from .tiles import aligned, columns
 
 
 @functools.cache
@@ -56,11 +57,12 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
         blocks = family.basis_rows(dim, scale.shape) if surrogate_ else next_four(height)
         terms = linear, squares, pairs, cubic
         eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(dim, tile)
-        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        lines = aligned(4, tile)
+        half_square, log_p, log_w, row = lines[0], lines[1], lines[2], lines[3]
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
         if surrogate_:
-            follow, h2 = np.empty(blocks * tile), np.empty(len(cubic) * tile)
+            follow, h2 = aligned(blocks, tile), aligned(len(cubic), tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             centre = 0.0
@@ -76,7 +78,7 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
                 e = padded[:height]
                 fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
-                g[:] = np.nan  # what a callback leaves out is not a number
+                fill_rows(g, 0, np.nan)  # what a callback leaves out is not a number
                 status = call_density(
                     density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
                 )
@@ -87,22 +89,20 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
                     return RAISED, which
                 for i in range(dim):
                     if wanted[i] == 0.0:
-                        g[i] = 0.0  # whatever it is, nobody asked
-                for j in range(width):
-                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                        copy(width, g[i], 0.0)  # whatever it is, nobody asked
+                add_log_q(width, log_w, log_p, half_square, normaliser)
                 before = rows[which, moments.COUNT]
                 moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
                 paths = sums[which, score.SUMS :]
                 family.add_mixed(loc, scale, e, x, g, wanted, row, before, count, paths)
                 if surrogate_:
-                    padded[height:] = 0.0
+                    fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
                     control_variate.subtract(terms, padded, v, w, log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if first == which * chunk:
                     centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
-                for j in range(count):
-                    log_w[j] -= centre
+                plus(count, log_w, log_w, -centre)
                 family.add_scores(loc, scale, e, log_w, count, work, sums[which])
         return FINISHED, last_chunk
 

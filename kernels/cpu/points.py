@@ -5,43 +5,29 @@ import functools
 import numpy as np
 from numba import types
 
-from ..jit import call_density, kernel, routine, source_stamp
+from ..arithmetic.draw_loops import copy
+from ..arithmetic.emitted import emitted
+from ..arithmetic.tiles import aligned, columns, fill_rows
+from ..arithmetic.transposes import write_rows_to_tile, write_tile_to_rows
+from ..jit import call_density, kernel, source_stamp
 
-TILE, BLOCK = 96, 8
+TILE = 96
 FINISHED = 0
 
 
-@routine
+@emitted(write_rows_to_tile)
 def rows_to_tile(points, first, count, tile):
-    """tile[i, j] = points[first + j, i]; the places beyond ``count`` repeat the first of the points."""
+    """tile[i, j] = points[first + j, i], for a multiple of eight draws; those beyond ``count`` are the first again."""
     dim, width = tile.shape
-    whole = count // BLOCK * BLOCK
-    for j in range(0, whole, BLOCK):
-        p = first + j
-        for i in range(dim):  # a cache line of the tile at a time, from eight rows that advance together
-            a, b, c, d = points[p, i], points[p + 1, i], points[p + 2, i], points[p + 3, i]
-            e, f, g, h = points[p + 4, i], points[p + 5, i], points[p + 6, i], points[p + 7, i]
-            tile[i, j], tile[i, j + 1], tile[i, j + 2], tile[i, j + 3] = a, b, c, d
-            tile[i, j + 4], tile[i, j + 5], tile[i, j + 6], tile[i, j + 7] = e, f, g, h
-    for j in range(whole, width):
-        row = first + j if j < count else first
+    for j in range(width):
         for i in range(dim):
-            tile[i, j] = points[row, i]
+            tile[i, j] = points[first + j if j < count else first, i]
 
 
-@routine
+@emitted(write_tile_to_rows)
 def tile_to_rows(tile, first, count, rows):
     """rows[first + j, i] = tile[i, j]"""
-    dim = tile.shape[0]
-    whole = dim // BLOCK * BLOCK
-    for i in range(0, whole, BLOCK):
-        for j in range(count):
-            a, b, c, d = tile[i, j], tile[i + 1, j], tile[i + 2, j], tile[i + 3, j]
-            e, f, g, h = tile[i + 4, j], tile[i + 5, j], tile[i + 6, j], tile[i + 7, j]
-            r = first + j
-            rows[r, i], rows[r, i + 1], rows[r, i + 2], rows[r, i + 3] = a, b, c, d
-            rows[r, i + 4], rows[r, i + 5], rows[r, i + 6], rows[r, i + 7] = e, f, g, h
-    for i in range(whole, dim):
+    for i in range(rows.shape[1]):
         for j in range(count):
             rows[first + j, i] = tile[i, j]
 
@@ -58,24 +44,23 @@ def evaluate():
         stamp  # noqa: B018  (in the closure: part of the cache key)
         dim, wanted = points.shape[1], len(gradient) > 0
         widest = TILE if dim <= 1024 else 32
-        tile, slope, values = np.empty(dim * widest), np.empty(dim * widest), np.empty(widest)
+        tile, slope, values = aligned(dim, widest), aligned(dim, widest), aligned(1, widest)[0]
         address = np.int64(slope.ctypes.data) if wanted else np.int64(0)
         for start in range(first, last, widest):
             if stop[0] != 0:
                 return FINISHED, start
             count = min(widest, last - start)
             width = (count + 31) // 32 * 32
-            z = tile[: dim * width].reshape((dim, width))
+            z, slopes = columns(tile, dim, width), columns(slope, dim, width)
             rows_to_tile(points, start, count, z)
             if wanted:
-                slope[:] = np.nan  # what a callback leaves out is not a number
+                fill_rows(slopes, 0, np.nan)  # what a callback leaves out is not a number
             status = call_density(density, z, dim, width, data, values, address, scratch.ctypes.data, 8 * scratch.size)
             if status != 0:
                 return status, start
-            for j in range(count):
-                log_p[start + j] = values[j]
+            copy(count, log_p[start:], values)
             if wanted:
-                tile_to_rows(slope[: dim * width].reshape((dim, width)), start, count, gradient)
+                tile_to_rows(slopes, start, count, gradient)
         return FINISHED, last
 
     matrix, index = types.float64[:, ::1], types.int64

@@ -9,6 +9,8 @@ import functools
 import numpy as np
 from numba import types
 
+from ..arithmetic.draw_loops import copy, plus
+from ..arithmetic.tiles import add_log_q, aligned, columns, fill_rows
 from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
@@ -16,7 +18,7 @@ from ..families.registry import DRAWS, FAMILIES
 from ..jit import call_density, kernel, routine, source_stamp
 from ..sums import control_variate, moments, pathwise, score
 from ..sums.score import centre_of
-from .tiles import aligned, columns
+from .points import tile_to_rows
 
 FINISHED, STOPPED, RAISED = 0, 1, 2
 NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one without additions in place
@@ -75,11 +77,12 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
         most = max(height, blocks)
         terms = linear, squares, pairs, cubic
         eps, z = aligned(most, tile), aligned(height, tile)
-        half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
+        lines = aligned(3, tile)
+        half_square, log_p, log_w = lines[0], lines[1], lines[2]
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
         if surrogate_:
-            follow, h2 = np.empty(blocks * tile), np.empty(len(cubic) * tile)
+            follow, h2 = aligned(blocks, tile), aligned(len(cubic), tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             centre = 0.0
@@ -99,21 +102,18 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
                 if status != 0:
                     rows[which, moments.RAISED] = offset + first + 1.0
                     return RAISED
-                for j in range(width):
-                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                add_log_q(width, log_w, log_p, half_square, normaliser)
                 if weights.size > 0:
-                    for j in range(count):
-                        weights[first + j] = log_w[j]
+                    copy(count, weights[first:], log_w)
                 if surrogate_:
-                    padded[height:] = 0.0
+                    fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
                     control_variate.subtract(terms, padded[:blocks], v, w, log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if gradient:
                     if first == which * chunk:
                         centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
-                    for j in range(count):
-                        log_w[j] -= centre
+                    plus(count, log_w, log_w, -centre)
                     family.add_scores(loc, scale, e, log_w, count, work, sums[which])
         return FINISHED
 
@@ -158,7 +158,8 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
         blocks = next_four(dim) if surrogate_ else height
         most = max(height, blocks)
         eps, z, gradient = aligned(most, tile), aligned(height, tile), aligned(blocks, tile)
-        half_square, log_p, log_w, row = np.empty(tile), np.empty(tile), np.empty(tile), np.empty(tile)
+        lines = aligned(4, tile)
+        half_square, log_p, log_w, row = lines[0], lines[1], lines[2], lines[3]
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
         normaliser = family.log_normaliser(scale, dim)
@@ -179,7 +180,7 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 e, g = padded[:height], whole[:dim]
                 fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
-                g[:] = np.nan  # what a callback leaves out is not a number
+                fill_rows(g, 0, np.nan)  # what a callback leaves out is not a number
                 status = call_density(
                     density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
                 )
@@ -188,13 +189,12 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 if status != 0:
                     rows[which, moments.RAISED] = offset + first + 1.0
                     return RAISED, which
-                for j in range(width):
-                    log_w[j] = log_p[j] + (half_square[j] + normaliser)
+                add_log_q(width, log_w, log_p, half_square, normaliser)
                 before = rows[which, moments.COUNT]
                 moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
                 if surrogate_:
-                    padded[height:] = 0.0
-                    whole[dim:] = 0.0
+                    fill_rows(padded, height, 0.0)
+                    fill_rows(whole, dim, 0.0)
                     control_variate.add_lines(offsets, slopes, padded[:blocks], whole)
                 family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
@@ -213,13 +213,11 @@ def sampler(family_name: str, dtype: str = "float64"):
         stamp  # noqa: B018
         height, tile = family.rows(dim, scale.shape), 32
         eps, z = aligned(height, tile), aligned(height, tile)
-        half_square, words = np.empty(tile), np.empty((2, tile), np.uint64)
+        half_square, words = aligned(1, tile)[0], np.empty((2, tile), np.uint64)
         for first in range(0, len(out), tile):
             fill(eps, dim, first_draw + first, stream, key, words)
             family.transform(loc, scale, eps, z, half_square)
-            for j in range(min(tile, len(out) - first)):
-                for i in range(dim):
-                    out[first + j, i] = z[i, j]
+            tile_to_rows(z, first, min(tile, len(out) - first), out)
 
     loc, scale, dim, key, stream = _signature(family).args[:5]
     return kernel(types.void(loc, scale, dim, key, stream, I8, types.float64[:, ::1]), sample)

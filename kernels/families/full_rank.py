@@ -9,9 +9,11 @@ import math
 
 import numpy as np
 
+from ..arithmetic.draw_loops import copy, each_draw, plus, times
 from ..arithmetic.primitives import fma
+from ..arithmetic.tiles import aligned
 from ..arithmetic.triangular import lower_times, next_four, products_of_rows, solve_transposed
-from ..jit import reduction, routine, widest_vectors
+from ..jit import routine
 from ..sums import pathwise, score
 
 SCALE_NDIM = 2
@@ -48,68 +50,36 @@ def log_normaliser(scale, dim):
     return total
 
 
+@each_draw
+@routine
+def half_squared(eps, half_square):
+    """eps_i^2 / 2 added to half_square."""
+    return fma(0.5 * eps, eps, half_square)
+
+
 @routine
 def transform(loc, scale, eps, z, half_square):
     """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
-    widest_vectors()
-    count, width = eps.shape
+    size, width = eps.shape
     lower_times(scale, eps, loc, z)
-    for j in range(width):
-        half_square[j] = 0.0
-    for i in range(count):
-        for j in range(width):
-            half_square[j] = fma(0.5 * eps[i, j], eps[i, j], half_square[j])
+    copy(width, half_square, 0.0)
+    for i in range(size):
+        half_squared(width, half_square, eps[i], half_square)
+
+
+@each_draw
+@routine
+def by_spread(spread, y, eps):
+    """The score of log L_ii."""
+    return fma(spread * y, eps, -1.0)
 
 
 @routine
 def add_own(sums, place, diagonal, spread, y, eps, row, f, count):
     """Add the scores of loc_i at ``place`` and of log L_ii at ``diagonal``."""
     score.add_row(sums, place, y, f, count)
-    for j in range(count):
-        row[j] = spread * y[j] * eps[j] - 1.0
+    by_spread(count, row, spread, y, eps)
     score.add_row(sums, diagonal, row, f, count)
-
-
-@reduction
-def add_block(sums, place, size, y, a, eps, b, f, count):
-    """Add the scores y_a eps_b, and those of the three neighbours (a + 1, b), (a, b + 1), (a + 1, b + 1)."""
-    widest_vectors()
-    p0 = p1 = p2 = p3 = p4 = 0.0
-    q0 = q1 = q2 = q3 = q4 = 0.0
-    r0 = r1 = r2 = r3 = r4 = 0.0
-    t0 = t1 = t2 = t3 = t4 = 0.0
-    for j in range(count):
-        y0, y1, e0, e1, w = y[a, j], y[a + 1, j], eps[b, j], eps[b + 1, j], f[j]
-        p, q, r, t = y0 * e0, y0 * e1, y1 * e0, y1 * e1
-        wp, wq, wr, wt = w * p, w * q, w * r, w * t
-        p0 += p
-        p1 += p * p
-        p2 += wp
-        p3 += wp * p
-        p4 += wp * wp
-        q0 += q
-        q1 += q * q
-        q2 += wq
-        q3 += wq * q
-        q4 += wq * wq
-        r0 += r
-        r1 += r * r
-        r2 += wr
-        r3 += wr * r
-        r4 += wr * wr
-        t0 += t
-        t1 += t * t
-        t2 += wt
-        t3 += wt * t
-        t4 += wt * wt
-    right, below = place + 1, place + size
-    for k, values in (
-        (place, (p0, p1, p2, p3, p4)),
-        (right, (q0, q1, q2, q3, q4)),
-        (below, (r0, r1, r2, r3, r4)),
-        (below + 1, (t0, t1, t2, t3, t4)),
-    ):
-        score.add_sums(sums, k, values)
 
 
 @routine
@@ -117,8 +87,12 @@ def workspace(scale, width):
     """-L^T; a tile for y with one row more for the scores of a diagonal element; eps squared; strips of four rows whose
     products with all rows of eps are wanted, and these products."""
     size = len(scale)
-    strips, products = np.empty((4 * score.SUMS, width)), np.empty((8, size))
-    return -scale.T.copy(), np.empty((size + 1, width)), np.empty((size, width)), strips, products
+    upper_negated = aligned(size, size)
+    for i in range(size):
+        for j in range(size):
+            upper_negated[i, j] = -scale[j, i]
+    strips, products = aligned(4 * score.SUMS, width), aligned(8, size)
+    return upper_negated, aligned(size + 1, width), aligned(size, width), strips, products
 
 
 @routine
@@ -131,24 +105,30 @@ def keep(upper_negated, scale, eps, out):
 def square(eps, count, squares):
     """eps^2 for a tile."""
     for i in range(eps.shape[0]):
-        for j in range(count):
-            squares[i, j] = eps[i, j] * eps[i, j]
+        times(count, squares[i], eps[i], eps[i])
 
 
 @routine
 def add_products(sums, kind, a, strips, right, count, products):
-    """Add the sums over draws of a strip's rows times the rows of ``right``, at rows a to a + 3 of the square."""
+    """Add the sums over draws of a strip's rows times the rows of ``right``, for rows a to a + 3 of the triangle."""
     size = right.shape[0]
     products_of_rows(strips[4 * kind : 4 * kind + 4], right, a + 4, count, products)
     for r in range(4):
-        for c in range(a + 4):
-            sums[kind, row_place(size, a + r) + c] += products[r, c]
+        row = sums[kind, row_place(size, a + r) :]
+        plus(a + 4, row, row, products[r])
+
+
+@each_draw
+@routine
+def factors(y, f):
+    """What the five sums have of y and f: the rest is eps, or eps^2."""
+    fy = f * y
+    return y, y * y, fy, fy * y, fy * fy
 
 
 @routine
 def add_scores(loc, scale, eps, f, count, work, sums):
     """Add the scores of a tile: loc at 0, the diagonal at ``rows``, row i of L at its ``row_place``."""
-    widest_vectors()
     size = eps.shape[0]
     upper_negated, y, squares, strips, products = work
     solve_transposed(upper_negated, scale, eps, y)
@@ -157,41 +137,35 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         add_own(sums, i, size + i, scale[i, i], y[i], eps[i], y[size], f, count)
     for a in range(0, size, 4):
         for r in range(4):
-            for j in range(count):
-                s, fs = y[a + r, j], f[j] * y[a + r, j]
-                strips[4 * score.S + r, j], strips[4 * score.SS + r, j], strips[4 * score.FS + r, j] = s, s * s, fs
-                strips[4 * score.FSS + r, j], strips[4 * score.FFSS + r, j] = fs * s, fs * fs
-        for kind in (score.S, score.FS):
-            add_products(sums, kind, a, strips, eps, count, products)
-        for kind in (score.SS, score.FSS, score.FFSS):
-            add_products(sums, kind, a, strips, squares, count, products)
+            factors(count, strips[r], strips[4 + r], strips[8 + r], strips[12 + r], strips[16 + r], y[a + r], f)
+        for kind in range(score.SUMS):
+            by_eps = kind == score.S or kind == score.FS
+            add_products(sums, kind, a, strips, eps if by_eps else squares, count, products)
 
 
 @routine
 def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
     """Add the terms g_i and g_i eps_j of a tile, with g the gradient of log p, or with ``stick`` of log p - log q."""
-    widest_vectors()
     dim, size = gradient.shape[0], eps.shape[0]
     upper_negated, y, squares, strips, products = work
     if stick:
         solve_transposed(upper_negated, scale, eps, y)
         for i in range(dim):
-            for j in range(count):
-                gradient[i, j] += y[i, j]
+            plus(count, gradient[i], gradient[i], y[i])
     square(eps, count, squares)
     for i in range(dim):
         pathwise.add_row(sums, i, gradient[i], before, count)
     for a in range(0, size, 4):
         rows = min(4, dim - a)
         for r in range(rows):
-            for j in range(count):
-                g = gradient[a + r, j]
-                strips[r, j], strips[4 + r, j] = g, g * g
+            copy(count, strips[r], gradient[a + r])
+            times(count, strips[4 + r], strips[r], strips[r])
         products_of_rows(strips[:4], eps, a + 4, count, products)
         products_of_rows(strips[4:8], squares, a + 4, count, products[4:])
         for r in range(rows):
-            for c in range(a + r + 1):
-                pathwise.add_totals(sums, row_place(size, a + r) + c, products[r, c], products[4 + r, c], before, count)
+            upto = a + r + 1
+            total, squared = products[r, :upto], products[4 + r, :upto]
+            pathwise.add_totals(sums, row_place(size, a + r), total, squared, before, count)
 
 
 @routine

@@ -9,13 +9,14 @@ import math
 
 import numpy as np
 
-from ..arithmetic.primitives import fma
+from ..arithmetic.draw_loops import copy
 from ..arithmetic.triangular import next_four
-from ..jit import reduction, routine, widest_vectors
+from ..jit import routine, widest_vectors
 from ..sums import score
 from .factor_paths import add_paths
 from .factor_root import derive, orthogonalise, padded, root
 from .factors import OWN, SPREAD, add_times, keep, padded_rank, sections, transposed_times
+from .mean_field import transform_row
 
 __all__ = ["add_paths", "keep", "padded", "root"]
 
@@ -57,60 +58,13 @@ def transform(loc, scale, eps, z, half_square):
     rank, width = padded_rank(scale.shape), eps.shape[1]
     size, (first, second, _, _, _) = len(scale) - rank, sections(scale.shape)
     transposed_times(scale, first, eps, eps, size, rank, size, width)
-    for j in range(width):
-        half_square[j] = 0.0
+    copy(width, half_square, 0.0)
     for i in range(size):
-        spread, centre = scale[i, SPREAD], loc[i]
-        for j in range(width):
-            z[i, j] = fma(spread, eps[i, j], centre)
-            half_square[j] = fma(0.5 * eps[i, j], eps[i, j], half_square[j])
+        transform_row(loc[i], scale[i, SPREAD], eps[i], z[i], half_square)
     add_times(z, scale, second, eps, size, rank, size, width)
 
 
 # ---- score sums
-@reduction
-def add_block(sums, place, stride, x, a, t, b, scale, column, f, count):
-    """Add the scores x_a t_b - N_ab, and those of the three neighbours (a + 1, b), (a, b + 1), (a + 1, b + 1)."""
-    widest_vectors()
-    n0, n1 = scale[a, column], scale[a, column + 1]
-    n2, n3 = scale[a + 1, column], scale[a + 1, column + 1]
-    p0 = p1 = p2 = p3 = p4 = 0.0
-    q0 = q1 = q2 = q3 = q4 = 0.0
-    r0 = r1 = r2 = r3 = r4 = 0.0
-    v0 = v1 = v2 = v3 = v4 = 0.0
-    for j in range(count):
-        x0, x1, t0, t1, w = x[a, j], x[a + 1, j], t[b, j], t[b + 1, j], f[j]
-        p, q, r, v = x0 * t0 - n0, x0 * t1 - n1, x1 * t0 - n2, x1 * t1 - n3
-        wp, wq, wr, wv = w * p, w * q, w * r, w * v
-        p0 += p
-        p1 += p * p
-        p2 += wp
-        p3 += wp * p
-        p4 += wp * wp
-        q0 += q
-        q1 += q * q
-        q2 += wq
-        q3 += wq * q
-        q4 += wq * wq
-        r0 += r
-        r1 += r * r
-        r2 += wr
-        r3 += wr * r
-        r4 += wr * wr
-        v0 += v
-        v1 += v * v
-        v2 += wv
-        v3 += wv * v
-        v4 += wv * wv
-    for k, values in (
-        (place, (p0, p1, p2, p3, p4)),
-        (place + 1, (q0, q1, q2, q3, q4)),
-        (place + stride, (r0, r1, r2, r3, r4)),
-        (place + stride + 1, (v0, v1, v2, v3, v4)),
-    ):
-        score.add_sums(sums, k, values)
-
-
 @routine
 def workspace(scale, width):
     """A tile for x and t or, in paths, the gradient in units of the scale; rows for what paths have of each draw."""
@@ -127,8 +81,9 @@ def add_scores(loc, scale, eps, f, count, work, sums):
     for a in range(0, size, 2):
         score.add_pair(sums, a, size + a, scale[a, OWN], x[a], f, count)
         score.add_pair(sums, a + 1, size + a + 1, scale[a + 1, OWN], x[a + 1], f, count)
-        for b in range(0, rank, 2):
-            add_block(sums, 2 * size + a * rank + b, rank, x, a, x, size + b, scale, fourth + b, f, count)
+    for a in range(size):
+        for b in range(rank):
+            score.add_product(sums, 2 * size + a * rank + b, x[a], x[size + b], scale[a, fourth + b], f, count)
 
 
 # ---- for Adam

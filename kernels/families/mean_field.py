@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
+from ..arithmetic.draw_loops import copy, each_draw, times
 from ..arithmetic.primitives import fma
-from ..jit import routine, widest_vectors
+from ..jit import routine
 from ..sums import pathwise, score
 
 SCALE_NDIM = 1
@@ -39,21 +40,24 @@ def log_normaliser(scale, dim):
     return total
 
 
+@each_draw
+@routine
+def moved(centre, spread, eps, half_square):
+    """z_i from eps_i, and eps_i^2 / 2 added to half_square."""
+    return fma(spread, eps, centre), fma(0.5 * eps, eps, half_square)
+
+
 @routine
 def transform_row(centre, spread, eps, z, half_square):
-    """z_i from eps_i for the draws of a tile, and eps_i^2 / 2 added to half_square."""
-    for j in range(len(eps)):
-        z[j] = fma(spread, eps[j], centre)
-        half_square[j] = fma(0.5 * eps[j], eps[j], half_square[j])
+    """The same for the draws of a tile."""
+    moved(len(eps), z, half_square, centre, spread, eps, half_square)
 
 
 @routine
 def transform(loc, scale, eps, z, half_square):
     """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
-    widest_vectors()
     dim, width = eps.shape
-    for j in range(width):
-        half_square[j] = 0.0
+    copy(width, half_square, 0.0)
     for i in range(dim):
         transform_row(loc[i], scale[i], eps[i], z[i], half_square)
 
@@ -72,20 +76,23 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         score.add_pair(sums, i, dim + i, 1.0, eps[i], f, count)
 
 
+@each_draw
+@routine
+def slope_in_eps(spread, slope, share, eps):
+    """d / d eps_i from d / d z_i, and ``share`` of that of -log q."""
+    return fma(spread, slope, share * eps)
+
+
 @routine
 def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
     """Add the terms g_i and g_i eps_i of a tile, with g the gradient of log p in z times the scale; with ``stick``
     that of log p - log q."""
-    widest_vectors()
     dim = eps.shape[0]
     share = 1.0 if stick else 0.0
     for i in range(dim):
-        spread = scale[i]
-        for j in range(count):
-            row[j] = fma(spread, gradient[i, j], share * eps[i, j])
+        slope_in_eps(count, row, scale[i], gradient[i], share, eps[i])
         pathwise.add_row(sums, i, row, before, count)
-        for j in range(count):
-            row[j] *= eps[i, j]
+        times(count, row, row, eps[i])
         pathwise.add_row(sums, dim + i, row, before, count)
 
 

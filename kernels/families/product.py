@@ -14,11 +14,13 @@ others keep is in ``quantile_factors``.  A point mass keeps 0, as it has no scor
 import numpy as np
 
 from ..arithmetic import elementary
+from ..arithmetic.draw_loops import copy, each_draw, sum_draws, times
 from ..arithmetic.primitives import fma, select
 from ..arithmetic.triangular import next_four
-from ..jit import reduction, routine, widest_vectors
+from ..jit import routine, widest_vectors
 from ..sums import pathwise, score
 from . import quantile_factors
+from .mean_field import transform_row
 
 SCALE_NDIM = 2
 TILE = 96  # draws
@@ -59,66 +61,52 @@ def log_normaliser(scale, dim):
     return total
 
 
+@each_draw
 @routine
-def gaussian(parameters, source, z, half_square):
-    """z = loc + scale eps; eps is kept."""
-    centre, spread = parameters[CENTRE], parameters[SPREAD]
-    for j in range(len(z)):
-        z[j] = fma(spread, source[j], centre)
-        half_square[j] = fma(0.5 * source[j], source[j], half_square[j])
+def exponential_of(centre, spread, eps, half_square):
+    """z with log z = loc + scale eps."""
+    y = fma(spread, eps, centre)
+    return elementary.exp(y), half_square + fma(0.5 * eps, eps, y)
 
 
+@each_draw
 @routine
-def log_normal(parameters, source, z, half_square):
-    """log z = loc + scale eps; eps is kept."""
-    centre, spread = parameters[CENTRE], parameters[SPREAD]
-    for j in range(len(z)):
-        y = fma(spread, source[j], centre)
-        half_square[j] += fma(0.5 * source[j], source[j], y)
-        z[j] = elementary.exp(y)
+def below(cut, p, one, zero, eps, half_square):
+    """z - p for z = [eps < cut], and z."""
+    z = select(eps < cut, 1.0, 0.0)
+    return z - p, z, half_square + select(eps < cut, one, zero)
 
 
 @routine
 def bernoulli(parameters, source, row, z, half_square):
     """z = [eps < cut]; z - p is kept."""
-    cut, p, one, zero = parameters[CUT], parameters[PROBABILITY], parameters[IF_ONE], parameters[IF_ZERO]
-    for j in range(len(z)):
-        z[j] = select(source[j] < cut, 1.0, 0.0)
-        half_square[j] += select(source[j] < cut, one, zero)
-    for j in range(len(z)):
-        row[j] = z[j] - p
+    numbers = parameters[CUT], parameters[PROBABILITY], parameters[IF_ONE], parameters[IF_ZERO]
+    below(len(z), row, z, half_square, *numbers, source, half_square)
+
+
+@each_draw
+@routine
+def count_cut(cut, eps, z):
+    """One more where eps is at or above a cut."""
+    return z + select(eps >= cut, 1.0, 0.0)
+
+
+@each_draw
+@routine
+def is_category(category, p, more, z, half_square):
+    """1[z = category] - p, and its share of -log q."""
+    return select(z == category, 1.0 - p, -p), half_square + select(z == category, more, 0.0)
 
 
 @routine
 def categorical(parameters, source, rows, z, half_square):
     """z counts the cuts at or below eps; for every category but the last 1[z = c] - p_c is kept."""
-    for j in range(len(z)):
-        z[j] = 0.0
+    copy(len(z), z, 0.0)
     for c in range(len(parameters)):
-        cut = parameters[c, CUT]
-        for j in range(len(z)):
-            z[j] += select(source[j] >= cut, 1.0, 0.0)
+        count_cut(len(z), z, parameters[c, CUT], source, z)
     for c in range(len(parameters)):
-        p, more, value = parameters[c, PROBABILITY], parameters[c, IF_ONE], float(c)
-        for j in range(len(z)):
-            half_square[j] += select(z[j] == value, more, 0.0)
-        row = rows[c]
-        for j in range(len(z)):
-            row[j] = select(z[j] == value, 1.0 - p, -p)
-
-
-@routine
-def point(parameters, row, z):
-    """z is where the mass is."""
-    for j in range(len(z)):
-        z[j] = parameters[CENTRE]
-        row[j] = 0.0
-
-
-@routine
-def copy_row(source, row):
-    for j in range(len(row)):
-        row[j] = source[j]
+        numbers = float(c), parameters[c, PROBABILITY], parameters[c, IF_ONE]
+        is_category(len(z), rows[c], half_square, *numbers, z, half_square)
 
 
 @routine
@@ -126,20 +114,20 @@ def transform(loc, scale, eps, z, half_square):
     """z from eps for a tile, what scores are made of in place of eps, and half_square[j] = -log q(z_j) but for the
     ``log_normaliser``."""
     widest_vectors()
-    for j in range(eps.shape[1]):
-        half_square[j] = 0.0
+    copy(eps.shape[1], half_square, 0.0)
     for r in range(np.int64(loc[0]) - 1, -1, -1):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, first, count, row = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[COUNT]), np.int64(run[ROW])
         each = np.int64(run[ROWS])
         if kind == GAUSSIAN or kind == LOG_NORMAL:
             for i in range(count - 1, -1, -1):
+                centre, spread, own, x = scale[row + i, CENTRE], scale[row + i, SPREAD], eps[first + i], z[first + i]
                 if kind == GAUSSIAN:
-                    gaussian(scale[row + i], eps[first + i], z[first + i], half_square)
+                    transform_row(centre, spread, own, x, half_square)
                 else:
-                    log_normal(scale[row + i], eps[first + i], z[first + i], half_square)
+                    exponential_of(len(x), x, half_square, centre, spread, own, half_square)
                 if row != first:
-                    copy_row(eps[first + i], eps[row + i])
+                    copy(len(x), eps[row + i], own)
         elif kind == GAMMA or kind == BETA:
             for i in range(count - 1, -1, -1):
                 k, own, x = row + 2 * i, eps[first + i], z[first + i]
@@ -158,7 +146,8 @@ def transform(loc, scale, eps, z, half_square):
                 quantile_factors.poisson(scale[row + i], loc, eps[first + i], eps[row + i], z[first + i], half_square)
         elif kind == DELTA:
             for i in range(count - 1, -1, -1):
-                point(scale[row + i], eps[row + i], z[first + i])
+                copy(eps.shape[1], z[first + i], scale[row + i, CENTRE])
+                copy(eps.shape[1], eps[row + i], 0.0)
         elif kind == CATEGORICAL:
             for i in range(count - 1, -1, -1):
                 start = row + i * each
@@ -175,20 +164,19 @@ def workspace(scale, width):
     return scale, scale
 
 
-@reduction
+@sum_draws
+@routine
+def of_ones(score_, f):
+    """How often z = 1, f and f^2 there, and f and f^2 of all draws."""
+    on = select(score_ > 0.0, 1.0, 0.0)
+    g = on * f
+    return on, g, (g, g), f, (f, f)
+
+
+@routine
 def add_bernoulli(sums, k, p, row, f, count):
     """Add the scores z - p: of two values, so that sums over the draws with z = 1 and over all tell the five."""
-    widest_vectors()
-    ones = once = twice = 0.0
-    total = squares = 0.0
-    for j in range(count):
-        on = select(row[j] > 0.0, 1.0, 0.0)
-        g = on * f[j]
-        ones += on
-        once += g
-        twice += g * g
-        total += f[j]
-        squares += f[j] * f[j]
+    ones, once, twice, total, squares = of_ones(count, row, f)
     rest = 1.0 - p
     sums[score.S, k] += rest * ones - p * (count - ones)
     sums[score.SS, k] += rest * rest * ones + p * p * (count - ones)
@@ -232,12 +220,9 @@ def add_mixed(loc, scale, eps, z, gradient, wanted, row, before, count, sums):
                 pathwise.add_row(sums, k, slope, before, count)
                 continue
             spread = scale[k, SPREAD]
-            for j in range(count):
-                row[j] = spread * slope[j]
+            times(count, row, slope, spread)
             if kind == LOG_NORMAL:
-                for j in range(count):
-                    row[j] *= z[first + i, j]
+                times(count, row, row, z[first + i])
             pathwise.add_row(sums, k, row, before, count)
-            for j in range(count):
-                row[j] *= eps[k, j]
+            times(count, row, row, eps[k])
             pathwise.add_row(sums, height + k, row, before, count)

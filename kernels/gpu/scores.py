@@ -87,7 +87,8 @@ def full_rank_scores(dim: int, shape: tuple, dtype: str = "float64"):
                         e, w = eps[task, one], y[task, one]
                         full_rank.add_own(own, 0, 1, scale[task, task], w, e, scratch, f[one], 1)
                     else:
-                        full_rank.add_block(own, 0, 2, y[:, one], a, eps[:, one], b, f[one], 1)
+                        for k in range(4):
+                            score.add_product(own, k, y[a + k // 2, one], eps[b + k % 2, one], 0.0, f[one], 1)
         fold_lanes(own, parts, thread, here, lanes)
         if lane == 0:
             for row in range(kinds):
@@ -143,8 +144,9 @@ def low_rank_scores(dim: int, shape: tuple, dtype: str = "float64"):
                     if task < size:
                         score.add_pair(own, 0, 1, scale[task, own_column], x[task, one], f[one], 1)
                     else:
-                        both = x[:, one]
-                        low_rank.add_block(own, 0, 2, both, a, both, size + b, scale, column + b, f[one], 1)
+                        for k in range(4):
+                            i, c = a + k // 2, b + k % 2
+                            score.add_product(own, k, x[i, one], x[size + c, one], scale[i, column + c], f[one], 1)
         fold_lanes(own, parts, thread, here, lanes)
         if lane == 0:
             for row in range(kinds):

@@ -236,32 +236,18 @@ def way_back(width: int):
                 for k in range(count):
                     add(word(record + 16 * k), entry(record + 16 * k + 8), adjoint)
                 record += 16 * count
-            elif kind == PRODUCT:
-                transposed_product(
-                    word(record + 8),
-                    step,
-                    word(record + 16),
-                    word(record + 24),
-                    word(record + 32),
+            elif kind == PRODUCT or kind == ROWS:
+                y, rows, x, row = word(record + 8), word(record + 16), word(record + 24), word(record + 32)
+                by = step
+                if kind == ROWS:  # from the last to the first
+                    y, x, by, row = y + (rows - 1) * step, x + (rows - 1) * row, -step, -row
+                column, columns, out, stride = (
                     word(record + 40),
                     word(record + 48),
                     word(record + 56),
                     word(record + 64),
                 )
-                record += 8 * PRODUCT_WORDS
-            elif kind == ROWS:
-                rows, row = word(record + 16), word(record + 32)
-                transposed_product(
-                    word(record + 8) + (rows - 1) * step,
-                    -step,
-                    rows,
-                    word(record + 24) + (rows - 1) * row,
-                    -row,
-                    word(record + 40),
-                    word(record + 48),
-                    word(record + 56),
-                    word(record + 64),
-                )
+                transposed_product(y, by, rows, x, row, column, columns, out, stride)
                 record += 8 * PRODUCT_WORDS
             elif kind == SUM:
                 call(word(record + 16), record + 8 * SUM_WORDS, word(record + 8))

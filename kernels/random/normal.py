@@ -8,8 +8,8 @@ import numpy as np
 
 from ..arithmetic import elementary
 from ..arithmetic.elementary import LN2, SQRT_HALF_BITS, horner
+from ..arithmetic.emitted import emitted
 from ..arithmetic.primitives import bits, fma, from_bits, select, sqrt, to_float, word
-from ..arithmetic.vector_code import emitted
 from ..jit import routine
 from .philox import HALF, LOW_WORD, philox4x32
 from .tile_normals import normals_by, write_words

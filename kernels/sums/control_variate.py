@@ -10,9 +10,24 @@ v = a' + b eps + T eps + C h2(eps), a' = a - 2 diag C, it takes two triangular o
 
 import numpy as np
 
+from ..arithmetic.draw_loops import copy, each_draw, plus
 from ..arithmetic.primitives import fma
 from ..arithmetic.triangular import lower_times, next_four, square_times
-from ..jit import routine, widest_vectors
+from ..jit import routine
+
+
+@each_draw
+@routine
+def second_hermite(x):
+    """x^2 - 1"""
+    return fma(x, x, -1.0)
+
+
+@each_draw
+@routine
+def less_row(value, x, b, v):
+    """value - x (b x + v)"""
+    return fma(-x, fma(b, x, v), value)
 
 
 @routine
@@ -21,37 +36,30 @@ def subtract(surrogate, eps, v, h2, values):
 
     ``v`` is a tile to work in, and so is ``h2`` where there are cubic terms.
     """
-    widest_vectors()
     linear, squares, pairs, cubic = surrogate
     size, width = eps.shape
     if len(pairs) > 0:
         lower_times(pairs, eps, linear, v)
     else:
         for i in range(size):
-            for j in range(width):
-                v[i, j] = linear[i]
+            copy(width, v[i], linear[i])
     if len(cubic) > 0:
         for i in range(size):
-            for j in range(width):
-                h2[i, j] = fma(eps[i, j], eps[i, j], -1.0)
+            second_hermite(width, h2[i], eps[i])
         square_times(cubic, h2, v)
     total = 0.0
     for i in range(size):
         total += squares[i]
-    for j in range(width):
-        values[j] += total
+    plus(width, values, values, total)
     for i in range(size):
-        b = squares[i]
-        for j in range(width):
-            values[j] = fma(-eps[i, j], fma(b, eps[i, j], v[i, j]), values[j])
+        less_row(width, values, values, eps[i], squares[i], v[i])
 
 
 @routine
 def add_lines(offset, slope, eps, gradient):
     """gradient += offset + slope eps, rows and columns padded to blocks of four: a surrogate of the gradient itself."""
     for i in range(len(offset)):
-        for j in range(eps.shape[1]):
-            gradient[i, j] += offset[i]
+        plus(eps.shape[1], gradient[i], gradient[i], offset[i])
     square_times(slope, eps, gradient)
 
 

@@ -5,26 +5,29 @@ A row of moments holds what a stretch of draws tells about log w = log p - log q
 
 import math
 
-from ..jit import reduction, routine
+from ..arithmetic.draw_loops import copy, each_draw, sum_draws, total_of
+from ..jit import routine
 
 # The columns of a row of moments.  A place (FIRST_NEGATIVE, FIRST_BAD, RAISED) is the index of a draw plus one, 0 for
 # none, so a row of zeros knows of no draws.
 COUNT, MEAN_W, SQUARES_W, MEAN_P, SQUARES_P = range(5)
 NEGATIVE_INFINITE, FIRST_NEGATIVE, BAD, FIRST_BAD, RAISED, CENTRE, BAD_GRADIENT, FIRST_BAD_GRADIENT = range(5, 13)
 COLUMNS = 13
+NUMBERS = NEGATIVE_INFINITE, BAD, BAD_GRADIENT  # the place of the first follows each
 
 
-@reduction
+@sum_draws
+@routine
+def squares_about(mean, value):
+    """The sum of their squared deviations."""
+    return ((value - mean, value - mean),)
+
+
+@routine
 def mean_and_squares(values, count):
     """Mean and sum of squared deviations of the first ``count`` values."""
-    total = 0.0
-    for j in range(count):
-        total += values[j]
-    mean = total / count
-    squares = 0.0
-    for j in range(count):
-        squares += (values[j] - mean) * (values[j] - mean)
-    return mean, squares
+    mean = total_of(count, values) / count
+    return mean, squares_about(count, mean, values)
 
 
 @routine
@@ -62,14 +65,19 @@ def count_nonfinite(row, log_p, count, first):
                 row[FIRST_BAD] = first + j + 1.0
 
 
+@each_draw
+@routine
+def add_nothing(sum_, value):
+    """A sum that is 0 until it meets what is not finite."""
+    return sum_ + 0.0 * value
+
+
 @routine
 def count_bad_gradients(row, log_p, gradient, work, count, first):
     """Count the draws whose log p is finite and whose gradient is not, and keep the index of the first."""
-    for j in range(count):
-        work[j] = 0.0
+    copy(count, work, 0.0)
     for i in range(gradient.shape[0]):
-        for j in range(count):
-            work[j] += 0.0 * gradient[i, j]
+        add_nothing(count, work, work, gradient[i])
     for j in range(count):
         if work[j] != 0.0 and math.isfinite(log_p[j]):
             row[BAD_GRADIENT] += 1.0
@@ -90,12 +98,12 @@ def merge_row(row, total):
     n, more = total[COUNT], row[COUNT]
     if more == 0.0:
         return
-    for mean, squares in ((MEAN_W, SQUARES_W), (MEAN_P, SQUARES_P)):
-        total[mean], total[squares] = merge(n, total[mean], total[squares], more, row[mean], row[squares])
+    for mean in range(MEAN_W, SQUARES_P, 2):  # its squares follow it
+        total[mean], total[mean + 1] = merge(n, total[mean], total[mean + 1], more, row[mean], row[mean + 1])
     total[COUNT] = n + more
-    for number, place in ((NEGATIVE_INFINITE, FIRST_NEGATIVE), (BAD, FIRST_BAD), (BAD_GRADIENT, FIRST_BAD_GRADIENT)):
+    for number in NUMBERS:
         total[number] += row[number]
-        total[place] = earlier(total[place], row[place])
+        total[number + 1] = earlier(total[number + 1], row[number + 1])
 
 
 @routine

@@ -1,5 +1,7 @@
 """Sums of pathwise gradients: for each variational parameter the mean of its terms and their squared deviations."""
 
+from ..arithmetic.draw_loops import each_draw
+from ..arithmetic.primitives import fma, select
 from ..jit import routine
 from .moments import mean_and_squares, merge
 
@@ -15,12 +17,26 @@ def add_row(sums, k, terms, before, count):
     sums[MEAN, k], sums[SQUARES, k] = merge(float(before), sums[MEAN, k], sums[SQUARES, k], float(count), mean, squares)
 
 
+@each_draw
 @routine
-def add_totals(sums, k, total, squared, before, count):
-    """The same for ``count`` terms of which their sum and the sum of their squares are known."""
-    mean = total / count
-    squares = max(squared - total * mean, 0.0) if count > 1 else 0.0
-    sums[MEAN, k], sums[SQUARES, k] = merge(float(before), sums[MEAN, k], sums[SQUARES, k], float(count), mean, squares)
+def merged_totals(mean, squares, total, squared, part, share, weight, several):
+    """The moments of both, of terms whose sum and sum of squares are ``total`` and ``squared``: ``part`` is one over
+    their number, ``share`` their part of all, ``weight`` what the squared difference of means counts."""
+    own = total * part
+    about = fma(-total, own, squared) * several
+    shift = own - mean
+    about = select(about < 0.0, 0.0, about)
+    return fma(shift, share, mean), fma(shift * shift, weight, squares + about)
+
+
+@routine
+def add_totals(sums, first, total, squared, before, count):
+    """The same for coordinates from ``first`` on, of whose ``count`` terms the sums and those of their squares are
+    known."""
+    after, more = float(before) + count, float(count)
+    mean, squares = sums[MEAN, first : first + len(total)], sums[SQUARES, first : first + len(total)]
+    numbers = 1.0 / more, more / after, before * more / after, 1.0 if count > 1 else 0.0
+    merged_totals(len(total), mean, squares, mean, squares, total, squared, *numbers)
 
 
 @routine

@@ -7,7 +7,9 @@ cancelling.
 
 import math
 
-from ..jit import reduction, routine, widest_vectors
+from ..arithmetic.draw_loops import sum_draws, total_of
+from ..arithmetic.primitives import fma
+from ..jit import routine
 
 SUMS = 5
 S, SS, FS, FSS, FFSS = range(SUMS)
@@ -17,10 +19,7 @@ SQUARED = SUMS  # a row of all chunks together
 @routine
 def centre_of(log_w, count):
     """A centre for a chunk: the mean over its first tile, or 0 where that is not finite."""
-    total = 0.0
-    for j in range(count):
-        total += log_w[j]
-    mean = total / count
+    mean = total_of(count, log_w) / count
     return mean if math.isfinite(mean) else 0.0
 
 
@@ -34,48 +33,50 @@ def add_sums(sums, k, values):
     sums[FFSS, k] += values[4]
 
 
-@reduction
+@sum_draws
+@routine
+def five(s, f):
+    """The five sums of the scores s."""
+    fs = f * s
+    return s, (s, s), (f, s), (fs, s), (fs, fs)
+
+
+@sum_draws
+@routine
+def five_of_both(own, x, f):
+    """Those of the scores x and x^2 - own."""
+    t = fma(x, x, -own)
+    fx, ft = f * x, f * t
+    return x, (x, x), (f, x), (fx, x), (fx, fx), t, (t, t), (f, t), (ft, t), (ft, ft)
+
+
+@sum_draws
+@routine
+def five_of_product(x, y, less, f):
+    """Those of the scores x y - less."""
+    s = fma(x, y, -less)
+    fs = f * s
+    return s, (s, s), (f, s), (fs, s), (fs, fs)
+
+
+@routine
+def add_product(sums, k, x, y, less, f, count):
+    """Add the scores x y - less of coordinate k."""
+    add_sums(sums, k, five_of_product(count, x, y, less, f))
+
+
+@routine
 def add_row(sums, k, score, f, count):
     """Add the scores of coordinate k for ``count`` draws."""
-    widest_vectors()
-    total_s = total_ss = total_fs = total_fss = total_ffss = 0.0
-    for j in range(count):
-        s = score[j]
-        fs = f[j] * s
-        total_s += s
-        total_ss += s * s
-        total_fs += fs
-        total_fss += fs * s
-        total_ffss += fs * fs
-    sums[S, k] += total_s
-    sums[SS, k] += total_ss
-    sums[FS, k] += total_fs
-    sums[FSS, k] += total_fss
-    sums[FFSS, k] += total_ffss
+    add_sums(sums, k, five(count, score, f))
 
 
-@reduction
+@routine
 def add_pair(sums, place, spread, own, x, f, count):
     """Add the scores of loc_i at ``place``, x, and of log scale_i at ``spread``, x^2 - own."""
-    widest_vectors()
-    s0 = s1 = s2 = s3 = s4 = 0.0
-    t0 = t1 = t2 = t3 = t4 = 0.0
-    for j in range(count):
-        s = x[j]
-        t = s * s - own
-        fs, ft = f[j] * s, f[j] * t
-        s0 += s
-        s1 += s * s
-        s2 += fs
-        s3 += fs * s
-        s4 += fs * fs
-        t0 += t
-        t1 += t * t
-        t2 += ft
-        t3 += ft * t
-        t4 += ft * ft
-    for k, values in ((place, (s0, s1, s2, s3, s4)), (spread, (t0, t1, t2, t3, t4))):
-        add_sums(sums, k, values)
+    both = five_of_both(count, own, x, f)
+    add_sums(sums, place, both[:5])
+    add_sums(sums, spread, both[5:])
 
 
 @routine

@@ -24,7 +24,7 @@ from fastvi.families.base import (
 )
 from fastvi.kernels.arithmetic.primitives import fma
 from fastvi.kernels.families import mean_field, registry
-from fastvi.kernels.jit import reduction, routine
+from fastvi.kernels.jit import routine
 from fastvi.kernels.sums import score
 
 import naive
@@ -54,7 +54,7 @@ def transform(loc, scale, eps, z, half_square):
             half_square[j] = fma(0.5 * eps[i, j], eps[i, j], half_square[j])
 
 
-@reduction
+@routine
 def add_scores(loc, scale, eps, f, count, work, sums):
     dim = eps.shape[0]
     for i in range(dim):
