@@ -55,10 +55,23 @@ def pairs_of(q, level: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def size(level: str, q) -> int:
-    """Number of coefficients, the constant included."""
+    """Number of coefficients, the constant included: that of ``pairs_of`` without writing them out."""
     if level == "none":
         return 1
-    return 1 + len(owners(q)[0]) + len(pairs_of(q, level)[0])
+    owner, second = owners(q)
+    if level == "linear":
+        return 1 + len(owner)
+
+    def between(some, others) -> float:
+        """Pairs of a score of each kind, of different factors"""
+        a, b = np.bincount(owner, some), np.bincount(owner, others)
+        return a.sum() * b.sum() - a @ b
+
+    everything, normal = np.ones(len(owner)), is_gaussian(q)
+    pairs = (between(everything, everything) - between(second, second)) / 2
+    if level == "quadratic":
+        pairs -= between(second & normal, ~second & normal)
+    return 1 + len(owner) + round(pairs)
 
 
 @dataclass(frozen=True, eq=False)

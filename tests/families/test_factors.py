@@ -244,3 +244,17 @@ def test_refusals():
 
 def test_the_cases_are_whole():
     assert {case["kind"] for case in CASES.values()} == {"bernoulli", "categorical", "gamma", "beta"}
+
+
+@pytest.mark.parametrize("level", ["linear", "quadratic", "cubic"])
+def test_coefficients_are_counted_without_their_pairs(level):
+    q = vi.Product(
+        a=vi.MeanFieldGaussian(np.zeros(3), np.ones(3)),
+        b=vi.Bernoulli(logits=np.zeros(4)),
+        c=vi.Categorical(logits=np.zeros((2, 4))),
+        d=vi.Gamma(2.0, 1.0),
+        e=vi.LogNormal(np.zeros(2), np.ones(2)),
+        f=vi.Dirichlet(np.ones(5)),
+    )
+    owner, _ = score_surrogates.owners(q)
+    assert score_surrogates.size(level, q) == 1 + len(owner) + len(score_surrogates.pairs_of(q, level)[0])
