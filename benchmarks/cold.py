@@ -1,9 +1,9 @@
 """Seconds from the start of an interpreter to the first results: python benchmarks/cold.py [--out FILE] [SIDE …]
 
-The README's logistic regression, by rows, 100,000 draws: an ELBO, then its gradient, then a fit.  Sides: ``fastvi`` with
-an empty disk cache and then with its kernels on disk (a density is compiled in every process), ``jax`` and ``numpyro``
-without a cache, as they come, and JAX with its compilation cache filled.  Each in processes of its own, one thread; the
-median of three.
+The README's logistic regression, by rows, 100,000 draws: an ELBO, then its gradient, then a fit.  Sides: ``fastvi``
+with an empty disk cache and then with its kernels on disk (a density is compiled in every process), ``jax`` and
+``numpyro`` without a cache, as they come, and JAX with its compilation cache filled.  Each in processes of its own, one
+thread; the median of three.
 """
 
 import argparse
@@ -77,7 +77,8 @@ jax.jit(many.evaluate)(state, X, y).block_until_ready()
 done("elbo")
 jax.block_until_ready(jax.jit(many.update)(state, X, y))
 done("gradient")
-SVI(model, AutoMultivariateNormal(model), numpyro.optim.Adam(0.01), Trace_ELBO()).run(key, 2000, X, y, progress_bar=False)
+one = SVI(model, AutoMultivariateNormal(model), numpyro.optim.Adam(0.01), Trace_ELBO())
+one.run(key, 2000, X, y, progress_bar=False)
 done("fit")
 """
 

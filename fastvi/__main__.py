@@ -22,10 +22,9 @@ PROGRAMS = (
 )  # fmt: skip
 # All that the main job runs, so that it can say how far compiling is
 KERNELS = (
-    *(f"{q}, float64, sampler" for q in ("mean_field", "full_rank")),
     *("way back, 32", "evaluation at points", "merger", "score merger", "path merger"),
-    *(f"{q}, float64, values{also}" for q in ("mean_field", "full_rank") for also in ("", ", with surrogate")),
-    *(f"{q}, float64, {what}" for q in ("mean_field", "full_rank") for what in ("scores", "paths, with surrogate")),
+    *(f"mean_field, float64, {what}" for what in ("sampler", "values", "scores", "paths")),
+    *(f"full_rank, float64, {what}" for what in ("sampler", "values", "scores", "paths")),
 )
 NEXT = f"""
 next

@@ -30,14 +30,12 @@ def everything() -> dict[str, Callable]:
             found[f"{product.__name__}, {width}"] = partial(product, width)
     for (name, family), dtype in itertools.product(FAMILIES.items(), DRAWS):
         found[f"{name}, {dtype}, sampler"] = partial(sweep.sampler, name, dtype)
-        for surrogate in (False, True):
-            also = ", with surrogate" if surrogate else ""
-            found[f"{name}, {dtype}, values{also}"] = partial(sweep.sweep, name, False, surrogate, dtype)
-            found[f"{name}, {dtype}, scores{also}"] = partial(sweep.sweep, name, True, surrogate, dtype)
-            if hasattr(family, "add_mixed"):
-                found[f"{name}, {dtype}, scores and paths{also}"] = partial(mixed.sweep, name, surrogate, dtype)
-            if hasattr(family, "add_paths"):
-                found[f"{name}, {dtype}, paths{also}"] = partial(sweep.path_sweep, name, surrogate, dtype)
+        found[f"{name}, {dtype}, values"] = partial(sweep.sweep, name, False, dtype)
+        found[f"{name}, {dtype}, scores"] = partial(sweep.sweep, name, True, dtype)
+        if hasattr(family, "add_mixed"):
+            found[f"{name}, {dtype}, scores and paths"] = partial(mixed.sweep, name, dtype)
+        if hasattr(family, "add_paths"):
+            found[f"{name}, {dtype}, paths"] = partial(sweep.path_sweep, name, dtype)
         if hasattr(family, "add_paths") and dtype == "float64":
             found[f"{name}, Adam"] = partial(adam.climb, name)
     return found

@@ -215,7 +215,7 @@ def host_cpu() -> tuple[str, set[str]]:
     """LLVM's name for this CPU and the features that compiled code may use."""
     name, features = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
     if features is not None:
-        return name or binding.get_host_cpu_name(), {f[1:] for f in features.split(",")}
+        return name or binding.get_host_cpu_name(), {f[1:] for f in features.split(",") if f.startswith("+")}
     return binding.get_host_cpu_name(), {f for f, on in binding.get_host_cpu_features().items() if on}
 
 

@@ -56,19 +56,20 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
     q, plan, variate, density = job.q, job.plan, job.control_variate, target.density
     compiled = density.trusted(lambda: q.sample(2, rng=job.key), job.pathwise)
     memory, stop, careless = density.memory(), np.zeros(1, np.int64), []
-    followed = variate is not None
     draws = np.uint64(job.key.word), job.stream, job.first_draw, job.num_samples
     lane_width = compiled.step
     what = *q.arrays, q.dim, *draws, plan.tile, plan.chunk, lane_width
     where = compiled.address, memory.address, stop, room.rows, room.sums
     if job.mixed:
-        kernel = mixed.sweep(q.family, followed, job.dtype)
-        where = *where, q.path_rows(job.gradient), *(variate.arrays if variate else NOTHING)  # type: ignore[attr-defined]
+        kernel = mixed.sweep(q.family, job.dtype)
+        wanted = q.path_rows(job.gradient)  # type: ignore[attr-defined]
+        where = *where, not compiled.whole, wanted, *(variate.arrays if variate else NOTHING)
     elif job.pathwise:
-        kernel = cpu.path_sweep(q.family, followed, job.dtype)
-        where = *where, job.gradient == "sticking_the_landing", *(variate.arrays if variate else NO_LINES)
+        kernel = cpu.path_sweep(q.family, job.dtype)
+        stick, lines = job.gradient == "sticking_the_landing", variate.arrays if variate else NO_LINES
+        where = *where, not compiled.whole, stick, *lines
     else:
-        kernel = cpu.sweep(q.family, bool(job.gradient), followed, job.dtype)
+        kernel = cpu.sweep(q.family, bool(job.gradient), job.dtype)
         where = *where, room.log_w, *(variate.arrays if variate else NOTHING)
 
     def call(first, last):

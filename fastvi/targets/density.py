@@ -187,7 +187,7 @@ def over_points(compiled, memory, points, log_p, gradient, num_threads, block=BL
 
         def points_from(first, room):
             where = compiled.address, memory.address, stop
-            return kernel(points, first, last, *where, log_p, gradient, room)
+            return kernel(points, first, last, *where, log_p, gradient, not compiled.whole, room)
 
         status, _ = tape_memory.with_room(points_from, first * block, abi.SCRATCH_SMALL)
         if status:

@@ -19,8 +19,9 @@ from .sweep import FINISHED, I8, RAISED, READ, STOPPED, _signature
 
 
 @functools.cache
-def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
-    """The compiled sweep, with or without a surrogate; ``wanted`` tells of each z whether its paths are summed.
+def sweep(family_name: str, dtype: str = "float64"):
+    """The compiled sweep; a surrogate is subtracted if there are terms, and ``wanted`` tells of each z whether its
+    paths are summed.
 
     A chunk's first sums are those of scores, the others pathwise.  It returns (status, chunk): where a density asks for
     something, the chunk that is to be done again.
@@ -45,6 +46,7 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
         stop,
         rows,
         sums,
+        blank,
         wanted,
         linear,
         squares,
@@ -54,15 +56,14 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
     ):
         stamp  # noqa: B018
         height = family.rows(dim, scale.shape)
-        blocks = family.basis_rows(dim, scale.shape) if surrogate_ else next_four(height)
-        terms = linear, squares, pairs, cubic
+        terms, followed = (linear, squares, pairs, cubic), len(linear) > 0
+        blocks = family.basis_rows(dim, scale.shape) if followed else next_four(height)
         eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(dim, tile)
         lines = aligned(4, tile)
         half_square, log_p, log_w, row = lines[0], lines[1], lines[2], lines[3]
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
-        if surrogate_:
-            follow, h2 = aligned(blocks, tile), aligned(len(cubic), tile)
+        follow, h2 = aligned(blocks if followed else 0, tile), aligned(len(cubic), tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             centre = 0.0
@@ -78,7 +79,8 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
                 e = padded[:height]
                 fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
-                fill_rows(g, 0, np.nan)  # what a callback leaves out is not a number
+                if blank:
+                    fill_rows(g, 0, np.nan)  # what a callback leaves out is not a number
                 status = call_density(
                     density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
                 )
@@ -95,7 +97,7 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
                 moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
                 paths = sums[which, score.SUMS :]
                 family.add_mixed(loc, scale, e, x, g, wanted, row, before, count, paths)
-                if surrogate_:
+                if followed:
                     fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
                     control_variate.subtract(terms, padded, v, w, log_w)
@@ -106,5 +108,5 @@ def sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
                 family.add_scores(loc, scale, e, log_w, count, work, sums[which])
         return FINISHED, last_chunk
 
-    arguments = [*_signature(family).args, READ[0], *READ[:1] * 2, *READ[1:] * 2, types.float64[::1]]
+    arguments = [*_signature(family).args, types.boolean, READ[0], *READ[:1] * 2, *READ[1:] * 2, types.float64[::1]]
     return kernel(types.UniTuple(I8, 2)(*arguments), sweep_chunks)

@@ -36,11 +36,11 @@ def tile_to_rows(tile, first, count, rows):
 def evaluate():
     """The compiled evaluation: (status, first point that is not done).
 
-    ``gradient`` is (n, dim), or (0, dim) where no gradient is wanted.
+    ``gradient`` is (n, dim), or (0, dim) where no gradient is wanted; ``blank`` where the density may leave some out.
     """
     stamp = source_stamp()
 
-    def evaluate_points(points, first, last, density, data, stop, log_p, gradient, scratch):
+    def evaluate_points(points, first, last, density, data, stop, log_p, gradient, blank, scratch):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         dim, wanted = points.shape[1], len(gradient) > 0
         widest = TILE if dim <= 1024 else 32
@@ -53,7 +53,7 @@ def evaluate():
             width = (count + 31) // 32 * 32
             z, slopes = columns(tile, dim, width), columns(slope, dim, width)
             rows_to_tile(points, start, count, z)
-            if wanted:
+            if wanted and blank:
                 fill_rows(slopes, 0, np.nan)  # what a callback leaves out is not a number
             status = call_density(density, z, dim, width, data, values, address, scratch.ctypes.data, 8 * scratch.size)
             if status != 0:
@@ -65,5 +65,16 @@ def evaluate():
 
     matrix, index = types.float64[:, ::1], types.int64
     points = types.Array(types.float64, 2, "C", readonly=True)
-    arguments = (points, index, index, index, index, types.int64[::1], types.float64[::1], matrix, types.float64[::1])
+    arguments = (
+        points,
+        index,
+        index,
+        index,
+        index,
+        types.int64[::1],
+        types.float64[::1],
+        matrix,
+        types.boolean,
+        types.float64[::1],
+    )
     return kernel(types.UniTuple(index, 2)(*arguments), evaluate_points)

@@ -42,8 +42,8 @@ def _signature(family):
 
 
 @functools.cache
-def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str = "float64"):
-    """The compiled sweep of one family, with or without score sums, with or without a surrogate."""
+def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
+    """The compiled sweep of one family, with or without score sums; a surrogate is subtracted if there are terms."""
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
     basis_rows = getattr(family, "basis_rows", padded_rows)
 
@@ -73,16 +73,15 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
     ):
         stamp  # noqa: B018  (in the closure: part of the cache key)
         height = family.rows(dim, scale.shape)
-        blocks = basis_rows(dim, scale.shape) if surrogate_ else height
+        terms, followed = (linear, squares, pairs, cubic), len(linear) > 0
+        blocks = basis_rows(dim, scale.shape) if followed else height
         most = max(height, blocks)
-        terms = linear, squares, pairs, cubic
         eps, z = aligned(most, tile), aligned(height, tile)
         lines = aligned(3, tile)
         half_square, log_p, log_w = lines[0], lines[1], lines[2]
         words = np.empty((2, tile), np.uint64)
         work = family.workspace(scale, tile)
-        if surrogate_:
-            follow, h2 = aligned(blocks, tile), aligned(len(cubic), tile)
+        follow, h2 = aligned(blocks if followed else 0, tile), aligned(len(cubic), tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             centre = 0.0
@@ -105,7 +104,7 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
                 add_log_q(width, log_w, log_p, half_square, normaliser)
                 if weights.size > 0:
                     copy(count, weights[first:], log_w)
-                if surrogate_:
+                if followed:
                     fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
                     control_variate.subtract(terms, padded[:blocks], v, w, log_w)
@@ -122,9 +121,9 @@ def sweep(family_name: str, gradient: bool, surrogate_: bool = False, dtype: str
 
 
 @functools.cache
-def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64"):
-    """The compiled sweep of one family with sums of pathwise gradients, with or without a surrogate; ``stick`` for
-    sticking the landing.
+def path_sweep(family_name: str, dtype: str = "float64"):
+    """The compiled sweep of one family with sums of pathwise gradients; lines are subtracted if there are offsets, and
+    ``stick`` is for sticking the landing.
 
     It returns (status, chunk): where a density asks for something, the chunk that is to be done again.
     """
@@ -148,6 +147,7 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
         stop,
         rows,
         sums,
+        blank,
         stick,
         offsets,
         slopes,
@@ -155,7 +155,8 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
     ):
         stamp  # noqa: B018
         height = family.rows(dim, scale.shape)
-        blocks = next_four(dim) if surrogate_ else height
+        followed = len(offsets) > 0
+        blocks = next_four(dim) if followed else height
         most = max(height, blocks)
         eps, z, gradient = aligned(most, tile), aligned(height, tile), aligned(blocks, tile)
         lines = aligned(4, tile)
@@ -180,7 +181,8 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 e, g = padded[:height], whole[:dim]
                 fill(e, dim, offset + first, stream, key, words)
                 family.transform(loc, scale, e, x, half_square)
-                fill_rows(g, 0, np.nan)  # what a callback leaves out is not a number
+                if blank:
+                    fill_rows(g, 0, np.nan)  # what a callback leaves out is not a number
                 status = call_density(
                     density, x, dim, width, data, log_p, g.ctypes.data, scratch.ctypes.data, 8 * scratch.size
                 )
@@ -192,7 +194,7 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 add_log_q(width, log_w, log_p, half_square, normaliser)
                 before = rows[which, moments.COUNT]
                 moments.count_bad_gradients(rows[which], log_p, g, row, count, offset + first)
-                if surrogate_:
+                if followed:
                     fill_rows(padded, height, 0.0)
                     fill_rows(whole, dim, 0.0)
                     control_variate.add_lines(offsets, slopes, padded[:blocks], whole)
@@ -200,7 +202,7 @@ def path_sweep(family_name: str, surrogate_: bool = False, dtype: str = "float64
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
         return FINISHED, last_chunk
 
-    arguments = [*_signature(family).args, types.boolean, *READ, types.float64[::1]]
+    arguments = [*_signature(family).args, *[types.boolean] * 2, *READ, types.float64[::1]]
     return kernel(types.UniTuple(I8, 2)(*arguments), sweep_chunks)
 
 

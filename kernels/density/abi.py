@@ -21,8 +21,8 @@ FINE, RAISED, SCRATCH_SMALL, NEEDS_CARE = range(4)  # what it returns; the last 
 
 class Compiled(NamedTuple):
     """A compiled density: where it is, whether it runs in lanes, why not, what must outlive the address, whether it is
-    known to be continuous: no comparison, step or branch on z; and whether it takes multiples of 32 draws all the
-    same."""
+    known to be continuous: no comparison, step or branch on z; whether it takes multiples of 32 draws all the same; and
+    whether its gradient is always written whole, which a callback may not do."""
 
     address: int
     vectorised: bool
@@ -30,6 +30,7 @@ class Compiled(NamedTuple):
     keep: tuple
     smooth: bool = False
     padded: bool = False
+    whole: bool = False
 
     @property
     def step(self) -> int:

@@ -118,7 +118,7 @@ def compile_gradient(function, kinds, in_place=True, inputs=None) -> Compiled:
             compiled, back = quietly(build, function, kinds)
             steps = recorded_arithmetic.steps - recorded_arithmetic.guards
             smooth = steps == before and not helper_may_step(function)
-            return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth)
+            return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth, whole=True)
         except Exception as error:
             details = error
             reason = explain_error(error, function, " for a vector of draws")

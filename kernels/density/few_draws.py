@@ -17,7 +17,7 @@ def compile_few(function, kinds, width, gradient, in_place=True, inputs=None) ->
             if gradient:
                 build = partial(recorded, width=width, in_place=in_place, tables=tables, inputs=inputs)
                 compiled, back = quietly(build, function, kinds)
-                return Compiled(compiled.address, True, None, (compiled, back, function))
+                return Compiled(compiled.address, True, None, (compiled, back, function), whole=True)
             compiled = quietly(partial(in_lanes, inputs=inputs, tables=tables, width=width), function, kinds)
             return Compiled(compiled.address, True, None, (compiled, function))
         except Exception:  # lowering can raise anything, and 32 draws at a time are there already

@@ -62,8 +62,8 @@ def test_the_next_process_finds_what_estimates_need():
     for estimator in ("score", "pathwise"):
         vi.elbo_gradient(target, Q, 1000, estimator=estimator, rng=0)
     vi.elbo(target, Q, 1000, estimator="plain", rng=0)
-    sweeps = [cpu.sweep("mean_field", scores, False, "float64") for scores in (False, True)]
-    for kernel in (*sweeps, cpu.path_sweep("mean_field", False, "float64"), cpu.merger(), cpu.score_merger()):
+    sweeps = [cpu.sweep("mean_field", scores, "float64") for scores in (False, True)]
+    for kernel in (*sweeps, cpu.path_sweep("mean_field", "float64"), cpu.merger(), cpu.score_merger()):
         print(sum(kernel.stats.cache_misses.values()))
     """
     succeed(code, timeout=300)
