@@ -19,7 +19,7 @@ def describe(value) -> str:
 
 def count(name, value, least=1) -> int:
     """A whole number of at least ``least``."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral)):
         raise TypeError(f"{name}: expected an int >= {least}, got {describe(value)} ({type(value).__name__})")
     if value < least:
         raise ValueError(f"{name}: expected an int >= {least}, got {describe(value)}")

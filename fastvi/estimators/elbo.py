@@ -1,7 +1,6 @@
 """The evidence lower bound L(q) = E_q[log p(z) - log q(z)], with its standard error."""
 
 import math
-from dataclasses import replace
 
 from ..documentation import documented
 from ..errors import STOPPED
@@ -145,32 +144,34 @@ def estimated(r: Request) -> Estimate:
     except STOPPED as stopped:
         stopped.partial = read(partial(stopped), r.q, method, r.key, r.atol)  # type: ignore[union-attr]
         raise
-    result = read(found, r.q, method, r.key, r.atol)
-    return result if plan.expected_error is None else replace(result, expected_error=plan.expected_error)
+    expected = math.nan if plan.expected_error is None else plan.expected_error
+    return read(found, r.q, method, r.key, r.atol, expected)
 
 
-def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = None) -> Estimate:
+def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = None, expected=math.nan) -> Estimate:
     """Read the ELBO off a sweep."""
     column = moments.MEAN_P if method == "entropy" else moments.MEAN_W
     mean, spread = found.mean_and_variance(column)
-    if found.num_neginf:
+    count, neginf = found.num_samples, found.num_neginf
+    if neginf:
         value, error = -math.inf, math.nan
     else:
         value = mean + q.entropy() if method == "entropy" else mean
-        error = math.sqrt(spread / found.num_samples) if found.num_samples > 1 else math.nan
+        error = math.sqrt(spread / count) if count > 1 else math.nan
         if method in POLYNOMIALS:  # what rounding leaves of an exact fit varies too little to show its own size
             scale = abs(found.total[moments.MEAN_P]) + found.mean_and_variance(moments.MEAN_P)[1] ** 0.5
             error = max(error, ROUNDING * (scale + abs(q.entropy())))
     return Estimate(
-        value if found.num_samples else math.nan,
+        value if count else math.nan,
         error,
-        found.num_samples,
-        found.num_neginf,
+        count,
+        neginf,
         method,
         atol is None or error <= atol,
         key,
-        max(1.0, found.num_samples - 1.0),
-        interval_reliable=found.num_neginf > 0 or reliable(found, column + 1),
+        max(1.0, count - 1.0),
+        interval_reliable=neginf > 0 or reliable(found, column + 1),
+        expected_error=expected,
     )
 
 

@@ -11,6 +11,7 @@ from ..kernels.plan import Plan, cut
 from ..kernels.sums import moments, pathwise, score
 from ..rng import Key
 
+NO_SUMS, NO_WEIGHTS = np.empty((0, 0, 0)), np.empty(0)
 MIXED = ("mixed", "points")
 
 
@@ -54,10 +55,11 @@ class Job(NamedTuple):
     def room(self) -> Sums:
         """For the sums; those of gradients are set where a chunk begins."""
         chunks = self.plan.chunks
+        shape = chunks, sums_of(self.gradient), self.plan.coordinates
         return Sums(
             np.zeros((chunks, moments.COLUMNS)),
-            kept_memory.empty((chunks if self.gradient else 0, sums_of(self.gradient), self.plan.coordinates)),
-            kept_memory.empty((self.num_samples if self.keep else 0,)),
+            kept_memory.empty(shape) if self.gradient else NO_SUMS,
+            kept_memory.empty((self.num_samples,)) if self.keep else NO_WEIGHTS,
         )
 
     def draw(self, index: int) -> np.ndarray:

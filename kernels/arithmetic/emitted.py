@@ -43,12 +43,12 @@ def emitted(write, results=0, on_gpu=None):
     return decorate
 
 
-def emitted_tile(write):
+def emitted_tile(write, kind=TILE):
     """The same for a routine that makes a tile: written where it is called, as ``write(code, *values)`` of the values
     that Numba has for the arguments, which returns the tile's struct."""
 
     def decorate(function):
-        lowered(function, TILE, lambda context, builder, sig, args, function: write(Code(builder, context), *args))
+        lowered(function, kind, lambda context, builder, sig, args, function: write(Code(builder, context), *args))
         return function
 
     return decorate

@@ -103,12 +103,12 @@ def write_products_of_rows(code, left, right, upto, count, out):
         for r in range(0, ROWS, side):
             rows = [WORD(r + k) for k in range(side)]
 
-            def add(j, sums, rows=rows, mask=None):
-                mask = None if mask is None else code.mask(j, count)
+            def add(j, sums, rows=rows, last=False):
+                mask = code.mask(j, count) if last else None
                 a, b = block(code, left, rows, j, 1, mask), block(code, right, columns, j, 1, mask)
                 return [code.fma(a[k // side], b[k % side], total) for k, total in enumerate(sums)]
 
             sums = code.follow(0, whole, [code.zero()] * side**2, add, LANES)
-            sums = code.follow(whole, count, sums, functools.partial(add, mask=count), LANES)
+            sums = code.follow(whole, count, sums, functools.partial(add, last=True), LANES)
             for k, row in enumerate(rows):
                 code.store(code.sum_each(sums[k * side : (k + 1) * side]), out.at(row, c))

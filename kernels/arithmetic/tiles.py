@@ -1,27 +1,29 @@
 """The memory of a tile, and what all sweeps do with it."""
 
 import numpy as np
-from numba import types
-from numba.np import arrayobj
 
 from ..jit import routine
 from .draw_loops import copy, each_draw
 from .emitted import emitted_tile
-from .traced import WORD
-from .vector_code import TILE
+from .traced import HALF_WORD, WORD
+from .vector_code import TILE, WORD_TILE
 
-ALIGNMENT = 8  # float64s in a cache line
-FLAT = types.Array(types.float64, 1, "C")
+LINE = 64  # bytes of a cache line
 
 
-def write_aligned(code, height, width):
+def write_aligned(code, height, width, kind=TILE):
     """See ``aligned``."""
-    builder = code.builder
-    size = code.sum(builder.mul(height, width), ALIGNMENT)
-    raw = arrayobj._empty_nd_impl(code.context, builder, FLAT, [size])
-    address, line = builder.ptrtoint(raw.data, WORD), WORD(8 * ALIGNMENT)
-    start = builder.mul(builder.udiv(code.sum(address, 8 * ALIGNMENT - 1), line), line)
-    return code.tile(raw.meminfo, start, height, width)
+    builder, context = code.builder, code.context
+    size = builder.mul(builder.mul(height, width), WORD(8))
+    # as much of another line, so that no size is 0
+    owner = context.nrt.meminfo_alloc_aligned(builder, code.sum(size, LINE), HALF_WORD(LINE))
+    address = builder.ptrtoint(context.nrt.meminfo_data(builder, owner), WORD)
+    return code.tile(owner, address, height, width, kind)
+
+
+def write_aligned_words(code, height, width):
+    """See ``aligned_words``."""
+    return write_aligned(code, height, width, WORD_TILE)
 
 
 def write_columns(code, tile, height, width):
@@ -34,9 +36,15 @@ def write_columns(code, tile, height, width):
 @emitted_tile(write_aligned)
 def aligned(height, width):
     """An empty (height, width) tile that starts on a cache line; without it rows cost up to a third more."""
-    raw = np.empty(height * width + ALIGNMENT)
-    skip = (ALIGNMENT - (raw.ctypes.data // 8) % ALIGNMENT) % ALIGNMENT
+    raw = np.empty(height * width + LINE // 8)
+    skip = -(raw.ctypes.data // 8) % (LINE // 8)
     return raw[skip : skip + height * width].reshape((height, width))
+
+
+@emitted_tile(write_aligned_words, WORD_TILE)
+def aligned_words(height, width):
+    """The same for 64-bit words."""
+    return aligned(height, width).view(np.uint64)
 
 
 @emitted_tile(write_columns)

@@ -15,7 +15,7 @@ from .traced import DOUBLE, HALF_WORD, WORD, constant, emit_fma
 
 LANES = 8  # of a vector, on every CPU, so that sums over them have the same bits
 VECTOR, WORDS = ir.VectorType(DOUBLE, LANES), ir.VectorType(WORD, LANES)
-TILE = types.Array(types.float64, 2, "C")
+TILE, WORD_TILE = types.Array(types.float64, 2, "C"), types.Array(types.uint64, 2, "C")
 WIDE, NARROW = (4, 4), (4, 1)  # rows and vectors of a block of sums: 32 registers of 64 bytes, or 16 of 32
 
 
@@ -39,12 +39,12 @@ class Code:
     def __init__(self, builder, context):
         self.builder, self.context = builder, context
 
-    def tile(self, owner, address, height, width):
+    def tile(self, owner, address, height, width, kind=TILE):
         """The struct of a tile at an address in memory that ``owner`` keeps."""
-        array, eight = self.context.make_array(TILE)(self.context, self.builder), WORD(8)
+        array, eight = self.context.make_array(kind)(self.context, self.builder), WORD(8)
         arrayobj.populate_array(
             array,
-            data=self.builder.inttoptr(address, DOUBLE.as_pointer()),
+            data=self.builder.inttoptr(address, array.data.type),
             shape=(height, width),
             strides=(self.builder.mul(width, eight), eight),
             itemsize=eight,

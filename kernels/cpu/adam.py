@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from ..arithmetic.draw_loops import plus, total_of
-from ..arithmetic.tiles import add_log_q, aligned, columns
+from ..arithmetic.tiles import add_log_q, aligned, aligned_words, columns
 from ..jit import call_density, kernel, routine, source_stamp
 from ..random import normal
 from ..sums import score
@@ -77,7 +77,7 @@ def climb(family_name: str):
         height = family.rows(dim, scale.shape)
         eps, z = aligned(height, tile), aligned(height, tile)
         half_square, log_p, log_w = np.empty(tile), np.empty(tile), np.empty(tile)
-        words = np.empty((2, tile), np.uint64)
+        words = aligned_words(2, tile)
         gradient, lengths = np.empty(len(parameters)), np.empty(len(parameters))
         sums = np.empty((score.SUMS, family.coordinates(dim, scale.shape)))
         for step in range(done, len(rates)):

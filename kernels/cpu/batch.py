@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import types
 
-from ..arithmetic.tiles import aligned
+from ..arithmetic.tiles import aligned, aligned_words
 from ..jit import call_density, kernel, routine, source_stamp
 from ..random import normal
 
@@ -185,7 +185,7 @@ def sweep_rows():
         z, slopes, eps, part = aligned(height, LANES), aligned(height, LANES), aligned(dim, LANES), aligned(dim, LANES)
         m, s, by_loc, by_scale = aligned(dim, LANES), aligned(dim, LANES), aligned(dim, LANES), aligned(dim, LANES)
         log_p, log_w, norm, lanes = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty((4, LANES))
-        row_of, alive, words = np.zeros(LANES, np.int64), np.zeros(LANES, np.bool_), np.empty((2, LANES), np.uint64)
+        row_of, alive, words = np.zeros(LANES, np.int64), np.zeros(LANES, np.bool_), aligned_words(2, LANES)
         every = size + summed
         begun, run, squares = np.empty(every), np.empty(every), np.empty(every)
         weigh, lane_sums, of_draw = np.empty(LANES), np.empty(LANES // 2), np.empty(every)

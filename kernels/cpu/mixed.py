@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from ..arithmetic.draw_loops import copy, plus
-from ..arithmetic.tiles import add_log_q, aligned, columns, fill_rows
+from ..arithmetic.tiles import add_log_q, aligned, aligned_words, columns, fill_rows
 from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
@@ -61,7 +61,7 @@ def sweep(family_name: str, dtype: str = "float64"):
         eps, z, gradient = aligned(blocks, tile), aligned(height, tile), aligned(dim, tile)
         lines = aligned(4, tile)
         half_square, log_p, log_w, row = lines[0], lines[1], lines[2], lines[3]
-        words = np.empty((2, tile), np.uint64)
+        words = aligned_words(2, tile)
         work = family.workspace(scale, tile)
         follow, h2 = aligned(blocks if followed else 0, tile), aligned(len(cubic), tile)
         normaliser = family.log_normaliser(scale, dim)

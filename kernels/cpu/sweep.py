@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from ..arithmetic.draw_loops import copy, plus
-from ..arithmetic.tiles import add_log_q, aligned, columns, fill_rows
+from ..arithmetic.tiles import add_log_q, aligned, aligned_words, columns, fill_rows
 from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
@@ -79,7 +79,7 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
         eps, z = aligned(most, tile), aligned(height, tile)
         lines = aligned(3, tile)
         half_square, log_p, log_w = lines[0], lines[1], lines[2]
-        words = np.empty((2, tile), np.uint64)
+        words = aligned_words(2, tile)
         work = family.workspace(scale, tile)
         follow, h2 = aligned(blocks if followed else 0, tile), aligned(len(cubic), tile)
         normaliser = family.log_normaliser(scale, dim)
@@ -161,7 +161,7 @@ def path_sweep(family_name: str, dtype: str = "float64"):
         eps, z, gradient = aligned(most, tile), aligned(height, tile), aligned(blocks, tile)
         lines = aligned(4, tile)
         half_square, log_p, log_w, row = lines[0], lines[1], lines[2], lines[3]
-        words = np.empty((2, tile), np.uint64)
+        words = aligned_words(2, tile)
         work = family.workspace(scale, tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
@@ -215,7 +215,7 @@ def sampler(family_name: str, dtype: str = "float64"):
         stamp  # noqa: B018
         height, tile = family.rows(dim, scale.shape), 32
         eps, z = aligned(height, tile), aligned(height, tile)
-        half_square, words = aligned(1, tile)[0], np.empty((2, tile), np.uint64)
+        half_square, words = aligned(1, tile)[0], aligned_words(2, tile)
         for first in range(0, len(out), tile):
             fill(eps, dim, first_draw + first, stream, key, words)
             family.transform(loc, scale, eps, z, half_square)
