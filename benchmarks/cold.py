@@ -7,6 +7,7 @@ thread; the median of three.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from fastvi.kernels.jit import host_cpu
 
 DATA = """
 import numpy as np
@@ -131,8 +134,9 @@ def main():
             found["fastvi, kernels on disk" if side == "fastvi" else side] = median(again)
         print(side, {name: seconds for name, seconds in found.items() if name.startswith(side)}, flush=True)
     if options.out:
-        about = {"python": platform.python_version(), "cpu": platform.processor() or platform.machine()}
-        pathlib.Path(options.out).write_text(json.dumps({"seconds": found, **about}, indent=1) + "\n")
+        about = {"cpu": host_cpu()[0], "python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
+        versions = {name: importlib.metadata.version(name) for name in ("fastvi", "numba", "jax", "numpyro")}
+        pathlib.Path(options.out).write_text(json.dumps({"seconds": found, **about, **versions}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
