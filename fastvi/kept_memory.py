@@ -2,7 +2,6 @@
 longer than what is computed into them."""
 
 import collections
-import contextlib
 import math
 import os
 import threading
@@ -25,12 +24,14 @@ class Loan:
         where = block.__array_interface__["data"]
         self.__array_interface__ = {"version": 3, "typestr": "<f8", "data": where, "shape": shape}
 
-    def __del__(self) -> None:
-        # at any moment, in the middle of ``empty`` and at the end of the interpreter too: no lock, and what cannot be
-        # counted because another thread changes it is not kept
-        with contextlib.suppress(Exception):
-            if sum(block.nbytes for block in (*blocks, *given_back, self.block)) <= MOST:
-                given_back.append(self.block)
+    def __del__(self, kept=blocks, back=given_back, most=MOST) -> None:
+        # at any moment, in the middle of ``empty`` and at the end of the interpreter too, when the names of modules are
+        # gone: no lock, and what cannot be counted because another thread changes it is not kept
+        try:
+            if sum(block.nbytes for block in (*kept, *back, self.block)) <= most:
+                back.append(self.block)
+        except Exception:
+            return
 
 
 def empty(shape: tuple[int, ...]) -> np.ndarray:

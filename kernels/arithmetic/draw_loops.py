@@ -95,6 +95,11 @@ def sum_draws(formula):
 
 def known_as(formula, loop):
     """The loop under its formula's name."""
+    if formula.__closure__:
+        raise TypeError(
+            f"{formula.__qualname__}: a formula has no variables of a function around it, as no name tells them"
+        )
+    loop.formula = formula
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(loop, name, getattr(formula, name))
     return loop

@@ -4,6 +4,8 @@ The code is a function of its own in the kernel's module, as LLVM takes long ove
 places call is compiled once.
 """
 
+import hashlib
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -71,8 +73,8 @@ def words(context, builder, kind, value):
     """An argument as words: of an array its address and shape."""
     if not isinstance(kind, types.Array):
         return [value]
-    if kind.layout != "C":
-        raise TypeError(f"expected an array in C order, got {kind}")
+    if kind.layout != "C" or kind.dtype.bitwidth != 64:
+        raise TypeError(f"expected an array of 64-bit items in C order, got {kind}")
     array = context.make_array(kind)(context, builder, value)
     return [builder.ptrtoint(array.data, WORD), *cgutils.unpack_tuple(builder, array.shape, kind.ndim)]
 
@@ -80,7 +82,16 @@ def words(context, builder, kind, value):
 def written(context, module, function, kinds, given, write, results):
     """The function of a module for arguments of these types, written once; equal names mean equal code, as a linker
     takes one for all."""
-    name = ".".join(["fastvi", str(source_stamp()), function.__module__, function.__qualname__, *map(str, kinds)])
+    source = getattr(function, "formula", function).__code__
+    about = (
+        function.__module__,
+        function.__qualname__,
+        source.co_firstlineno,
+        source.co_code.hex(),
+        repr(source.co_consts),
+    )
+    digest = hashlib.blake2b(repr((about, results)).encode(), digest_size=8).hexdigest()
+    name = ".".join(["fastvi", function.__qualname__, str(source_stamp()), digest, *map(str, kinds)])
     if name in module.globals:
         return module.globals[name]
     result = [ir.VoidType(), DOUBLE][results] if results < 2 else ir.LiteralStructType([DOUBLE] * results)

@@ -1,5 +1,7 @@
 """Memory of large arrays: used again when nobody holds it, never before."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -54,3 +56,9 @@ def test_results_are_the_callers_own_on_many_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_an_array_that_is_held_to_the_end_ends_in_silence():
+    code = "import fastvi.kept_memory as k, numpy as np; np.held = k.empty((1000, 300)); a = k.empty((1000, 300))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

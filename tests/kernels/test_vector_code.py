@@ -52,6 +52,38 @@ def test_loops_over_draws(count):
     np.testing.assert_allclose(sums, [s.sum(), s @ y[:count], s**2 @ y[:count]], rtol=1e-12, atol=1e-12)
 
 
+def one_of_two(power):
+    def formula(x):
+        return x * x * x
+
+    def other(x):
+        return x * x
+
+    other.__qualname__ = formula.__qualname__
+    return each_draw(routine(formula if power == 3 else other))
+
+
+def test_formulas_of_one_name_are_told_apart():
+    cube, square = one_of_two(3), one_of_two(2)
+
+    @njit
+    def both(x, a, b):
+        cube(len(x), a, x)
+        square(len(x), b, x)
+
+    x, a, b = np.arange(5.0), np.empty(5), np.empty(5)
+    both(x, a, b)
+    assert np.array_equal(a, x**3) and np.array_equal(b, x**2)
+
+
+def test_a_formula_has_nothing_around_it():
+    def around(scale):
+        return each_draw(lambda x: scale * x)
+
+    with pytest.raises(TypeError, match="has no variables of a function around it"):
+        around(2.0)
+
+
 def test_what_is_not_summed_may_be_anything():
     x = np.array([1.0, 2.0, 3.0, np.nan, np.inf, -np.inf, np.nan, np.nan, np.nan, np.inf])
     assert compiled(several)(3, x, np.where(np.isfinite(x), 1.0, np.nan), 0.0)[0] == 14.0
