@@ -64,8 +64,8 @@ class Code:
     @contextlib.contextmanager
     def loop(self, start, stop, step=1):
         """A loop over ``range(start, stop, step)``, which yields its index."""
-        ends = (n if isinstance(n, ir.Value) else WORD(n) for n in (start, stop))
-        with cgutils.for_range_slice(self.builder, *ends, WORD(step), inc=step > 0) as (index, _):
+        first, end = (n if isinstance(n, ir.Value) else WORD(n) for n in (start, stop))
+        with cgutils.for_range_slice(self.builder, first, end, WORD(step), inc=step > 0) as (index, _):
             yield index
 
     def across(self, width, body, vectors=1):
