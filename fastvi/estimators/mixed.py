@@ -25,7 +25,7 @@ def read(found: Sweep, q, method: str, key: Key, kind: str, surrogate=None) -> G
         value = pathwise.read_elbo(found, q, "plain", key)
         return GradientEstimate(value, nothing, nothing, method, np.ones(len(nothing), bool))
     by_scores = found._replace(sums=np.ascontiguousarray(found.sums[:, :SUMS]))
-    by_paths = found._replace(sums=np.ascontiguousarray(found.sums[:, SUMS:]))
+    by_paths = found._replace(sums=found.sums[:, SUMS:])
     a = score.read(by_scores, q, baseline, key, surrogate)
     b = pathwise.read(by_paths, q, "pathwise", key)
     own = q.path_parameters(kind)

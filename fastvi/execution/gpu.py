@@ -3,17 +3,14 @@
 numba-cuda is imported when somebody asks for it and not before.
 """
 
-import numpy as np
-
 from ..kernels.sums.control_variate import NOTHING
 from ..rng import Key
 from ..targets.density import agree
-from .job import Job, Sums, job_of
+from .job import NO_WEIGHTS, Job, Sums, job_of
 
 # Draws times dimensions from which "auto" takes the GPU: some 0.1 s of one CPU core, against launches and a transfer.
 # Committed, not measured where it runs: the choice is a function of the arguments and of whether there is a GPU.
 AUTO_SIZE = 2**25
-NO_WEIGHTS = np.empty(0)
 
 
 def require(target, q, draws: str = "iid", method: str | None = None, pathwise: tuple = ()) -> None:

@@ -29,6 +29,15 @@ def _constant(kind, spelled, value):
     return ir.Constant(kind, value)
 
 
+def splat(builder, scalar, vector):
+    """A vector whose every element is ``scalar``."""
+    if isinstance(scalar, ir.Constant) and not isinstance(scalar.constant, str):
+        return constant(vector, scalar.constant)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
 def intrinsic_call(builder, name, *values, **options):
     kind = values[0].type
     if isinstance(kind, ir.VectorType) and kind.count == 1:  # CUDA has them for scalars only

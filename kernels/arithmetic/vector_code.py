@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.np import arrayobj
 
 from ..jit import has_wide_registers
-from .traced import DOUBLE, HALF_WORD, WORD, constant, emit_fma
+from .traced import DOUBLE, HALF_WORD, WORD, constant, emit_fma, splat
 
 LANES = 8  # of a vector, on every CPU, so that sums over them have the same bits
 VECTOR, WORDS = ir.VectorType(DOUBLE, LANES), ir.VectorType(WORD, LANES)
@@ -72,15 +72,15 @@ class Code:
         """``body(j, count, mask)`` for the lanes from j on, ``count`` vectors of them: ``vectors`` while there are so
         many, then one by one under a mask."""
         step = LANES * vectors
-        whole = self.builder.sub(width, self.builder.srem(width, WORD(step)))
+        whole = self.whole(width, step)
         with self.loop(0, whole, step) as j:
             body(j, vectors, None)
         with self.loop(whole, width, LANES) as j:
             body(j, 1, self.mask(j, width))
 
-    def whole(self, width):
-        """The multiple of eight below a number of lanes."""
-        return self.builder.sub(width, self.builder.srem(width, WORD(LANES)))
+    def whole(self, width, step=LANES):
+        """The largest multiple of ``step`` in a number of lanes."""
+        return self.builder.sub(width, self.builder.srem(width, WORD(step)))
 
     def mask(self, j, width):
         """Which of the lanes from j on lie below ``width``."""
@@ -139,9 +139,7 @@ class Code:
 
     def splat(self, scalar):
         """A vector whose every element is ``scalar``."""
-        kind = ir.VectorType(scalar.type, LANES)
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, HALF_WORD(0))
-        return self.shuffle(one, one, [0] * LANES)
+        return splat(self.builder, scalar, ir.VectorType(scalar.type, LANES))
 
     def shuffle(self, a, b, places):
         """The elements of a and b, one after the other, at these places."""

@@ -16,11 +16,12 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, register_model
 from numba.np import arrayobj
 
+from ..arithmetic.traced import splat
 from ..jit import raise_error, template
 from . import recorded_arithmetic
 from .partials import value_of
 from .recorded_types import Number
-from .registry import call, splat
+from .registry import call
 from .types import DOUBLE, Lanes, LaneVector, VectorModel, part
 
 WORD, LANE = ir.IntType(64), ir.IntType(32)

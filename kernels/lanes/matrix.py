@@ -12,9 +12,8 @@ from numba import njit, types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from ..arithmetic.traced import emit_fma
+from ..arithmetic.traced import emit_fma, splat
 from ..jit import c_kernel, has_wide_registers, named, source_stamp
-from .registry import splat
 from .types import DOUBLE, Lanes
 
 I64 = ir.IntType(64)

@@ -9,11 +9,11 @@ from numba.core import cgutils
 from numba.extending import lower_cast
 
 from ..arithmetic.primitives import select
-from ..arithmetic.traced import DOUBLE, Traced, constant
+from ..arithmetic.traced import DOUBLE, Traced, constant, splat
 from . import tape as tapes
 from .powers import integer_power_partial
 from .recorded_types import Expression, Leaf, Number, Recorded
-from .registry import PARTIALS, Only, call, splat
+from .registry import PARTIALS, Only, call
 from .tape import FLAG, LINE, SINK, STALE, number, read, write
 from .types import LaneMask, Lanes, pack, part
 

@@ -12,10 +12,10 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from ..arithmetic.primitives import absolute, fma, select
-from ..arithmetic.traced import Traced, constant, intrinsic_call, trace
+from ..arithmetic.traced import Traced, constant, intrinsic_call, splat, trace
 from ..jit import template
 from .operators import POWER_PARTIALS
-from .registry import PARTIALS, call, common_lanes, splat
+from .registry import PARTIALS, call, common_lanes
 from .types import SCALARS, Lanes
 
 

@@ -10,18 +10,9 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
-from ..arithmetic.traced import Traced, constant
+from ..arithmetic.traced import Traced, constant, splat
 from ..jit import template
 from .types import BIT, DOUBLE, SCALARS, LaneMask, Lanes
-
-
-def splat(builder, scalar, vector):
-    """A vector whose every element is ``scalar``."""
-    if isinstance(scalar, ir.Constant) and not isinstance(scalar.constant, str):
-        return constant(vector, scalar.constant)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
-    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
 
 @lower_cast(types.Integer, Lanes)

@@ -4,8 +4,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from ..arithmetic import elementary
-from ..arithmetic.traced import DOUBLE, WORD, Exact, constant
-from ..lanes.registry import splat
+from ..arithmetic.traced import DOUBLE, WORD, Exact, constant, splat
 from ..lanes.sequence import load, store
 
 
