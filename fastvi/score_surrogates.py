@@ -7,7 +7,7 @@ weighted by q / q_e to draws of a flattened q_e, which visits the rare states th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -76,24 +76,45 @@ def size(level: str, q) -> int:
 
 @dataclass(frozen=True, eq=False)
 class ScoreSurrogate:
-    """Coefficients of whitened scores: ``linear`` (scores,), ``pairs`` (scores, scores), symmetric, or None."""
+    """Coefficients of whitened scores: ``linear`` (scores,), ``pairs`` (scores, scores), symmetric, or None.
+
+    ``paths`` are those of pathwise terms, by the number of the parameter (:mod:`fastvi.path_surrogates`).
+    """
 
     level: str
     constant: float
     linear: np.ndarray
     pairs: np.ndarray | None
     q: Any
+    paths: dict[int, "ScoreSurrogate"] = field(default_factory=dict)
 
     @cached_property
     def arrays(self):
         """As the kernels take them, of the rows of a tile."""
+        return kernel.padded(*self.coefficients)
+
+    @cached_property
+    def path_arrays(self):
+        """The same of pathwise terms"""
+        from .path_surrogates import arrays
+
+        return arrays(self.q, self.paths)
+
+    @property
+    def coefficients(self):
+        """Of the rows of a tile, their squares less 1, products of two, and a row times a square less 1"""
         first, second = self.q.row_roots
         linear, squares, products, cubic = first @ self.linear, second @ self.linear, None, None
         if self.pairs is not None:
             products = np.tril(first @ self.pairs @ first.T, -1)
             mixed = first @ self.pairs @ second.T
             cubic = mixed if mixed.any() else None
-        return kernel.padded(linear, squares, products, cubic)
+        return linear, squares, products, cubic
+
+    def divided(self, by: float) -> "ScoreSurrogate":
+        """That of values divided by a number"""
+        pairs = None if self.pairs is None else self.pairs / by
+        return replace(self, constant=self.constant / by, linear=self.linear / by, pairs=pairs)
 
     def at(self, whitened: np.ndarray) -> np.ndarray:
         """The surrogate without its constant at whitened scores (n, scores): of mean 0."""

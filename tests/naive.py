@@ -55,6 +55,16 @@ def scores(q, z):
     return np.array(columns).T
 
 
+def path_terms(q, eps, slopes, step=1e-4):
+    """(num_samples, parameters): slopes in z by the chain rule, through central differences of the map from eps"""
+    base, columns = q.parameters, []
+    for e in np.eye(len(base)):
+        z = [q.with_parameters(base + h * e).transform(eps) for h in (step, -step, step / 2, -step / 2)]
+        moved = (4.0 * (z[2] - z[3]) / step - (z[0] - z[1]) / (2 * step)) / 3.0
+        columns.append(np.sum(slopes * moved, axis=1))
+    return np.array(columns).T
+
+
 def score(f, s):
     """mean of f s and its standard error"""
     terms = f[:, None] * s

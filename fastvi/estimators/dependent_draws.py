@@ -209,7 +209,7 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
             terms = part.reshape(-1, 1) * q.scores(flat)
             if kind is not None:
                 own = q.path_parameters(kind)
-                terms = np.where(own, mixed_terms(r, flat, first * replicates.size), terms)
+                terms = np.where(own, mixed_terms(r, flat, first * replicates.size, variate), terms)
         means = terms.reshape(len(eps), replicates.size, size).mean(axis=1)
         total.add(means)
         each.add(terms)
@@ -230,13 +230,17 @@ def _gradient(r: Request, plan: Plan, replicates: Replicates) -> GradientEstimat
     return GradientEstimate(value, gradient, error, method, reliable)
 
 
-def mixed_terms(r: Request, eps, first_draw: int):
-    """Pathwise terms of a product in the order of the parameters, without the entropy's; 0 where there are none."""
+def mixed_terms(r: Request, eps, first_draw: int, variate=None):
+    """Pathwise terms of a product in the order of the parameters, without the entropy's and less what follows them; 0
+    where there are none."""
     z = r.q.transform(eps)
     slopes = r.target.value_and_grad(z, num_threads=r.num_threads)[1]
     slopes = np.where(r.q.path_rows("mixed") > 0.0, slopes, 0.0)  # type: ignore[attr-defined]
     check_gradients(r.target, z, slopes, first_draw)
-    return r.q.path_terms(z, slopes)  # type: ignore[attr-defined]
+    terms = r.q.path_terms(eps, z, slopes)  # type: ignore[attr-defined]
+    for parameter, surrogate in ({} if variate is None else variate.paths).items():
+        terms[:, parameter] -= surrogate.value(eps)
+    return terms
 
 
 def pathwise_terms(q, eps, slopes, method, lines):

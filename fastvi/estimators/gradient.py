@@ -84,10 +84,12 @@ def elbo_gradient(
         dimension, subtracted from it (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed
         choices of such lines.  Below 40 draws a dimension there is no pilot: the draws are cut into two to five folds,
         whose lines are fitted to the other folds.
-        ``"mixed"``, of a product of factors: ``"pathwise"`` for Gaussian and log-normal factors, in one pass with the
-        scores of the others, which are multiplied with what a surrogate leaves of f where a pilot finds that one pays
-        (the result's ``method`` is then ``"mixed_linear"`` or ``"mixed_quadratic"``).  Point masses
-        (:class:`Delta`) have their gradient by paths whatever the estimator is.
+        ``"mixed"``, of a product of factors: ``"pathwise"`` for continuous factors, those of gamma, beta and Dirichlet
+        factors by implicit differentiation (Figurnov, Mohamed and Mnih 2018), in one pass with the scores of the
+        others, which are multiplied with what a surrogate leaves of f where a pilot finds that one pays (the result's
+        ``method`` is then ``"mixed_linear"`` or ``"mixed_quadratic"``), and polynomials of the scores are subtracted
+        from the pathwise terms too (Miller, Foti, D'Amour and Adams 2017).  Point masses (:class:`Delta`) have their
+        gradient by paths whatever the estimator is.
         ``"auto"``: ``"sticking_the_landing"`` for 32 draws, or for fewer than 4 (dim + 1); then cross-fitted
         ``"pathwise_quadratic"``, and from 40 draws a dimension on what a pilot finds to have the least variance times
         operations.  A log p without a gradient, or with a step (``floor``, comparisons of z that

@@ -1,7 +1,7 @@
 """Gradients of both kinds from one sweep: pathwise for what can be differentiated through, by scores for the rest.
 
 Point masses have no other gradient, so every estimator of a q with some takes theirs from paths.  "mixed" does so for
-Gaussian and log-normal factors too, whose terms mostly vary far less than their scores times log w.
+all continuous factors, whose terms mostly vary far less than their scores times log w.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..execution.sweep import Sweep
 from ..kernels.sums.score import SUMS
-from ..results import GradientEstimate
+from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from . import pathwise, score
 from .options import MIXED
@@ -28,11 +28,14 @@ def read(found: Sweep, q, method: str, key: Key, kind: str, surrogate=None) -> G
     by_paths = found._replace(sums=found.sums[:, SUMS:])
     a = score.read(by_scores, q, baseline, key, surrogate)
     b = pathwise.read(by_paths, q, "pathwise", key)
-    own = q.path_parameters(kind)
+    own, error = q.path_parameters(kind), b.standard_error.copy()
+    for parameter, one in ({} if surrogate is None else surrogate.paths).items():
+        rounding = SLOPE_ROUNDING * (abs(b.gradient[parameter]) + one.size)
+        error[parameter] = max(error[parameter], rounding)
     return dataclasses.replace(
         a,
         gradient=np.where(own, b.gradient, a.gradient),
-        standard_error=np.where(own, b.standard_error, a.standard_error),
+        standard_error=np.where(own, error, a.standard_error),
         interval_reliable=np.where(own, b.interval_reliable, a.interval_reliable),
         method=method,
     )

@@ -35,7 +35,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
     if lines is not None:
         gradient = gradient + lines.gradient(q)
     spread = squares / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
-    error = np.sqrt(spread / n) * units
+    error = np.sqrt(spread / n) * np.abs(units)  # a rate's is negative
     if lines is not None:
         error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + lines.size * units))
     reliable = np.ones(len(places), dtype=bool)

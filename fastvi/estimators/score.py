@@ -33,9 +33,10 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
     gradient = gradient[places] * units
     if surrogate is not None:
         gradient = gradient + surrogate.gradient(q)
-    error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * units
+    sizes = np.abs(units)  # a rate's is negative
+    error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * sizes
     if surrogate is not None:  # what rounding leaves of an exact fit varies too little to show its own size
-        error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + surrogate.size * units))
+        error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + surrogate.size * sizes))
     reliable = np.ones(len(places), dtype=bool)
     if len(found.rows) >= LEAST_CHUNKS:
         reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])[places]

@@ -4,15 +4,18 @@ The pilot is drawn from a flattened q and weighted back, as q itself hardly visi
 near a corner; what it brought is judged on draws of q.
 """
 
+import dataclasses
 import math
 from typing import Any
 
 import numpy as np
 
+from .. import path_surrogates
 from ..execution.sweep import sweep
+from ..families.mean_field import MeanFieldGaussian
 from ..kernels.sums import moments
 from ..rng import PILOT
-from ..score_surrogates import LEVELS, fit, flat_share, pairs_of, size
+from ..score_surrogates import LEVELS, Design, fitted, flat_share, pairs_of, size
 from .candidate import Candidate, cheapest, concentrated, variances_with
 from .cost import (
     CALL_OPERATIONS,
@@ -34,9 +37,13 @@ BUDGET = 0.5  # of the operations that the draws take, for a fit that may bring 
 
 def operations(level: str, q, gradient: bool) -> float:
     """Of a draw in the sweep."""
+    return q.operations(q.dim, gradient) + following(level, q)
+
+
+def following(level: str, q) -> float:
+    """Of one surrogate of a level."""
     rows = len(q.arrays[1])
-    more = {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}
-    return q.operations(q.dim, gradient) + more[level]
+    return {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}[level]
 
 
 def enough_to_fit(level: str, q) -> int:
@@ -50,21 +57,31 @@ def fit_operations(level: str, q) -> float:
     return CALL_OPERATIONS + enough_to_fit(level, q) * min(count**2 / 2, 6 * SMOOTH_ITERATIONS * q.dim**2)
 
 
-def affordable(r: Request, levels: list[str]) -> list[str]:
-    """The levels that ``"auto"`` may try for so many draws."""
+def affordable(r: Request, levels: list[str], paths: bool) -> list[str]:
+    """The levels that ``"auto"`` may try for so many draws, with gradients of log p for ``paths``."""
     each = r.q.operations(r.q.dim, False) + r.target.density.operations
-    price = {level: fit_operations(level, r.q) + enough_to_fit(level, r.q) * each for level in levels}
+    pilot = each * (PATHWISE_COST if paths else 1.0)
+    price = {level: fit_operations(level, r.q) + enough_to_fit(level, r.q) * pilot for level in levels}
     return [level for level in levels if price[level] <= BUDGET * r.num_samples * each]
 
 
-def levels_for(r: Request) -> list[str]:
+def levels_for(r: Request, paths: bool = False) -> list[str]:
     """The levels to be tried."""
     levels = [
         level for level in ALLOWED.get(r.estimator, ()) if LEAST_PER_COEFFICIENT * size(level, r.q) <= r.num_samples
     ]
     if "cubic" in levels and len(pairs_of(r.q, "cubic")[0]) == len(pairs_of(r.q, "quadratic")[0]):
         levels.remove("cubic")
-    return affordable(r, levels) if r.estimator in ("auto", "mixed") else levels
+    return affordable(r, levels, paths) if r.estimator in ("auto", "mixed") else levels
+
+
+def path_terms(r: Request, z, first: int) -> np.ndarray:
+    """Those of the pathwise gradient at the pilot's draws from ``first`` on, (n, parameters)"""
+    q: Any = r.q
+    eps = np.empty_like(z)
+    MeanFieldGaussian.standard(q.dim).fill(eps, r.key, PILOT, first)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return q.path_terms(eps, z, r.here.evaluate(r.target, z, True)[1])
 
 
 def pilot_draws(target, q, key, count: int, on, share: float, stream: int = PILOT, first: int = 0):
@@ -87,29 +104,34 @@ class ScorePilot:
         checked = max(LEAST // CHECK_SHARE, most // CHECK_SHARE)
         fitted = min(most, max(r.num_samples - checked, LEAST_PER_COEFFICIENT * size(levels[-1], r.q)))
         problem = r.target, r.q, r.key
+        self.fitted = fitted
         self.draws = pilot_draws(*problem, fitted, r.here, flat_share(r.q))
         self.z, self.log_w, _ = pilot_draws(*problem, checked, r.here, 0.0, first=fitted)
 
-    def surrogates(self):
-        """One after another."""
+    def surrogates(self, paths: bool = False):
+        """One after another, with those of pathwise terms."""
         z, log_w, log_ratio = self.draws
         if not (np.isfinite(log_w).all() and np.isfinite(self.log_w).all()):
             return
+        terms = path_terms(self.r, z, 0) if paths else np.empty((len(z), 0))
         for level in self.levels:
             end = min(len(z), enough_to_fit(level, self.r.q))
-            yield fit(self.r.q, z[:end], log_w[:end], level, log_ratio[:end])
+            design = Design(self.r.q, z[:end], level)
+            found, _, inverse = fitted(design, log_w[:end], log_ratio[:end])
+            if paths and inverse is not None:
+                followed = path_surrogates.fit(design, terms[:end], log_ratio[:end], inverse)
+                found = dataclasses.replace(found, paths=followed)
+            yield found
 
     def left(self, surrogate) -> np.ndarray:
         """Of log w at the judging draws"""
         return self.log_w - surrogate.at(self.q.whitened(self.z))
 
-    def path_terms(self) -> np.ndarray:
-        """Those of the pathwise gradient at the judging draws, (n, parameters), 0 where there is no path"""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return self.q.path_terms(self.z, self.r.here.evaluate(self.r.target, self.z, True)[1])
-
     def of_gradient(self, method, surrogate, left, path_terms) -> Candidate:
-        """A way to a gradient, with the variance of each parameter and that of standardised terms, added up."""
+        """A way to a gradient, with the variance of each parameter and that of standardised terms, added up.
+
+        What follows a pathwise term is kept where it takes variance off it.
+        """
         q = self.q
         kind = kind_of(method, q)
         runs = q.path_runs(kind) if kind else [False] * len(q.blocks)
@@ -119,14 +141,23 @@ class ScorePilot:
             each = spreads(q.from_whitened(whitened), left)
             spread = float(np.sum(spreads(whitened[:, by_scores], left)))
             if kind:
-                by_paths = np.var(path_terms, axis=0)
-                each = np.where(q.path_parameters(kind), by_paths, each)
-                spread += float(np.sum((by_paths * q.steps**2)[q.path_parameters(kind)]))
+                own, by_paths = q.path_parameters(kind), np.var(path_terms, axis=0)
+                if surrogate is not None:
+                    kept = {}
+                    for parameter, one in surrogate.paths.items():
+                        variance = np.var(path_terms[:, parameter] - one.at(whitened))
+                        if own[parameter] and variance < by_paths[parameter]:
+                            kept[parameter], by_paths[parameter] = one, variance
+                    surrogate = dataclasses.replace(surrogate, paths=kept)
+                each = np.where(own, by_paths, each)
+                spread += float(np.sum((by_paths * q.steps**2)[own]))
             squares = np.sum(whitened[:, by_scores] ** 2, axis=1)
             terms = None if surrogate is None else (left - np.mean(left)) ** 2 * squares
         found = self.candidate(method, surrogate, spread, True, terms)
         once = q.operations(q.dim, True) + self.r.target.density.operations
         cost = found.operations + ((PATHWISE_COST - 1.0) * once if kind else 0.0)
+        if surrogate is not None:
+            cost += len(surrogate.paths) * following(surrogate.level, q)
         return found._replace(each=each, operations=cost)
 
     def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
@@ -161,20 +192,22 @@ def of_gradient(r: Request, paths: bool = False) -> Candidate:
     """For a gradient: "leave_one_out" or a surrogate, by the variances of whitened terms, added up; with ``paths`` or
     for "mixed" those that differentiate through some factors as well."""
     q: Any = r.q  # a product of factors
-    levels = levels_for(r)
-    through = "mixed" if q.without_paths else "pathwise"
     mixed = paths or r.estimator == "mixed"
+    some_paths = mixed or q.has_points
+    levels = levels_for(r, some_paths)
+    through = "mixed" if q.without_paths else "pathwise"
     if not levels or r.estimator == "pathwise":
         return Candidate(through if mixed else "leave_one_out" if r.estimator in ALLOWED else r.estimator, None)
     pilot = ScorePilot(r, levels)
-    terms_of_paths = pilot.path_terms() if mixed or q.has_points else None
-    tried: list = [(None, pilot.log_w), *((surrogate, pilot.left(surrogate)) for surrogate in pilot.surrogates())]
+    terms_of_paths = path_terms(r, pilot.z, pilot.fitted) if some_paths else None
+    tried: list = [(None, pilot.log_w)]
+    tried += [(surrogate, pilot.left(surrogate)) for surrogate in pilot.surrogates(some_paths)]
     found = []
     for surrogate, left in tried:
         if r.estimator != "mixed":
             method = "leave_one_out" if surrogate is None else surrogate.level
             found.append(pilot.of_gradient(method, surrogate, left, terms_of_paths))
-        if mixed and (surrogate is None or through == "mixed"):
+        if mixed:
             method = through if surrogate is None else f"mixed_{surrogate.level}"
             found.append(pilot.of_gradient(method, surrogate, left, terms_of_paths))
     return cheapest(found)
@@ -182,7 +215,7 @@ def of_gradient(r: Request, paths: bool = False) -> Candidate:
 
 def spreads(scores: np.ndarray, f: np.ndarray) -> np.ndarray:
     """The variances of f less its mean times each of the scores (n, scores)"""
-    return variances_with(lambda some: scores[some], scores.shape[1], f)
+    return variances_with(lambda some: scores[some], scores.shape[1], f) if scores.shape[1] else np.empty(0)
 
 
 def checked_variance(r: Request, best: Candidate, stream: int) -> Candidate:

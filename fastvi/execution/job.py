@@ -70,7 +70,10 @@ class Job(NamedTuple):
 
     def fingerprint(self) -> bytes:
         """Equal for jobs with equal numbers."""
-        arrays = [*self.q.arrays, *(self.control_variate.arrays if self.control_variate else ())]
+        variate = self.control_variate
+        arrays = [*self.q.arrays, *(variate.arrays if variate else ())]
+        if self.mixed and variate is not None:
+            arrays += variate.path_arrays  # type: ignore[union-attr]
         words = self.q.family, self.key.word, *self[2:5], *self.plan, self.gradient, self.dtype, self.keep
         return repr((words, [a.shape for a in arrays])).encode() + b"".join(a.tobytes() for a in arrays)
 

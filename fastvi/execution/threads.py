@@ -8,6 +8,7 @@ from ..kernels.cpu import mixed, pool
 from ..kernels.cpu import sweep as cpu
 from ..kernels.density import tape_memory
 from ..kernels.sums.control_variate import NOTHING
+from ..path_surrogates import NO_PATHS
 from .job import Job, Sums
 
 # To enter a compiled sweep and leave it, and to draw one normal at the very least: where work runs depends on these,
@@ -63,7 +64,9 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
     if job.mixed:
         kernel = mixed.sweep(q.family, job.dtype)
         wanted = q.path_rows(job.gradient)  # type: ignore[attr-defined]
-        where = *where, not compiled.whole, wanted, *(variate.arrays if variate else NOTHING)
+        tables = q.path_tables if job.gradient == "mixed" else np.empty(0)  # type: ignore[attr-defined]
+        variates = (*variate.arrays, *variate.path_arrays) if variate else (*NOTHING, *NO_PATHS)  # type: ignore
+        where = *where, not compiled.whole, wanted, tables, *variates
     elif job.pathwise:
         kernel = cpu.path_sweep(q.family, job.dtype)
         stick, lines = job.gradient == "sticking_the_landing", variate.arrays if variate else NO_LINES

@@ -7,14 +7,23 @@ from numpy.typing import ArrayLike
 
 from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
-from ..kernels.random import quantiles
-from .tabled import LEAST_SHAPE, ROUNDED, TabledFactors, TwoShapes, positive_arrays, tables_of
+from ..kernels.random import quantiles, shape_derivatives
+from .tabled import (
+    LEAST_SHAPE,
+    ROUNDED,
+    TabledFactors,
+    TwoShapes,
+    derivatives_of,
+    looked_up,
+    positive_arrays,
+    tables_of,
+)
 
 
 class BetaBlock(TwoShapes):
     """eta = (concentration1, concentration0), t = (log z, log(1 - z))."""
 
-    kind, width, support = kernel.BETA, 2, "unit"
+    kind, width, support, has_paths = kernel.BETA, 2, "unit", True
 
     def __init__(self, concentration1: np.ndarray, concentration0: np.ndarray) -> None:
         self.a, self.b, self.count = concentration1, concentration0, len(concentration1)
@@ -86,9 +95,7 @@ class BetaBlock(TwoShapes):
     def transform(self, eps):
         from scipy.special import expit
 
-        flat, starts = self.tables
-        pieces = flat.reshape(-1, quantiles.SIZE)[(starts / quantiles.SIZE).astype(int)]
-        return expit(np.stack([quantiles.evaluate(pieces[i], eps[..., i]) for i in range(self.count)], axis=-1))
+        return expit(looked_up(self.tables, eps))
 
     @functools.cached_property
     def tables(self):
@@ -97,6 +104,18 @@ class BetaBlock(TwoShapes):
     @property
     def quantiles(self):
         return self.tables[0]
+
+    @functools.cached_property
+    def path_tables(self):
+        which = shape_derivatives.FIRST, shape_derivatives.SECOND
+        flat = [derivatives_of(quantiles.LOGIT_BETA, one, self.tables, self.a, self.b) for one in which]
+        starts = np.stack([self.tables[1], self.tables[1] + len(flat[0])], axis=1)
+        return np.concatenate(flat), starts.ravel()
+
+    def path_sums(self, eps, z, slopes):
+        flat, starts = self.path_tables
+        moved = [looked_up((flat, starts[which::2]), eps) for which in range(2)]
+        return (slopes * (z * (1.0 - z)))[..., None] * np.stack(moved, axis=-1)
 
     @property
     def table(self):

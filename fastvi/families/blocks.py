@@ -26,6 +26,7 @@ class Block(ABC):
     is_gaussian: ClassVar[bool] = False
     is_point: ClassVar[bool] = False  # a point mass
     has_paths: ClassVar[bool] = False  # whether z is differentiable in the parameters, draw by draw
+    has_tables: ClassVar[bool] = False  # whether draws are read off tables, which parameters of their own need anew
     count: int
 
     # ---- what the family is
@@ -142,8 +143,15 @@ class Block(ABC):
         """The same for pathwise sums, and the derivative of the entropy; where z has no derivative nothing is summed"""
         return *self.places(row, height), np.zeros(self.parameter_count)
 
-    def path_terms(self, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """Slopes (n, count) of log p in z by the chain rule, in the order of the parameters, without the entropy's"""
+    @property
+    def path_tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tables of how quantile functions move with their shapes, flat, and for each row of the tile where its own
+        begins, or -1"""
+        return np.empty(0), np.full(len(self.table), -1.0)
+
+    def path_terms(self, eps: np.ndarray, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Slopes (n, size) of log p in z, made of eps, by the chain rule, in the order of the parameters, without the
+        entropy's"""
         return np.zeros((len(z), self.parameter_count))
 
     def flattened(self, share: float) -> Self:

@@ -108,7 +108,7 @@ class DeltaBlock(Block):
     def path_places(self, row, height):
         return row + np.arange(self.count), slopes_of(self.space, self.free), np.zeros(self.count)
 
-    def path_terms(self, z, slopes):
+    def path_terms(self, eps, z, slopes):
         return slopes * slopes_of(self.space, self.free)
 
     def log_prob(self, z):

@@ -8,15 +8,24 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
-from ..kernels.random import quantiles
+from ..kernels.random import quantiles, shape_derivatives
 from .base import exp_of
-from .tabled import LEAST_SHAPE, ROUNDED, TabledBlock, TabledFactors, checked_least, tables_of
+from .tabled import (
+    LEAST_SHAPE,
+    ROUNDED,
+    TabledBlock,
+    TabledFactors,
+    checked_least,
+    derivatives_of,
+    looked_up,
+    tables_of,
+)
 
 
 class DirichletBlock(TabledBlock):
     """eta = concentration, t = log z, z on the simplex."""
 
-    kind, support = kernel.DIRICHLET, "simplex"
+    kind, support, has_paths = kernel.DIRICHLET, "simplex", True
 
     def __init__(self, concentration: np.ndarray) -> None:
         self.a, (self.count, self.width) = concentration, concentration.shape  # type: ignore[misc]
@@ -94,10 +103,7 @@ class DirichletBlock(TabledBlock):
         return self.a
 
     def transform(self, eps):
-        flat, starts = self.tables
-        pieces = flat.reshape(-1, quantiles.SIZE)[(starts / quantiles.SIZE).astype(int)]
-        logs = np.stack([quantiles.evaluate(pieces[i], eps[..., i]) for i in range(self.size)], axis=-1)
-        logs = logs.reshape(*eps.shape[:-1], self.count, self.width)
+        logs = looked_up(self.tables, eps).reshape(*eps.shape[:-1], self.count, self.width)
         weights = np.exp(logs - np.max(logs, axis=-1, keepdims=True))
         return (weights / np.sum(weights, axis=-1, keepdims=True)).reshape(eps.shape)
 
@@ -108,6 +114,17 @@ class DirichletBlock(TabledBlock):
     @property
     def quantiles(self):
         return self.tables[0]
+
+    @functools.cached_property
+    def path_tables(self):
+        flat = derivatives_of(quantiles.LOG_GAMMA, shape_derivatives.FIRST, self.tables, self.a.ravel())
+        return flat, self.tables[1]
+
+    def path_sums(self, eps, z, slopes):
+        by_factor = len(z), self.count, self.width
+        shares, rise = z.reshape(by_factor), slopes.reshape(by_factor)
+        along = shares * (rise - np.sum(shares * rise, axis=-1, keepdims=True))
+        return along * looked_up(self.path_tables, eps).reshape(by_factor)
 
     @property
     def table(self):

@@ -40,6 +40,11 @@ class FactorPaths(Family):
         return any(block.is_point for block in self.blocks)
 
     @property
+    def has_tables(self) -> bool:
+        """Whether draws of some are read off tables, which a step of an optimizer makes anew"""
+        return any(block.has_tables for block in self.blocks)
+
+    @property
     def without_paths(self) -> str:
         """The first of the factors whose z has no derivative in its parameters as a message names it, or nothing"""
         return self._first_named(lambda block: not block.has_paths)
@@ -56,10 +61,21 @@ class FactorPaths(Family):
         """Of each parameter, whether its gradient comes from paths"""
         return np.repeat(self.path_runs(gradient), [block.parameter_count for block in self.blocks])
 
-    def path_terms(self, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """Slopes (n, dim) of log p in z as those in the parameters, (n, parameters), 0 where there is no path"""
+    @cached_property
+    def path_tables(self) -> np.ndarray:
+        """For each row of a tile where the table of dG / d shape begins, or -1, and behind them these tables"""
+        starts, tables, place = [], [], float(len(self.arrays[1]))
+        for flat, own in (block.path_tables for block in self.blocks):
+            starts.append(np.where(own < 0.0, own, own + place))
+            tables.append(flat)
+            place += len(flat)
+        return np.concatenate(starts + tables)
+
+    def path_terms(self, eps: np.ndarray, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Slopes (n, dim) of log p in z, made of eps, as those in the parameters, (n, parameters); 0 where there is no
+        path"""
         parts = zip(self.blocks, self.spots, strict=True)
-        found = [block.path_terms(z[:, spot], slopes[:, spot]) for block, spot in parts]
+        found = [block.path_terms(eps[:, spot], z[:, spot], slopes[:, spot]) for block, spot in parts]
         return np.concatenate(found, axis=1)
 
 

@@ -7,15 +7,26 @@ from numpy.typing import ArrayLike
 
 from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
-from ..kernels.random import quantiles
+from ..kernels.random import quantiles, shape_derivatives
 from .base import exp_of
-from .tabled import LEAST_SHAPE, MOST, ROUNDED, TabledBlock, TabledFactors, TwoShapes, positive_arrays, tables_of
+from .tabled import (
+    LEAST_SHAPE,
+    MOST,
+    ROUNDED,
+    TabledBlock,
+    TabledFactors,
+    TwoShapes,
+    derivatives_of,
+    looked_up,
+    positive_arrays,
+    tables_of,
+)
 
 
 class GammaBlock(TwoShapes):
     """eta = (concentration, -rate), t = (log z, z)."""
 
-    kind, width, support = kernel.GAMMA, 2, "positive"
+    kind, width, support, has_paths = kernel.GAMMA, 2, "positive", True
 
     def __init__(self, concentration: np.ndarray, rate: np.ndarray) -> None:
         self.a, self.b, self.count = concentration, rate, len(rate)
@@ -85,10 +96,7 @@ class GammaBlock(TwoShapes):
         return np.swapaxes(values, -1, -2).reshape(*values.shape[:-2], -1)
 
     def transform(self, eps):
-        flat, starts = self.tables
-        pieces = flat.reshape(-1, quantiles.SIZE)[(starts / quantiles.SIZE).astype(int)]
-        logs = [quantiles.evaluate(pieces[i], eps[..., i]) for i in range(self.count)]
-        return np.exp(np.stack(logs, axis=-1) - np.log(self.b))
+        return np.exp(looked_up(self.tables, eps) - np.log(self.b))
 
     @functools.cached_property
     def tables(self):
@@ -97,6 +105,23 @@ class GammaBlock(TwoShapes):
     @property
     def quantiles(self):
         return self.tables[0]
+
+    @functools.cached_property
+    def path_tables(self):
+        flat = derivatives_of(quantiles.LOG_GAMMA, shape_derivatives.FIRST, self.tables, self.a)
+        return flat, np.stack([self.tables[1], np.full(self.count, -1.0)], axis=1).ravel()
+
+    @property
+    def exponents(self):
+        return self.natural - [1.0, 0.0]
+
+    @property
+    def path_units(self):
+        return np.stack([self.a, np.full(self.count, -1.0)], axis=1)
+
+    def path_sums(self, eps, z, slopes):
+        flat, starts = self.path_tables
+        return np.stack([slopes * z * looked_up((flat, starts[::2]), eps), slopes * z], axis=-1)
 
     @property
     def table(self):
@@ -166,6 +191,21 @@ class ExponentialBlock(GammaBlock):
 
     def places(self, row, height):
         return row + 2 * np.arange(self.count) + 1, -self.b
+
+    @property
+    def path_tables(self):  # type: ignore[override]
+        return np.empty(0), np.full(2 * self.count, -1.0)
+
+    @property
+    def exponents(self):
+        return self.natural
+
+    @property
+    def path_units(self):
+        return np.full((self.count, 1), -1.0)
+
+    def path_sums(self, eps, z, slopes):
+        return (slopes * z)[..., None]
 
     @property
     def table(self):

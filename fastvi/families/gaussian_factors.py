@@ -108,7 +108,7 @@ class GaussianBlock(Block):
     def path_places(self, row, height):
         return *self.places(row, height), np.repeat([0.0, 1.0], self.count)
 
-    def path_terms(self, z, slopes):
+    def path_terms(self, eps, z, slopes):
         return np.concatenate([slopes, slopes * (z - self.loc)], axis=1)
 
     def log_prob(self, z):

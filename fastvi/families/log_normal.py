@@ -31,8 +31,8 @@ class LogNormalBlock(GaussianBlock):
     def path_places(self, row, height):
         return *self.places(row, height), np.ones(2 * self.count)
 
-    def path_terms(self, z, slopes):
-        return super().path_terms(np.log(np.maximum(z, ROUNDED)), slopes * z)
+    def path_terms(self, eps, z, slopes):
+        return super().path_terms(eps, np.log(np.maximum(z, ROUNDED)), slopes * z)
 
     @property
     def mean(self):

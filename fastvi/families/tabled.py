@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.random import quantiles
+from ..kernels.random import quantiles, shape_derivatives
 from .base import exp_of, flat_parameters
 from .blocks import Block
 from .one_run import OneRun
@@ -26,8 +26,23 @@ def tables_of(kind: int, *shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat, np.array([distinct[pair] * quantiles.SIZE for pair in pairs], float)
 
 
+def derivatives_of(kind: int, which: int, tables: tuple[np.ndarray, np.ndarray], *shapes: np.ndarray) -> np.ndarray:
+    """How these tables move with one of the shapes, flat and in their order"""
+    a, b = shapes if len(shapes) == 2 else (*shapes, np.ones(len(shapes[0])))
+    flat, first = tables[0].reshape(-1, quantiles.SIZE), np.unique(tables[1], return_index=True)[1]
+    return shape_derivatives.tables(kind, which, a[first], b[first], flat).ravel()
+
+
+def looked_up(tables: tuple[np.ndarray, np.ndarray], eps: np.ndarray) -> np.ndarray:
+    """The tables that begin at the second, one for each of the last axis of eps"""
+    pieces = tables[0].reshape(-1, quantiles.SIZE)[(tables[1] / quantiles.SIZE).astype(int)]
+    return np.stack([quantiles.evaluate(own, eps[..., i]) for i, own in enumerate(pieces)], axis=-1)
+
+
 class TabledBlock(Block):
     """Kinds whose draws are a table of eps; the scores of the parameters are multiples of the centred statistics."""
+
+    has_tables = True
 
     def valid(self, natural):
         return np.isfinite(natural).all(axis=1) & self.exists(natural) & self.bounded(natural)
@@ -56,6 +71,33 @@ class TabledBlock(Block):
     def places(self, row, height):
         own = row + np.arange(self.count * self.width).reshape(self.count, self.width, 1)
         return self.flat(own[..., 0]), self.flat(self.units)
+
+    # ---- of those that can be differentiated through
+    @property
+    def exponents(self) -> np.ndarray:
+        """(count, width): log q is these times the statistics, less the normaliser"""
+        return self.natural - 1.0
+
+    @property
+    def path_units(self) -> np.ndarray:
+        """(count, width): pathwise terms of ``parameters`` are these times ``path_sums``"""
+        return self.units
+
+    def path_sums(self, eps: np.ndarray, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """What kernels add up, (n, count, width)"""
+        raise NotImplementedError
+
+    def path_places(self, row, height):
+        places, _ = self.places(row, height)
+        if not self.has_paths:
+            return super().path_places(row, height)
+        entropy = -self.units * np.einsum("cij,cj->ci", self.fisher, self.exponents)
+        return places, self.flat(self.path_units), self.flat(entropy)
+
+    def path_terms(self, eps, z, slopes):
+        if not self.has_paths:
+            return super().path_terms(eps, z, slopes)
+        return self.flat(self.path_units * self.path_sums(eps, z, slopes))
 
     @property
     @abstractmethod

@@ -267,4 +267,4 @@ def suited(q, estimator: str) -> str:
     """An estimator by name, "auto" the one of fixed draws that q's family has."""
     if estimator != "auto":
         return same_for(q, estimator)
-    return "bank" if isinstance(q, Factors) and q.without_paths else "pathwise"
+    return "bank" if isinstance(q, Factors) and (q.without_paths or q.has_tables) else "pathwise"

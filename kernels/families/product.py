@@ -18,8 +18,8 @@ from ..arithmetic.draw_loops import copy, each_draw, sum_draws, times
 from ..arithmetic.primitives import fma, select
 from ..arithmetic.triangular import next_four
 from ..jit import routine, widest_vectors
-from ..sums import pathwise, score
-from . import quantile_factors
+from ..sums import control_variate, pathwise, score
+from . import quantile_factors, quantile_paths
 from .mean_field import transform_row
 
 SCALE_NDIM = 2
@@ -204,25 +204,58 @@ def add_scores(loc, scale, eps, f, count, work, sums):
 
 
 @routine
-def add_mixed(loc, scale, eps, z, gradient, wanted, row, before, count, sums):
+def add_path(k, lines, follow, before, count, sums):
+    """Add the terms at the second of ``lines`` to the sums at place k, less what follows them."""
+    numbers, linear, squares, pairs, cubic, basis, v, h2 = follow
+    own = lines[1]
+    if len(numbers) > 0 and numbers[k] >= 0:
+        n = numbers[k]
+        control_variate.subtract((linear[n], squares[n], pairs[n], cubic[n]), basis, v, h2, own)
+    pathwise.add_row(sums, k, own, before, count)
+
+
+@routine
+def add_mixed(loc, scale, paths, drawn, eps, z, gradient, wanted, lines, follow, before, count, sums):
     """Add the pathwise terms of the factors whose z are ``wanted``, where ``add_scores`` has the same factors' scores:
-    g and g eps of a Gaussian, with g the gradient of log p in eps, and g of a point mass in z."""
+    g and g eps of a Gaussian, with g the gradient of log p in eps, g of a point mass in z, and of others g in log z, or
+    logit z, times how its quantile function moves with a shape at the normals that were ``drawn``."""
     widest_vectors()
-    height = len(scale)
+    height, width = len(scale), eps.shape[1]
+    total, row = lines[0], lines[1]
     for r in range(np.int64(loc[0])):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, first, top = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[ROW])
+        each = np.int64(run[ROWS])
         if wanted[first] == 0.0:
             continue
         for i in range(np.int64(run[COUNT])):
-            slope, k = gradient[first + i], top + i
-            if kind == DELTA:
-                pathwise.add_row(sums, k, slope, before, count)
+            if kind == DIRICHLET:
+                begin, k = first + i * each, top + i * each
+                quantile_paths.average(gradient[begin : begin + each], z[begin : begin + each], total)
+                for c in range(each):
+                    quantile_paths.of_share(width, row, gradient[begin + c], z[begin + c], total)
+                    quantile_paths.times_moved(paths, k + c, drawn[begin + c], row)
+                    add_path(k + c, lines, follow, before, count, sums)
                 continue
-            spread = scale[k, SPREAD]
-            times(count, row, slope, spread)
+            slope, x, k = gradient[first + i], z[first + i], top + each * i
+            if kind == GAMMA or kind == BETA:
+                for c in range(2):
+                    if kind == GAMMA:
+                        quantile_paths.of_log(width, row, slope, x)
+                    else:
+                        quantile_paths.of_logit(width, row, slope, x)
+                    if paths[k + c] >= 0.0:
+                        quantile_paths.times_moved(paths, k + c, drawn[first + i], row)
+                    add_path(k + c, lines, follow, before, count, sums)
+                continue
+            if kind == DELTA:
+                copy(width, row, slope)
+                add_path(k, lines, follow, before, count, sums)
+                continue
+            times(width, row, slope, scale[k, SPREAD])
             if kind == LOG_NORMAL:
-                times(count, row, row, z[first + i])
-            pathwise.add_row(sums, k, row, before, count)
-            times(count, row, row, eps[k])
-            pathwise.add_row(sums, height + k, row, before, count)
+                times(width, row, row, x)
+            copy(width, total, row)
+            add_path(k, lines, follow, before, count, sums)
+            times(width, row, total, eps[k])
+            add_path(height + k, lines, follow, before, count, sums)

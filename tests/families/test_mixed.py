@@ -118,9 +118,9 @@ def test_every_estimator_has_the_same_gradient():
         assert np.all(np.abs(found.gradient - best.gradient) < within * error), options
     by_scores = vi.elbo_gradient(target, q, 400_000, estimator="leave_one_out", rng=5)
     ratio = np.sum((by_scores.standard_error * q.steps) ** 2) / np.sum((best.standard_error * q.steps) ** 2)
-    assert ratio > 3.0
+    assert ratio > 20.0  # 3 where slopes are not followed
     predicted = best.expected_error / best.standard_error
-    assert np.all((predicted > 0.4) & (predicted < 2.0)) and 0.6 < np.median(predicted) < 1.5  # of heavy tails
+    assert np.all((predicted > 0.4) & (predicted < 2.0)) and 0.5 < np.median(predicted) < 1.5  # of heavy tails
 
 
 def test_a_parameter_of_each_category():
@@ -142,14 +142,14 @@ def test_a_parameter_of_each_category():
 
 
 def test_auto_goes_by_what_a_pilot_finds():
-    """Of many coordinates a score's variance holds that of all the others, a path's its own alone; where surrogates
-    leave nothing they are cheaper."""
+    """Of many coordinates a score's variance holds that of all the others, a path's its own alone; where straight lines
+    follow the slopes it holds nothing."""
 
     def density(z, s, power):
         return -0.1 * np.sum(np.abs(z) ** power) + 0.3 * z[0] * s[0] - s[1]
 
     q = vi.Product(z=vi.MeanFieldGaussian(np.zeros(40), np.ones(40)), s=vi.Bernoulli(logits=[0.2, -0.3]))
-    for power, method in ((4.0, "mixed"), (2.0, "linear")):
+    for power, method in ((4.0, "mixed"), (2.0, "mixed_linear")):
         found = vi.elbo_gradient(vi.Target(density, q.latents, (power,)), q, 200_000, rng=0)
         assert found.method.startswith(method), found.method
 
@@ -192,7 +192,7 @@ def test_what_is_refused():
         (lambda: vi.elbo(plain, vi.Product(theta=vi.Delta(0.5, vi.unit()))), r"theta is declared as positive.. and q"),
         (lambda: vi.fit(plain, vi.Product(theta=vi.Delta(-2.0))), "expected a value of positive"),
         (lambda: vi.elbo_gradient(target_of(q), q, estimator="pathwise"), r"s \(Bernoulli\) is discrete; use 'mixed'"),
-        (lambda: vi.elbo_gradient(stepped, vi.Exponential(1.0), estimator="mixed"), "through some factors"),
+        (lambda: vi.elbo_gradient(stepped, vi.Poisson(1.0), estimator="mixed"), "through some factors"),
     ]  # fmt: skip
     for call, message in cases:
         with pytest.raises((TypeError, ValueError), match=message):
