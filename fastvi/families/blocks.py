@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 HALVINGS = 60  # of a step that leads out of the family
+CLOSER = 0.3  # of a log of a shape or rate, for a standard deviation of a start
 LARGEST = 15.0  # |logit| of a discrete factor in a fit: beyond it Fisher matrices are singular in float64
 
 
@@ -23,7 +24,6 @@ class Block(ABC):
     seconds: ClassVar[tuple[int, ...]] = ()  # statistics that are squares of a Gaussian's eps less 1
     support: ClassVar[str | None] = "real"  # a space; None of a Gaussian, which acts on the unconstrained axis
     is_finite: ClassVar[bool] = False  # of finitely many values
-    is_gaussian: ClassVar[bool] = False
     is_point: ClassVar[bool] = False  # a point mass
     has_paths: ClassVar[bool] = False  # whether z is differentiable in the parameters, draw by draw
     has_tables: ClassVar[bool] = False  # whether draws are read off tables, which parameters of their own need anew
@@ -153,6 +153,13 @@ class Block(ABC):
         """Slopes (n, size) of log p in z, made of eps, by the chain rule, in the order of the parameters, without the
         entropy's"""
         return np.zeros((len(z), self.parameter_count))
+
+    def scattered(self, by: np.ndarray) -> Self:
+        """Away by so many standard deviations of the mean, of discrete factors in their natural parameters; ``by`` has
+        an entry for each parameter, (count, -1), of which a Gaussian takes the first"""
+        if self.is_discrete or self.is_point:
+            return self.with_natural(self.natural + (by if self.is_finite else CLOSER * by))
+        return self.with_natural(self.natural * np.exp(CLOSER * by))
 
     def flattened(self, share: float) -> Self:
         """Mixed with ``share`` of the uniform distribution, where that exists"""

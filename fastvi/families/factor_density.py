@@ -14,6 +14,12 @@ def log_prob_of_factors(z, kinds, first, second, starts, values):
             total += where(z[i] == first[i], 0.0, -np.inf)
         elif kinds[i] == kernel.GAUSSIAN:
             total += normal_logpdf(z[i], first[i], second[i])
+        elif kinds[i] == kernel.FULL_RANK:
+            row = int(first[i])
+            place, eps = int(starts[i]) + row * (row + 1) // 2, -second[i]
+            for k in range(row + 1):
+                eps += values[place + k] * z[i - row + k]
+            total += np.log(values[place + row]) + normal_logpdf(eps, 0.0, 1.0)
         elif kinds[i] == kernel.LOG_NORMAL:
             total += lognormal_logpdf(z[i], first[i], second[i])
         elif kinds[i] == kernel.GAMMA:

@@ -219,22 +219,9 @@ class Factors(FactorPaths):
         return self._first_named(lambda block: block.is_discrete)
 
     def scattered(self, away: np.ndarray) -> Self:
-        """Away by so many standard deviations of the mean, of discrete factors in their natural parameters.
-
-        ``away`` has an entry for each parameter, of which a Gaussian takes the first."""
-        moved = []
-        for block, spot in zip(self.blocks, self.parameter_spots, strict=True):
-            natural, by = block.natural.copy(), away[spot].reshape(block.count, -1)
-            if block.is_point:
-                natural += CLOSER * by
-            elif block.is_discrete:
-                natural += by if block.is_finite else CLOSER * by
-            elif block.is_gaussian:
-                natural[:, 0] += by[:, 0] / block.scale
-            else:
-                natural *= np.exp(CLOSER * by)
-            moved.append(block.with_natural(natural))
-        return self.with_blocks(moved)
+        """Away by so many standard deviations, ``away`` with an entry for each parameter"""
+        parts = zip(self.blocks, self.parameter_spots, strict=True)
+        return self.with_blocks([block.scattered(away[spot].reshape(block.count, -1)) for block, spot in parts])
 
     def _not_here(self, *_: Any) -> NoReturn:
         raise ValueError(
@@ -245,6 +232,3 @@ class Factors(FactorPaths):
     pathwise_terms = _not_here  # type: ignore[assignment]
     restrict = composed = stretched = polynomial_gradient = member = _not_here  # type: ignore[assignment]
     scale = scale_tril = log_det = scale_mask = property(_not_here)
-
-
-CLOSER = 0.3  # of a log of a shape or rate, for a standard deviation of a start

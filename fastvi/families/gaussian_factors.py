@@ -13,7 +13,7 @@ FLATTEST = 1e-12  # natural parameter of a wide Gaussian
 class GaussianBlock(Block):
     """N(loc_i, scale_i^2), with eps and (eps^2 - 1) / sqrt 2 for whitened scores."""
 
-    kind, width, seconds, is_gaussian, has_paths = kernel.GAUSSIAN, 2, (1,), True, True
+    kind, width, seconds, has_paths = kernel.GAUSSIAN, 2, (1,), True
     support: ClassVar[str | None] = None
 
     def __init__(self, loc: np.ndarray, scale: np.ndarray) -> None:
@@ -110,6 +110,11 @@ class GaussianBlock(Block):
 
     def path_terms(self, eps, z, slopes):
         return np.concatenate([slopes, slopes * (z - self.loc)], axis=1)
+
+    def scattered(self, by):
+        natural = self.natural.copy()
+        natural[:, 0] += by[:, 0] / self.scale
+        return self.with_natural(natural)
 
     def log_prob(self, z):
         eps = (z - self.loc) / self.scale

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..kernels.families import product as kernel
 from .base import exp_of
+from .blocks import Block
 from .gaussian_factors import GaussianBlock
 from .tabled import ROUNDED, TabledFactors, positive_arrays
 
@@ -13,7 +14,8 @@ from .tabled import ROUNDED, TabledFactors, positive_arrays
 class LogNormalBlock(GaussianBlock):
     """exp of a Gaussian: eta and t are those of log z, with a base measure 1 / z."""
 
-    kind, is_gaussian, support = kernel.LOG_NORMAL, False, "positive"
+    kind, support = kernel.LOG_NORMAL, "positive"
+    scattered = Block.scattered
 
     def statistics(self, z):
         return super().statistics(np.log(np.maximum(z, ROUNDED)))

@@ -10,8 +10,12 @@ from .. import checks
 from .base import Family, flat_parameters
 from .blocks import Block
 from .factors import Factors, slices
+from .full_rank import FullRankGaussian
+from .gaussian_block import FullRankBlock
 from .gaussian_factors import GaussianBlock
 from .mean_field import MeanFieldGaussian
+
+GAUSSIANS = MeanFieldGaussian | FullRankGaussian
 
 
 class Product(Factors):
@@ -54,10 +58,13 @@ class Product(Factors):
         if not parts:
             raise TypeError("families: expected at least one")
         for number, (name, each) in enumerate(parts):
-            if not isinstance(each, MeanFieldGaussian | Factors) or isinstance(each, Product):
+            if not isinstance(each, GAUSSIANS | Factors) or isinstance(each, Product):
                 place = name or f"families[{number}]"
                 what = checks.describe(each)
-                raise TypeError(f"{place}: expected a MeanFieldGaussian or factors such as Bernoulli, got {what}")
+                raise TypeError(
+                    f"{place}: expected a MeanFieldGaussian, a FullRankGaussian or factors such as Bernoulli, "
+                    f"got {what}"
+                )
         self._adopt(tuple(each for _, each in parts), tuple(name for name, _ in parts))
 
     def _adopt(self, families, names) -> None:
@@ -96,18 +103,24 @@ class Product(Factors):
 
 def block_of(family) -> Block:
     """A family as a run of factors."""
-    return GaussianBlock(family.loc, family.scale) if isinstance(family, MeanFieldGaussian) else family.blocks[0]
+    if isinstance(family, MeanFieldGaussian):
+        return GaussianBlock(family.loc, family.scale)
+    if isinstance(family, FullRankGaussian):
+        return FullRankBlock(family.loc[None], family.scale_tril[None])
+    return family.blocks[0]
 
 
 def shape_of(family) -> tuple[int, ...]:
     """What a density sees of it."""
+    if isinstance(family, FullRankGaussian):
+        return (family.dim,)
     return family.shape if isinstance(family, MeanFieldGaussian) else family.shapes[0]
 
 
 def blocks_of(q) -> list[Block] | None:
     """The runs of a q, neighbours of one kind joined; None of one that is not made of factors."""
-    if isinstance(q, MeanFieldGaussian):
-        return [GaussianBlock(q.loc, q.scale)]
+    if isinstance(q, GAUSSIANS):
+        return [block_of(q)]
     if not isinstance(q, Factors):
         return None
     found: list[Block] = []

@@ -30,6 +30,7 @@ DOUBTFUL = 0.3  # of what was promised: an error beyond which a step of point ma
 NEGLIGIBLE = 1e-9  # of log w that is left, where nothing needs to be judged
 AGREES = 8.0  # standard errors between the mean of log w and what its surrogate makes of it
 STARTS, ROUNDS_WITH_STARTS = 24, 2
+EPSILON = float(np.finfo(float).eps)
 FLATTEST = 0.05  # curvature of the ELBO that the blur reckons with
 
 
@@ -135,11 +136,12 @@ class FactorAscent(Fitter):
         s.update(gain=max(0.0, float(ends.elbo[0]) - found.constant), blur=self.blur(found, noise))
         s["rounds"] += 1
         best = float(np.max(ends.elbo)) - found.constant
-        exact = moves is None and followed.deviation <= NEGLIGIBLE * (1.0 + float(np.std(draws[1])))
+        spread = float(np.std(draws[1]))
+        exact = moves is None and followed.deviation <= NEGLIGIBLE * (1.0 + spread)
         others, saddle = best > s["gain"] + self.tolerance, moves is not None and not moves.concave
         if s["gain"] + BLURS * s["blur"] < self.tolerance and not (ends.held[0] or others or saddle):
             return value, CONVERGED
-        if not self.move(q, found, ends, error, exact, moves):
+        if not self.move(q, found, ends, error, exact, spread, moves):
             s["failures"] += 1
             s["count"] *= 2
             return value, NO_STEP if s["failures"] >= FAILURES else ""
@@ -178,18 +180,22 @@ class FactorAscent(Fitter):
         away = SCATTER * standard_normals(self.key.child(START, self.state["rounds"]), STARTS, len(q.parameters))
         return [q, *(q.scattered(each) for each in away)]
 
-    def move(self, q, found: ScoreSurrogate, ends: Ascents, error: float, exact: bool, moves: Moves | None) -> bool:
-        """Go where an ascent ended; by a shorter way where fresh draws tell that this is worse than q."""
+    def move(self, q, found: ScoreSurrogate, ends: Ascents, error: float, exact: bool, spread: float, moves) -> bool:
+        """Go where an ascent ended; by a shorter way where fresh draws tell that this is worse than q.
+
+        A member better than q has a smaller ``spread`` of log w: one with an error that is larger is not excused by it.
+        """
         s = self.state
         best = int(np.argmax(ends.elbo))
         promising = [best] if best == 0 or exact else [best, 0]
-        if exact:
+        if exact and all(np.isfinite(each[best]).all() for each in ends.natural):
             s["parameters"] = ends.member(q, best).parameters
             return True
         judged = [self.judged(q, found, ends, k, moves) for k in promising]
         step = 1.0
         for attempt in range(TRIES):
             value, its_error, new = max(judged, key=lambda each: each[0])
+            its_error = min(its_error, spread / math.sqrt(JUDGING))
             if moves is not None:  # a step out of where log p is like a parabola has any error
                 its_error = min(its_error, 1.0 + DOUBTFUL * (float(np.max(ends.elbo)) - found.constant))
             if value > found.constant - REFUSED * math.hypot(error, its_error):
@@ -205,7 +211,8 @@ class FactorAscent(Fitter):
 
     def judged(self, q, found: ScoreSurrogate, ends: Ascents, which: int, moves: Moves | None):
         """(ELBO of the member where an ascent ended, its error, the member) from fresh draws of it, with what the
-        surrogate promised for a control variate; -inf where it leaves the range of numbers or of log p."""
+        surrogate promised for a control variate unless that makes the error larger, as where it promised the world;
+        -inf where it leaves the range of numbers or of log p."""
         x = ends.moves[which]
         try:
             new, there = ends.member(q, which), q
@@ -220,8 +227,11 @@ class FactorAscent(Fitter):
         left = log_p - there.log_prob(z) - found.constant - found.at(scores) + 0.5 * float(x @ x)
         if not np.isfinite(left).all():
             return -math.inf, 0.0, new
-        error = float(np.std(left, ddof=1)) / math.sqrt(len(left))
-        return float(ends.elbo[which]) + float(np.mean(left)), error, new
+        plain, promised = log_p - new.log_prob(z), float(ends.elbo[which])
+        error, plain_error = (float(np.std(each, ddof=1)) / math.sqrt(len(z)) for each in (left, plain))
+        if plain_error < error + EPSILON * abs(promised):
+            return float(np.mean(plain)), plain_error, new
+        return promised + float(np.mean(left)), error, new
 
     def control_variate(self) -> ScoreSurrogate | None:
         """The last surrogate, where q has not moved from it"""

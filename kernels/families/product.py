@@ -8,7 +8,7 @@ from, so rows are written from the last to the first.
 
 A Gaussian keeps eps, whose scores are eps and eps^2 - 1; a Bernoulli factor z = [eps < cut] keeps its score z - p; a
 categorical one, whose z counts the cuts up to eps, keeps 1[z = c] - p_c for all categories but the last.  What the
-others keep is in ``quantile_factors``.  A point mass keeps 0, as it has no score.
+others keep is in ``quantile_factors`` and ``gaussian_blocks``.  A point mass keeps 0, as it has no score.
 """
 
 import numpy as np
@@ -19,12 +19,12 @@ from ..arithmetic.primitives import fma, select
 from ..arithmetic.triangular import next_four
 from ..jit import routine, widest_vectors
 from ..sums import control_variate, pathwise, score
-from . import quantile_factors, quantile_paths
+from . import gaussian_blocks, quantile_factors, quantile_paths
 from .mean_field import transform_row
 
 SCALE_NDIM = 2
 TILE = 96  # draws
-GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL, DELTA = range(9)
+GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL, DELTA, FULL_RANK = range(10)
 RUN = 5  # numbers that describe one
 KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
 COLUMNS = 7
@@ -141,6 +141,15 @@ def transform(loc, scale, eps, z, half_square):
                 own, kept = eps[begin : begin + each], eps[start : start + each]
                 shares = scale[start : start + each]
                 quantile_factors.dirichlet(shares, loc, own, kept, z[begin : begin + each], half_square)
+        elif kind == FULL_RANK:
+            for i in range(count - 1, -1, -1):
+                start = row + i * each
+                size = np.int64(scale[start, gaussian_blocks.SIZE])
+                begin, own = first + i * size, scale[start : start + each]
+                # its rows are more than twice as many as its z, so that so many at the end of z belong to no factor
+                kept, x = z[len(scale) - size :], z[begin : begin + size]
+                here = eps[begin : begin + size]
+                gaussian_blocks.transform(own, loc, here, kept, eps[start : start + each], x, half_square)
         elif kind == POISSON:
             for i in range(count - 1, -1, -1):
                 quantile_factors.poisson(scale[row + i], loc, eps[first + i], eps[row + i], z[first + i], half_square)
@@ -229,6 +238,17 @@ def add_mixed(loc, scale, paths, drawn, eps, z, gradient, wanted, lines, follow,
         if wanted[first] == 0.0:
             continue
         for i in range(np.int64(run[COUNT])):
+            if kind == FULL_RANK:
+                k = top + i * each
+                size = np.int64(scale[k, gaussian_blocks.SIZE])
+                begin = first + i * size
+                for a in range(size):
+                    copy(width, row, gradient[begin + a])
+                    add_path(k + a, lines, follow, before, count, sums)
+                    for b in range(a + 1):
+                        times(width, row, gradient[begin + a], drawn[begin + b])
+                        add_path(k + size + gaussian_blocks.element(a, b), lines, follow, before, count, sums)
+                continue
             if kind == DIRICHLET:
                 begin, k = first + i * each, top + i * each
                 quantile_paths.average(gradient[begin : begin + each], z[begin : begin + each], total)

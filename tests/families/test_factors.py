@@ -230,7 +230,7 @@ def test_refusals():
         (lambda: vi.Bernoulli(logits=[0.0], probabilities=[0.5]), "exactly one of the two"),
         (lambda: vi.Bernoulli(probabilities=[0.5, 1.0]), "above 0 and below 1, got 1.0"),
         (lambda: vi.Product(), "one of the two, and not empty"),
-        (lambda: vi.Product(a=3.0), "a: expected a MeanFieldGaussian or factors"),
+        (lambda: vi.Product(a=3.0), "a: expected a MeanFieldGaussian, a FullRankGaussian or factors"),
         (lambda: vi.Product([Q]).latents, "have no names"),
         (lambda: q["z"], "expected one of 'theta', 's'"),
         (lambda: vi.Target(slab, {"theta": (3,), "s": vi.real(3)}, (X, y)), r"parameters\['s'\]"),
