@@ -20,10 +20,11 @@ from ..results import ROUNDING, SLOPE_ROUNDING, Estimate, GradientEstimate
 from ..rng import SAMPLE
 from ..slope_surrogates import CUBIC_DRAWS, fit_slopes, lines_without
 from .cost import PATHWISE_COST, PILOT_SHARE, Slopes, operations, slopes_operations
+from .derivative import continuous
 from .options import Request
 from .pilot import places
 from .reliability import LIMIT
-from .selection import POLYNOMIALS, continuous
+from .selection import POLYNOMIALS
 
 # Draws a dimension from which a pilot costs little: its draws of an ELBO need no gradient of the others
 MOST_VALUES, MOST_GRADIENTS = 30, 40

@@ -18,8 +18,9 @@ from ..rng import RandomSource
 from ..targets.target import Target
 from . import cross_fitting, mixed, pathwise, score
 from .dependent_draws import gradient_of_replicates
+from .derivative import continuous
 from .options import Request, kind_of, request
-from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, continuous, plan_gradient, sums_for
+from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, plan_gradient, sums_for
 
 ESTIMATORS = (
     "auto",

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from ..estimators.derivative import derivative
 from ..estimators.score_selection import pilot_draws
-from ..estimators.selection import derivative
 from ..execution.nonfinite import check_values
 from ..results import Estimate
 from ..rng import FIT, START

@@ -7,7 +7,7 @@ force on them in its block for the location, which is the posterior's covariance
 
 import numpy as np
 
-from ..estimators.selection import derivative
+from ..estimators.derivative import derivative
 from ..execution.sweep import place
 from ..families.base import Family
 from ..rng import Key

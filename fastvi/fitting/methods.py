@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..estimators.selection import derivative
+from ..estimators.derivative import derivative
 from ..estimators.steps import sees_steps_of
 from ..families.base import Family
 from ..rng import SLOPE, Key
