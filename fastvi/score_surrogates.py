@@ -17,6 +17,7 @@ from .control_variates import EXPLICIT, ITERATIONS
 from .kernels.sums import control_variate as kernel
 
 LEVELS = ("linear", "quadratic", "cubic")
+HESSIAN = "quadratic_hessian"  # pairs from slopes of log p (:mod:`fastvi.hessian_pairs`)
 NORMAL = 2.0**37  # operations of normal equations; LSMR, which never ends where states are rare, takes larger ones
 REFINEMENTS, RIDGE = 3, 1e-13
 FLATTEST, FLAT_FACTORS = 0.2, 10.0  # of the pilot's q: share of the uniform distribution, at most and over all factors
@@ -61,6 +62,8 @@ def size(level: str, q) -> int:
     owner, second = owners(q)
     if level == "linear":
         return 1 + len(owner)
+    if level == HESSIAN:
+        return 2 + len(owner)
 
     def between(some, others) -> float:
         """Pairs of a score of each kind, of different factors"""

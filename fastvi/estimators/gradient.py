@@ -80,7 +80,8 @@ def elbo_gradient(
         Wu and Duvenaud 2017, equation 8): no variance at all where q is the target.
         ``"linear"``, ``"diagonal"``, ``"quadratic"``, ``"cubic"``: the polynomial of :func:`elbo` subtracted from f,
         its part of the gradient in closed form, and ``"leave_one_out"`` on the residuals.  They need no gradient of
-        log p.
+        log p; where a product of factors has too many pairs for least squares, its gradient tells them if there is one
+        (the result's ``method`` is then ``"quadratic_hessian"``).
         ``"pathwise_quadratic"``: straight lines in eps, fitted to the gradient of log p on a pilot of 4 to 16 draws a
         dimension, subtracted from it (Geffner and Domke 2020); "pathwise" and "sticking the landing" are two fixed
         choices of such lines.  Below 40 draws a dimension there is no pilot: the draws are cut into two to five folds,

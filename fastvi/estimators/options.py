@@ -166,7 +166,7 @@ def shapes(latents) -> str:
 
 
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
-MIXED = ("mixed", "mixed_linear", "mixed_quadratic")
+MIXED = ("mixed", "mixed_linear", "mixed_quadratic", "mixed_quadratic_hessian")
 
 
 def kind_of(method: str, q) -> str | None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import path_surrogates
+from .. import hessian_pairs, path_surrogates
 from ..execution.sweep import sweep
 from ..families.mean_field import MeanFieldGaussian
 from ..kernels.sums import moments
 from ..rng import PILOT
-from ..score_surrogates import LEVELS, Design, fitted, flat_share, pairs_of, size
+from ..score_surrogates import HESSIAN, LEVELS, Design, fitted, flat_share, pairs_of, size
 from .candidate import Candidate, cheapest, concentrated, variances_with
 from .cost import (
     CALL_OPERATIONS,
@@ -26,12 +26,14 @@ from .cost import (
     PER_COEFFICIENT,
     SMOOTH_ITERATIONS,
 )
+from .derivative import derivative
 from .options import Request, kind_of
 from .pilot import STEADY
 
 # Which levels an estimator may subtract
 ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS}
 ALLOWED |= {"auto": LEVELS[:2], "mixed": LEVELS[:2]}
+MOST = 2.0**35  # operations of a fit that was asked for, where slopes of log p may tell pairs instead
 BUDGET = 0.5  # of the operations that the draws take, for a fit that may bring nothing
 
 
@@ -43,7 +45,8 @@ def operations(level: str, q, gradient: bool) -> float:
 def following(level: str, q) -> float:
     """Of one surrogate of a level."""
     rows = len(q.arrays[1])
-    return {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}[level]
+    more = {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}
+    return more[{HESSIAN: "quadratic"}.get(level, level)]
 
 
 def enough_to_fit(level: str, q) -> int:
@@ -59,20 +62,37 @@ def fit_operations(level: str, q) -> float:
 
 def affordable(r: Request, levels: list[str], paths: bool) -> list[str]:
     """The levels that ``"auto"`` may try for so many draws, with gradients of log p for ``paths``."""
+    if not levels:
+        return []
     each = r.q.operations(r.q.dim, False) + r.target.density.operations
     pilot = each * (PATHWISE_COST if paths else 1.0)
     price = {level: fit_operations(level, r.q) + enough_to_fit(level, r.q) * pilot for level in levels}
+    if HESSIAN in levels:
+        price[HESSIAN] += PATHWISE_COST * each * hessian_pairs.evaluations(r.q)
     return [level for level in levels if price[level] <= BUDGET * r.num_samples * each]
 
 
 def levels_for(r: Request, paths: bool = False) -> list[str]:
-    """The levels to be tried."""
+    """The levels to be tried; pairs from slopes where there are too many for least squares."""
     levels = [
         level for level in ALLOWED.get(r.estimator, ()) if LEAST_PER_COEFFICIENT * size(level, r.q) <= r.num_samples
     ]
     if "cubic" in levels and len(pairs_of(r.q, "cubic")[0]) == len(pairs_of(r.q, "quadratic")[0]):
         levels.remove("cubic")
-    return affordable(r, levels, paths) if r.estimator in ("auto", "mixed") else levels
+    free = r.estimator in ("auto", "mixed")
+    cheap = affordable(r, levels, paths) if free else [one for one in levels if fit_operations(one, r.q) <= MOST]
+    wanted = "quadratic" in ALLOWED.get(r.estimator, ()) and "quadratic" not in cheap
+    if wanted and slopes_tell_pairs(r) and (not free or affordable(r, [HESSIAN], paths)):
+        return [*cheap, HESSIAN]
+    return cheap if free else levels
+
+
+def slopes_tell_pairs(r: Request) -> bool:
+    """Whether there are slopes, pairs and draws enough."""
+    q: Any = r.q
+    gradients, least = hessian_pairs.evaluations(q), enough_to_fit(HESSIAN, q) // 2
+    possible = 2 * hessian_pairs.MOVES <= gradients and max(gradients, least) <= r.num_samples
+    return possible and derivative(r.target, q, r.key).exists
 
 
 def path_terms(r: Request, z, first: int) -> np.ndarray:
@@ -116,12 +136,24 @@ class ScorePilot:
         terms = path_terms(self.r, z, 0) if paths else np.empty((len(z), 0))
         for level in self.levels:
             end = min(len(z), enough_to_fit(level, self.r.q))
-            design = Design(self.r.q, z[:end], level)
+            design = self.design(level, z[:end])
+            if design is None:
+                continue
             found, _, inverse = fitted(design, log_w[:end], log_ratio[:end])
             if paths and inverse is not None:
                 followed = path_surrogates.fit(design, terms[:end], log_ratio[:end], inverse)
                 found = dataclasses.replace(found, paths=followed)
             yield found
+
+    def design(self, level: str, z) -> Design | None:
+        """That of a level at draws z; None where slopes of log p are not finite"""
+        if level != HESSIAN:
+            return Design(self.q, z, level)
+        others = np.empty((hessian_pairs.DRAWS, self.q.dim))
+        self.q.fill(others, self.r.key, PILOT, self.fitted + len(self.z))
+        with np.errstate(all="ignore"):
+            pairs = hessian_pairs.pairs(self.q, others, lambda at: self.r.here.evaluate(self.r.target, at, True)[1])
+        return None if pairs is None else hessian_pairs.HessianDesign(self.q, z, pairs)
 
     def left(self, surrogate) -> np.ndarray:
         """Of log w at the judging draws"""

@@ -61,6 +61,10 @@ class BernoulliBlock(Block):
         return z[..., None]
 
     @property
+    def ends(self):
+        return np.zeros(self.count), np.ones(self.count)
+
+    @property
     def stddev(self):
         return np.sqrt(self.p * self.rest)
 

@@ -139,6 +139,11 @@ class Block(ABC):
     def places(self, row: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """For each parameter the place of its sums, and the factor that makes what is summed its score"""
 
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of factors whose first whitened score is affine in z, two values about the mean, (count,) each"""
+        return None
+
     def path_places(self, row: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same for pathwise sums, and the derivative of the entropy; where z has no derivative nothing is summed"""
         return *self.places(row, height), np.zeros(self.parameter_count)

@@ -111,6 +111,10 @@ class GaussianBlock(Block):
     def path_terms(self, eps, z, slopes):
         return np.concatenate([slopes, slopes * (z - self.loc)], axis=1)
 
+    @property
+    def ends(self):
+        return self.loc - self.scale, self.loc + self.scale
+
     def scattered(self, by):
         natural = self.natural.copy()
         natural[:, 0] += by[:, 0] / self.scale

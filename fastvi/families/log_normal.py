@@ -16,6 +16,7 @@ class LogNormalBlock(GaussianBlock):
 
     kind, support = kernel.LOG_NORMAL, "positive"
     scattered = Block.scattered
+    ends = Block.ends
 
     def statistics(self, z):
         return super().statistics(np.log(np.maximum(z, ROUNDED)))

@@ -49,6 +49,11 @@ class PoissonBlock(TabledBlock):
     def statistics(self, z):
         return z[..., None]
 
+    @property
+    def ends(self):
+        spread = np.sqrt(self.rate)
+        return np.maximum(self.rate - spread, 0.0), self.rate + spread
+
     def log_prob(self, z):
         from scipy.special import gammaln
 

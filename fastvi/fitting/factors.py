@@ -9,12 +9,13 @@ import math
 
 import numpy as np
 
+from .. import hessian_pairs
 from ..estimators.derivative import derivative
 from ..estimators.score_selection import pilot_draws
 from ..execution.nonfinite import check_values
 from ..results import Estimate
 from ..rng import FIT, START
-from ..score_surrogates import Design, ScoreSurrogate, fitted, flat_share, size
+from ..score_surrogates import HESSIAN, Design, ScoreSurrogate, fitted, flat_share, size
 from .fitter import CONVERGED, NO_SLOPE, NO_STEP, NOWHERE_FINITE, OUT_OF_DRAWS, Fitter
 from .points import Moves, Points, joined
 from .restarts import SCATTER
@@ -37,8 +38,8 @@ FLATTEST = 0.05  # curvature of the ELBO that the blur reckons with
 class Followed:
     """log w of a pilot's draws z, weighted by exp(log_ratio), and the surrogate that follows it."""
 
-    def __init__(self, q, level: str, z, log_w, log_ratio) -> None:
-        self.design = Design(q, z, level)
+    def __init__(self, design: Design, log_w, log_ratio) -> None:
+        self.design = design
         self.surrogate, self.left, self.inverse = fitted(self.design, log_w, log_ratio)
         self.weights = np.exp(log_ratio)
         self.weights /= np.mean(self.weights)
@@ -88,7 +89,11 @@ class FactorAscent(Fitter):
     def __init__(self, target, q, key, tolerance, max_samples, on, derived=False) -> None:
         super().__init__(target, q, key, tolerance, max_samples, on, derived)
         self.points = Points(target, on, derivative(target, q, key).exists, q) if q.has_points else None
-        self.level = "quadratic" if size("quadratic", q) <= MOST_COEFFICIENTS else "linear"
+        self.level = "quadratic"
+        if size("quadratic", q) > MOST_COEFFICIENTS:
+            slopes = hessian_pairs.evaluations(q) > 0 and derivative(target, q, key).exists
+            self.level = HESSIAN if slopes else "linear"
+        self.pairs: np.ndarray | None = None
         count = max(LEAST, A_COEFFICIENT * size(self.level, q))
         self.state.update(parameters=q.parameters, count=count, first=0, capped=0, failures=0, rounds=0)
 
@@ -105,15 +110,26 @@ class FactorAscent(Fitter):
             check_values(self.target, found[0], found[1], s["first"] - count)
         return found
 
+    def design(self, q, z) -> Design:
+        """The scores of a pilot's draws z, with pairs from slopes where there are too many for least squares"""
+        if self.level != HESSIAN:
+            return Design(q, z, self.level)
+        if self.pairs is None:
+            others = self.draws_of(q, hessian_pairs.DRAWS, 0.0)[0]
+            with np.errstate(all="ignore"):
+                self.pairs = hessian_pairs.pairs(q, others, lambda at: self.on.evaluate(self.target, at, True)[1])
+            self.state["draws"] += hessian_pairs.evaluations(q)
+        return Design(q, z, "linear") if self.pairs is None else hessian_pairs.HessianDesign(q, z, self.pairs)
+
     def step(self) -> tuple[Estimate | None, str]:
         s, q = self.state, self.q
         if s["draws"] + s["count"] > self.max_samples:
             return None, OUT_OF_DRAWS
-        draws = self.draws_of(q, s["count"], flat_share(q))
+        draws, self.pairs = self.draws_of(q, s["count"], flat_share(q)), None
         for _ in range(DOUBLINGS):
             if not np.isfinite(draws[1]).all():
                 return self.value_of(math.nan, math.nan, len(draws[1])), NOWHERE_FINITE
-            followed = Followed(q, self.level, *draws)
+            followed = Followed(self.design(q, draws[0]), *draws[1:])
             if followed.inflation <= INFLATION or s["draws"] + len(draws[0]) > self.max_samples:
                 break  # else some states of two factors are hardly among them
             more = self.draws_of(q, len(draws[0]), flat_share(q))

@@ -1,0 +1,77 @@
+"""Pairs of scores from slopes: a quadratic surrogate where there are too many pairs for least squares.
+
+With w_j = (z_j - E z_j) / sd_j the coefficient of w_j w_k is sd_j sd_k times how the slope of log p in z_j changes from
+one value of z_k to another, on average over draws of the others: discrete in k and as of real numbers in j.  Least
+squares then has the linear terms and one factor for all pairs to find.  It is a second-order MuProp (Gu, Levine,
+Sutskever and Mnih 2016) whose linear part is fitted, for log densities that mean something between the values of their
+latents.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .score_surrogates import HESSIAN, Design, ScoreSurrogate
+
+DRAWS = 8  # of the others, over which slopes are averaged
+MOVES = 2 * DRAWS  # of each factor
+
+
+def moving(q: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the factors whose first score is affine in z: where they are in z and among the scores, and between which
+    values they move, (n,) each"""
+    found: list[tuple[np.ndarray, ...]] = [(np.empty(0, int),) * 2 + (np.empty(0),) * 2]
+    for block, spot, scores in zip(q.blocks, q.spots, q.score_spots, strict=True):
+        if block.ends is not None:
+            own = np.arange(block.count)
+            found.append((spot.start + own, scores.start + block.width * own, *block.ends))
+    places, scores, low, high = (np.concatenate(part) for part in zip(*found, strict=True))
+    return places, scores, low, high
+
+
+def evaluations(q: Any) -> int:
+    """How many gradients of log p it takes"""
+    return MOVES * sum(block.count for block in q.blocks if block.ends is not None)
+
+
+def pairs(q: Any, z: np.ndarray, gradient) -> np.ndarray | None:
+    """T (scores, scores), symmetric, from slopes about some draws z (n, dim); None where they are not finite"""
+    places, scores, low, high = moving(q)
+    own, total = np.arange(len(places)), np.zeros((len(places),) * 2)
+    for draw in z:
+        points = np.repeat(draw[None], 2 * len(places), axis=0)
+        points[own, places], points[len(own) + own, places] = low, high
+        slopes = gradient(points)[:, places]
+        total += (slopes[len(own) :] - slopes[: len(own)]) / (high - low)[:, None]
+    if not np.isfinite(total).all():
+        return None
+    spread = q.stddev[places]
+    found = np.zeros((sum(block.count * block.width for block in q.blocks),) * 2)
+    found[np.ix_(scores, scores)] = 0.5 * (total + total.T) / len(z) * np.outer(spread, spread)
+    np.fill_diagonal(found, 0.0)
+    return found
+
+
+class HessianDesign(Design):
+    """The whitened scores at z (n, dim), and all pairs as one column"""
+
+    def __init__(self, q, z, pairs: np.ndarray) -> None:
+        super().__init__(q, z, "linear")
+        self.level, self.of_pairs = HESSIAN, pairs
+        self.shape = len(z), self.shape[1] + 1
+
+    @cached_property
+    def together(self) -> np.ndarray:
+        """(n,): sum over pairs of T_jk w_j w_k"""
+        return 0.5 * np.sum((self.whitened @ self.of_pairs) * self.whitened, axis=1)
+
+    def unpack(self, x) -> ScoreSurrogate:
+        return ScoreSurrogate(self.level, float(x[0]), x[1:-1], x[-1] * self.of_pairs, self.q)
+
+    def transposed_times(self, r):
+        return np.append(super().transposed_times(r), self.together @ r)
+
+    def matrices(self):
+        for own, matrix in super().matrices():
+            yield own, np.column_stack([matrix, self.together[own]])
