@@ -16,7 +16,7 @@ from ..families.product import parameter_places
 from ..results import GradientEstimate
 from ..rng import RandomSource
 from ..targets.target import Target
-from . import cross_fitting, mixed, pathwise, score
+from . import cross_fitting, flips, mixed, pathwise, score
 from .dependent_draws import gradient_of_replicates
 from .derivative import continuous
 from .options import Request, kind_of, request
@@ -112,7 +112,8 @@ def elbo_gradient(
     -------
     GradientEstimate
         in the order of ``q.parameters``.  The error is nan for a discrete factor with a value that the draws hold less
-        than ten times, as it would be that of the other values
+        than ten times, as it would be that of the other values; ``"auto"`` gives those of Bernoulli factors by both
+        values at some of the draws, for as many evaluations as there are draws at most
 
     Raises
     ------
@@ -202,6 +203,8 @@ def estimated(r: Request) -> GradientEstimate:
         stopped.partial = with_converged(read(done, method, variate), r.atol)  # type: ignore[union-attr]
         raise
     result = read(found, method, variate)
+    if r.estimator == "auto" and isinstance(r.q, Factors):
+        result = flips.filled(r, result, variate)
     if plan.expected_error is not None:
         result = dataclasses.replace(result, expected_error=plan.expected_error)
     return with_converged(result, r.atol)

@@ -18,6 +18,7 @@ class BernoulliBlock(Block):
     """P(z_i = 1) = expit(logit_i): eta = logit, t = z."""
 
     kind, width, is_discrete, is_finite = kernel.BERNOULLI, 1, True, True
+    is_flipped = True
 
     def __init__(self, logits: np.ndarray) -> None:
         from scipy.special import expit

@@ -24,6 +24,7 @@ class Block(ABC):
     seconds: ClassVar[tuple[int, ...]] = ()  # statistics that are squares of a Gaussian's eps less 1
     support: ClassVar[str | None] = "real"  # a space; None of a Gaussian, which acts on the unconstrained axis
     is_finite: ClassVar[bool] = False  # of finitely many values
+    is_flipped: ClassVar[bool] = False  # of two values, 0 and 1, with a logit for a parameter
     is_point: ClassVar[bool] = False  # a point mass
     has_paths: ClassVar[bool] = False  # whether z is differentiable in the parameters, draw by draw
     has_tables: ClassVar[bool] = False  # whether draws are read off tables, which parameters of their own need anew

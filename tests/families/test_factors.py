@@ -165,6 +165,30 @@ def test_a_rare_value_has_no_false_error():
     assert not np.isnan(vi.elbo_gradient(TARGET, q, 200_000, estimator="leave_one_out", rng=0).standard_error).any()
 
 
+def test_a_rare_value_has_a_gradient_by_flips():
+    """Against the sum over states; estimators that were asked for by name stay what they are"""
+    logits = np.array(SK["logits"])
+    logits[[0, 3]] = -9.0, 11.0
+    q = vi.Bernoulli(logits=logits)
+    z = states(6)
+
+    def elbo(v):
+        log_q = vi.Bernoulli(logits=v).log_prob(z)
+        return float(np.exp(log_q) @ (TARGET.value(z) - log_q))
+
+    exact = naive.gradient(elbo, logits)
+    others = vi.elbo_gradient(TARGET, q, 20_000, estimator="quadratic", rng=0)
+    found = vi.elbo_gradient(TARGET, q, 20_000, rng=0)
+    assert np.array_equal(np.isnan(others.standard_error), [True, False, False, True, False, False])
+    assert np.all(found.standard_error > 0.0) and found.interval_reliable.all()
+    np.testing.assert_allclose(found.gradient, exact, atol=1e-11)  # surrogates leave nothing of pairs
+    plain = vi.elbo_gradient(TARGET, q, 300, rng=0)  # no surrogate for so few
+    assert plain.method == "leave_one_out" and np.all(plain.standard_error[[0, 3]] < 0.1 * np.abs(exact[[0, 3]]))
+    assert np.all(np.abs(plain.gradient - exact) < 5 * plain.standard_error)
+    assert vi.elbo_gradient(TARGET, q, 20_000, rng=0, atol=1e-2).elbo.converged
+    assert np.isnan(vi.elbo_gradient(TARGET, q, 100, rng=0).standard_error[0])  # too few to flip
+
+
 def test_divergences_by_enumeration():
     p, z = vi.Bernoulli(logits=np.linspace(-1, 1, 6)), states(6)
     a, b = np.exp(Q.log_prob(z)), np.exp(p.log_prob(z))
