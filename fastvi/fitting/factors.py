@@ -26,6 +26,7 @@ A_COEFFICIENT, LEAST, MOST_COEFFICIENTS = 4, 64, 6000  # draws of a pilot; coeff
 BLURS = 1.5  # of them that count, as in the other fits
 JUDGING, REFUSED, SHORTER, CAP, DAMPED = 256, 3.0, 0.4, 1.0, 0.3
 TRIES, FAILURES, GROWTH = 5, 4, 8.0
+PATIENCE, LEAST_SHARE = 4, 0.02  # rounds without a rise; of the way
 INFLATION, DOUBLINGS = 20.0, 5  # of a coefficient's variance; of the draws until it is less
 DOUBTFUL = 0.3  # of what was promised: an error beyond which a step of point masses is refused
 NEGLIGIBLE = 1e-9  # of log w that is left, where nothing needs to be judged
@@ -96,6 +97,7 @@ class FactorAscent(Fitter):
         self.pairs: np.ndarray | None = None
         count = max(LEAST, A_COEFFICIENT * size(self.level, q))
         self.state.update(parameters=q.parameters, count=count, first=0, capped=0, failures=0, rounds=0)
+        self.state.update(share=1.0, peak=-math.inf, flat=0)
 
     @property
     def q(self):
@@ -151,6 +153,7 @@ class FactorAscent(Fitter):
         noise = followed.noise(None if moves is None else moves.residuals)
         s.update(gain=max(0.0, float(ends.elbo[0]) - found.constant), blur=self.blur(found, noise))
         s["rounds"] += 1
+        self.look_for_circles(found.constant, error)
         best = float(np.max(ends.elbo)) - found.constant
         spread = float(np.std(draws[1]))
         exact = moves is None and followed.deviation <= NEGLIGIBLE * (1.0 + spread)
@@ -166,6 +169,17 @@ class FactorAscent(Fitter):
         if short > 1.0 and s["gain"] < max(2.0 * s["blur"], self.tolerance):
             s["count"] = math.ceil(s["count"] * min(GROWTH, max(2.0, short)))
         return value, ""
+
+    def look_for_circles(self, value: float, error: float) -> None:
+        """Halve the share of the way that steps go where the ELBO does not rise any more: where log p bends in more
+        than pairs of factors, full steps may go round in circles about the optimum."""
+        s = self.state
+        if value > s["peak"] + REFUSED * error:
+            s.update(peak=value, flat=0)
+        elif s["flat"] + 1 < PATIENCE:
+            s["flat"] += 1
+        else:
+            s.update(share=max(LEAST_SHARE, 0.5 * s["share"]), flat=0)
 
     def value_of(self, value: float, error: float, count: int) -> Estimate:
         return Estimate(value, error, count, method="surrogate", key=self.key)
@@ -202,13 +216,15 @@ class FactorAscent(Fitter):
         A member better than q has a smaller ``spread`` of log w: one with an error that is larger is not excused by it.
         """
         s = self.state
+        if s["share"] < 1.0 and not exact:
+            ends = ascend(q, found, [q], s["share"], CAP if s["capped"] else None)
         best = int(np.argmax(ends.elbo))
         promising = [best] if best == 0 or exact else [best, 0]
         if exact and all(np.isfinite(each[best]).all() for each in ends.natural):
             s["parameters"] = ends.member(q, best).parameters
             return True
         judged = [self.judged(q, found, ends, k, moves) for k in promising]
-        step = 1.0
+        step = s["share"]
         for attempt in range(TRIES):
             value, its_error, new = max(judged, key=lambda each: each[0])
             its_error = min(its_error, spread / math.sqrt(JUDGING))
