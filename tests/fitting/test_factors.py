@@ -21,19 +21,19 @@ def counted(n, rate, y):
 
 def test_full_steps_that_go_round_in_circles_are_shortened():
     """Of Poisson factors, whose squares no score follows: 400,000 draws did not do before.  The ELBO in closed form"""
-    y = np.array([5.3, 2.1, 7.8, 0.4])
-    q = vi.Product(n=vi.Poisson(np.full(4, 3.0)), rate=vi.Gamma(3.0, 1.0))
-    found = vi.fit(vi.Target(counted, q.latents, (y,)), q, rng=0, tolerance=0.02, max_samples=400_000)
+    y = np.array([2.0, 3.4, 9.1, 0.4, 1.9, 6.8])
+    q = vi.Product(n=vi.Poisson(np.full(6, 3.0)), rate=vi.Gamma(3.0, 1.0))
+    found = vi.fit(vi.Target(counted, q.latents, (y,)), q, rng=0, tolerance=0.005, max_samples=400_000)
 
     def elbo(v):
-        m, (a, b) = np.exp(v[:4]), np.exp(v[4:])
+        m, (a, b) = np.exp(v[:6]), np.exp(v[6:])
         log_rate, rate = special.digamma(a) - np.log(b), a / b
-        total = (1.0 + m.sum()) * log_rate - 5.0 * rate - np.sum((y - m) ** 2 + m) / 8.0
+        total = (1.0 + m.sum()) * log_rate - 7.0 * rate - np.sum((y - m) ** 2 + m) / 8.0
         entropy = a - np.log(b) + special.gammaln(a) + (1.0 - a) * special.digamma(a)
         return total + entropy + np.sum(m - m * np.log(m))
 
-    best = -optimize.minimize(lambda v: -elbo(v), np.zeros(6)).fun
-    assert found.converged and elbo(found.q.parameters) > best - 0.02
+    best = -optimize.minimize(lambda v: -elbo(v), np.zeros(8)).fun
+    assert found.converged and elbo(found.q.parameters) > best - 0.01
     assert abs(found.elbo.value - elbo(found.q.parameters)) < 5 * found.elbo.standard_error
 
 
