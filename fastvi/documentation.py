@@ -39,9 +39,9 @@ OPTIONS = {
     "backend": """
     backend : {"cpu", "cuda", "auto"}
         where the draws that count are swept; pilots stay on the CPU.  ``"cuda"`` takes i.i.d. draws and estimators
-        that need no gradient of log p, makes the same draws to the bit and the same estimate to rounding (1e-12 of
-        the mean of |log w|), and raises where there is no GPU.  ``"auto"`` takes it for large problems where there is
-        one""",
+        that need no gradient of log p, draws the same normals to the bit, makes the same estimate to rounding (1e-12
+        of the mean of |log w|), and raises where there is no GPU.  ``"auto"`` takes it for large problems where there
+        is one""",
     "num_threads": """
     num_threads : int, optional
         all CPUs by default; results are bitwise identical for any number""",

@@ -87,6 +87,26 @@ def named_branching(s, theta):
     return -s if s > 1.0 and theta[0] < 0.0 else -2.0 * s - theta[1] ** 2
 
 
+def of_factors(s, theta, c, g, b, d, n, tau, w):
+    total = c[0] * s[1] - c[1] * theta[1] - np.sum(g) + np.log(b[0]) + d[0] * n[0] - d[1] * s[2] - 0.3 * n[0] - tau[0]
+    return total - 0.5 * np.sum(np.square(theta - s[0] * g[0])) + w[0] * w[1] * s[1] - np.sum(np.square(w))
+
+
+def product():
+    """A q of every kind of factor, the categorical ones of three values."""
+    return vi.Product(
+        s=vi.Bernoulli(logits=[0.3, -1.0, 0.5]),
+        theta=vi.MeanFieldGaussian([0.1, 0.2], [0.5, 0.7]),
+        c=vi.Categorical(logits=[[0.2, -0.3, 0.0], [1.0, 0.0, 0.5]]),
+        g=vi.Gamma([2.0, 0.7], [1.0, 3.0]),
+        b=vi.Beta([2.0], [3.0]),
+        d=vi.Dirichlet([0.5, 2.0, 1.0]),
+        n=vi.Poisson([3.0]),
+        tau=vi.LogNormal([0.1], [0.3]),
+        w=vi.FullRankGaussian([0.3, -0.2], [[0.8, 0.0], [0.4, 0.6]]),
+    )
+
+
 COUNTS = (np.array([3, 0, 2, 5]), np.array([True, True, False, True]), np.array([0, 1, 1, 0]))
 MODELS = {
     "normal": (normal, 5, (np.arange(5.0) / 5,)),
@@ -122,7 +142,10 @@ def normals_kernel(dtype):
 
 
 def scale_shape(family, dim):
-    """Of the scale as the kernels take it; of low rank with three factors, or as many as there may be."""
+    """Of the scale as the kernels take it; of low rank with three factors, or as many as there may be; of a product of
+    factors of one row each."""
+    if family == "product":
+        return dim, registry.FAMILIES[family].COLUMNS
     if family == "low_rank":
         return vi.LowRankGaussian.standard(dim, min(3, dim)).arrays[1].shape
     size = registry.FAMILIES[family].rows(dim, ())

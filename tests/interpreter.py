@@ -241,6 +241,8 @@ class Kernel:
         if name == "cvt":
             to, source = parts[-2], parts[-1]
             width = int(source[1:])
+            if parts[0] == "rzi":  # towards zero
+                return f"int({v[0]}) & {(1 << int(to[1:])) - 1}"
             x = (
                 f"signed({v[0]} & {(1 << width) - 1}, {width})"
                 if source.startswith("s")
@@ -267,6 +269,8 @@ class Kernel:
                 "div": "divide({}, {})",
                 "rcp": "divide(1.0, {})",
                 "sqrt": "root({})",
+                "min": "float(np.fmin({}, {}))",  # the number where the other is none
+                "max": "float(np.fmax({}, {}))",
             }
             if bits == 32:
                 return "libm.fmaf({}, {}, {})".format(*v) if name == "fma" else f"single({forms[name].format(*v)})"

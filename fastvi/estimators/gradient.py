@@ -19,7 +19,7 @@ from ..targets.target import Target
 from . import cross_fitting, flips, mixed, pathwise, score
 from .dependent_draws import gradient_of_replicates
 from .derivative import continuous
-from .options import Request, kind_of, request
+from .options import NEED_GRADIENT, Request, kind_of, request
 from .selection import BASELINE_WORTHWHILE, PATHWISE, POLYNOMIALS, plan_gradient, sums_for
 
 ESTIMATORS = (
@@ -184,7 +184,7 @@ def estimated(r: Request) -> GradientEstimate:
         return module.read(found, r.q, method, r.key, variate)
 
     if r.backend == "cuda":
-        gpu.require(r.target, r.q, r.draws, r.estimator, PATHWISE)
+        gpu.require(r.target, r.q, r.draws, r.estimator, NEED_GRADIENT)
     if r.draws != "iid":
         return gradient_of_replicates(r, plan_gradient(r, read))
     plan = None
@@ -195,7 +195,7 @@ def estimated(r: Request) -> GradientEstimate:
         plan = plan_gradient(r, read)
         method, variate, num_samples = plan[:3]
         what = dict(gradient=sums_for(method, r.q), control_variate=variate, dtype=r.dtype)
-        job, on = r.job(num_samples, r.stream, **what), r.where(num_samples, method, PATHWISE)
+        job, on = r.job(num_samples, r.stream, **what), r.where(num_samples, method, NEED_GRADIENT)
         found = sweep(r.target, job, on, progress=r.progress)
     except STOPPED as stopped:
         done = merged(nothing()) if plan is None else partial(stopped)

@@ -167,6 +167,7 @@ def shapes(latents) -> str:
 
 PATHWISE = ("pathwise", "sticking_the_landing", "pathwise_quadratic")
 MIXED = ("mixed", "mixed_linear", "mixed_quadratic", "mixed_quadratic_hessian")
+NEED_GRADIENT = (*PATHWISE, *MIXED)  # of log p
 
 
 def kind_of(method: str, q) -> str | None:

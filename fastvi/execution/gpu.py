@@ -3,6 +3,7 @@
 numba-cuda is imported when somebody asks for it and not before.
 """
 
+from ..families.factors import Factors
 from ..kernels.sums.control_variate import NOTHING
 from ..rng import Key
 from ..targets.density import agree
@@ -33,12 +34,16 @@ def refused(target, q, draws: str = "iid", method: str | None = None, pathwise: 
         return f"draws: backend='cuda' takes 'iid', got {draws!r}"
     if method in pathwise:
         return f"estimator: {method!r} needs the gradient of log p, which is made on backend='cpu' only"
+    factors = isinstance(q, Factors)
+    if method is not None and factors and q.has_points:
+        return "q: a Delta needs the gradient of log p, which is made on backend='cpu' only"
     if target.density.source is None:
         return f"target: {target.name} is a {target.density.what}, which runs on backend='cpu' only"
     if q.family not in scores.SCORES:
         return f"q: {type(q).__name__} has no kernels for backend='cuda'"
-    if q.dim > cuda.MAX_DIM:
-        return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} dimensions, got {q.dim}"
+    size, what = (len(q.arrays[1]), "rows of scores") if factors else (q.dim, "dimensions")
+    if size > cuda.MAX_DIM:
+        return f"q: backend='cuda' keeps a draw in each thread and takes up to {cuda.MAX_DIM} {what}, got {size}"
     return None
 
 

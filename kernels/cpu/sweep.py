@@ -14,8 +14,8 @@ from ..arithmetic.tiles import add_log_q, aligned, aligned_words, columns, fill_
 from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
-from ..families.registry import DRAWS, FAMILIES
-from ..jit import call_density, kernel, routine, source_stamp
+from ..families.registry import DRAWS, FAMILIES, padded_rows
+from ..jit import call_density, kernel, source_stamp
 from ..sums import control_variate, moments, pathwise, score
 from ..sums.score import centre_of
 from .points import tile_to_rows
@@ -26,12 +26,6 @@ NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one
 F8, I8, U8 = types.float64, types.int64, types.uint64
 STATE = types.float64[:, ::1], types.float64[:, :, ::1]
 READ = types.Array(F8, 1, "C", readonly=True), types.Array(F8, 2, "C", readonly=True)
-
-
-@routine
-def padded_rows(dim, shape):
-    """Rows of eps that a surrogate is made of, in blocks of four; a family may have ``basis_rows`` of its own."""
-    return next_four(dim)
 
 
 def _signature(family):

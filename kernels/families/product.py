@@ -24,6 +24,8 @@ from .mean_field import transform_row
 
 SCALE_NDIM = 2
 TILE = 96  # draws
+GPU_BLOCK = 512  # draws
+GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = False, ("eps",)
 GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL, DELTA, FULL_RANK = range(10)
 RUN = 5  # numbers that describe one
 KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
@@ -195,6 +197,17 @@ def add_bernoulli(sums, k, p, row, f, count):
 
 
 @routine
+def add_row(kind, sums, place, second, p, row, f, count):
+    """Add the scores of a row of one kind of factors at ``place``, those of a Gaussian's scale at ``second``."""
+    if kind == GAUSSIAN or kind == LOG_NORMAL:
+        score.add_pair(sums, place, second, 1.0, row, f, count)
+    elif kind == BERNOULLI or kind == CATEGORICAL:
+        add_bernoulli(sums, place, p, row, f, count)
+    elif kind != DELTA:
+        score.add_row(sums, place, row, f, count)
+
+
+@routine
 def add_scores(loc, scale, eps, f, count, work, sums):
     """Add the scores of a tile: the first of a row at its own number, the second as far behind the last row."""
     height = len(scale)
@@ -202,14 +215,18 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
         kind, row = np.int64(run[KIND]), np.int64(run[ROW])
         for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
-            if kind == GAUSSIAN or kind == LOG_NORMAL:
-                score.add_pair(sums, i, height + i, 1.0, eps[i], f, count)
-            elif kind == DELTA:
-                continue
-            elif kind != BERNOULLI and kind != CATEGORICAL:
-                score.add_row(sums, i, eps[i], f, count)
-            else:
-                add_bernoulli(sums, i, scale[i, PROBABILITY], eps[i], f, count)
+            add_row(kind, sums, i, height + i, scale[i, PROBABILITY], eps[i], f, count)
+
+
+@routine
+def kind_of(loc, i):
+    """The kind of the factor that row i is of."""
+    kind = np.int64(GAUSSIAN)
+    for r in range(np.int64(loc[0])):
+        run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
+        if i >= np.int64(run[ROW]):
+            kind = np.int64(run[KIND])
+    return kind
 
 
 @routine

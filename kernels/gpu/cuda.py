@@ -4,14 +4,13 @@ The routines are those of ``cpu``.  A *block* is a fixed run of draws whose sums
 run of blocks, added up in order, the same as on the CPU.  Both depend on the problem alone, never on the device or on
 the batches that blocks are launched in, and there are no atomics, so a result has the same bits on every run.
 Mean-field draws are not stored but made again from their counters; of others a batch is kept, or of what their scores
-are made of: with full rank eps and y = L^-T eps, with low rank x and t.
+are made of: with full rank eps and y = L^-T eps, with low rank x and t, of factors what ``transform`` leaves of eps.
 """
 
 import math
 
 from numba import cuda, types
 
-from ..arithmetic.triangular import next_four
 from ..families import registry
 from ..jit import routine
 from ..sums import control_variate, moments, score
@@ -33,7 +32,7 @@ def weights(
     """
     family, draws, threads, columns = registry.FAMILIES[family_name], registry.DRAWS[dtype], THREADS, moments.COLUMNS
     height, fill_draw = family.rows(dim, shape), draws.fill_draw
-    blocks = next_four(dim) if surrogate_ else height
+    blocks = getattr(family, "basis_rows", registry.padded_rows)(dim, shape) if surrogate_ else height
     by_blocks, keep_draw = family.GPU_DRAWS_BY_BLOCKS and not surrogate_, keep and "z" in family.GPU_KEEPS
     keep_eps = keep and "eps" in family.GPU_KEEPS
     below, keep_z = height if keep_eps else 0, getattr(family, "keep", fill_draw)
@@ -71,12 +70,13 @@ def weights(
             moments.add_tile(row, log_w, log_p, 1, offset + draw)
             if keep:
                 log_ws[draw - base] = log_w[0]
+            if keep_eps:
+                for i in range(height):
+                    drawn[i, draw - base] = eps[i, 0]
             if keep_draw:
                 keep_z(work, scale, eps[:height], z)
                 for i in range(height):
                     drawn[below + i, draw - base] = z[i, 0]
-                    if keep_eps:
-                        drawn[i, draw - base] = eps[i, 0]
         cuda.syncthreads()
         step = threads // 2
         while step > 0:

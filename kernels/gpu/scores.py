@@ -3,7 +3,7 @@
 from numba import cuda, types
 
 from ..arithmetic.triangular import next_four
-from ..families import full_rank, low_rank, mean_field, registry
+from ..families import full_rank, low_rank, mean_field, product, registry
 from ..jit import routine
 from ..sums import score
 from .cuda import ADDRESS, CUBE, F8, MATRIX, VECTOR
@@ -161,7 +161,45 @@ def low_rank_scores(dim: int, shape: tuple, dtype: str = "float64"):
     return add_blocks, types.void(VECTOR, MATRIX, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
 
 
-SCORES = {"mean_field": mean_field_scores, "low_rank": low_rank_scores, "full_rank": full_rank_scores}
+def product_scores(dim: int, shape: tuple, dtype: str = "float64"):
+    """(kernel, signature, CUDA blocks for a block of draws): its score sums, from the rows that ``weights`` kept.
+
+    A task is a row, which no other task reads.
+    """
+    threads, kinds, places, tasks = THREADS, score.SUMS, 2, shape[0]
+    entries = kinds * places
+
+    def add_blocks(
+        loc, scale, key, stream, offset, num_samples, chunk, block, each, first_block, log_ws, drawn, centre, sums
+    ):  # fmt: skip
+        thread, which = cuda.threadIdx.x, first_block + cuda.blockIdx.x
+        parts = cuda.shared.array((entries, threads), F8)
+        here, lanes, task, lane = share(tasks, threads, thread, cuda.blockIdx.y)
+        own, f = cuda.local.array((kinds, places), F8), cuda.local.array(1, F8)
+        clear(own)
+        base, _ = draws_of(first_block, chunk, block, each, num_samples)
+        first, end = draws_of(which, chunk, block, each, num_samples)
+        if lane < lanes:
+            kind, p = product.kind_of(loc, task), scale[task, product.PROBABILITY]
+            for draw in range(first + lane, end, lanes):
+                at = draw - base
+                f[0] = log_ws[at] - centre[0]
+                product.add_row(kind, own, 0, 1, p, drawn[task, at : at + 1], f, 1)
+        fold_lanes(own, parts, thread, here, lanes)
+        if lane == 0:
+            for row in range(kinds):
+                for k in range(places):
+                    sums[which - first_block, row, tasks * k + task] = parts[places * row + k, thread]
+
+    return add_blocks, types.void(VECTOR, MATRIX, *ADDRESS, VECTOR, MATRIX, VECTOR, CUBE), -(-tasks // threads)
+
+
+SCORES = {
+    "mean_field": mean_field_scores,
+    "low_rank": low_rank_scores,
+    "full_rank": full_rank_scores,
+    "product": product_scores,
+}
 
 
 @routine

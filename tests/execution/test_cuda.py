@@ -26,8 +26,10 @@ from fastvi.kernels.gpu import launch
 from fastvi.kernels.gpu import plan as gpu_plan
 from fastvi.kernels.sums import moments
 from fastvi.rng import key_from
+from fastvi.score_surrogates import Design
 
-from cuda_models import MODELS, X, Y, funnel, logistic, normal, normals_kernel
+from cuda_models import MODELS, X, Y, funnel, logistic, normal, normals_kernel, of_factors, product
+from factor_cases import SK, target_of
 
 # the simulator's threads have no np.errstate
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in scalar:RuntimeWarning")
@@ -73,7 +75,11 @@ def test_estimates_are_those_of_the_cpu(lane, name, family_name):
     if lane.name == "sim" and name not in ("logistic", "cut off", "integers", "named branching"):
         pytest.skip("the simulator runs the density as Python: these are enough")
     target = vi.Target(*MODELS[name])
-    q = family(family_name, target.dim)
+    as_on_the_cpu(lane, target, family(family_name, target.dim))
+
+
+def as_on_the_cpu(lane, target, q):
+    """ELBO and score gradients."""
     expected = vi.elbo(target, q, lane.size, estimator="plain", rng=1)
     found = vi.elbo(target, q, lane.size, estimator="plain", rng=1, backend="cuda")
     scale = 1.0 + abs(expected.value)
@@ -89,6 +95,11 @@ def test_estimates_are_those_of_the_cpu(lane, name, family_name):
         close(other.standard_error, one.standard_error, scale)
 
 
+def test_products_of_factors(lane):
+    as_on_the_cpu(lane, target_of(SK), vi.Bernoulli(logits=0.3 * np.arange(6.0) - 0.5))
+    as_on_the_cpu(lane, vi.Target(of_factors, product().latents), product())
+
+
 def polynomial(level, dim):
     """A surrogate of no particular values."""
     draw = np.random.default_rng(dim)
@@ -102,16 +113,28 @@ def polynomial(level, dim):
 @pytest.mark.parametrize("family_name", ["mean_field", "low_rank", "full_rank"])
 def test_polynomials_and_single_precision(lane, family_name, dtype):
     for level, dim in (("diagonal", 3), ("quadratic", 2), ("quadratic", 5), ("cubic", 3)):
-        target, q = vi.Target(funnel, dim), family(family_name, dim)
-        options = dict(gradient="score", control_variate=polynomial(level, dim), dtype=dtype)
-        job = job_of(target, q, min(lane.size, 1000), key_from(3), 0, **options)
-        one, other = (sweep(target, job, on) for on in (Threads(), gpu.Gpu()))
-        scale = 1.0 + abs(one.total[moments.MEAN_W])
-        close(other.total[: moments.COLUMNS], one.total[: moments.COLUMNS], scale * job.num_samples)
-        method = "leave_one_out"
-        a, b = (read(s, q, method, key_from(3), options["control_variate"]) for s in (one, other))
-        close(b.gradient, a.gradient, scale)
-        close(b.standard_error, a.standard_error, scale)
+        subtracted_as_on_the_cpu(lane, vi.Target(funnel, dim), family(family_name, dim), polynomial(level, dim), dtype)
+
+
+def subtracted_as_on_the_cpu(lane, target, q, surrogate, dtype):
+    """The sums of a sweep, and what is read of them."""
+    options = dict(gradient="score", control_variate=surrogate, dtype=dtype)
+    job = job_of(target, q, min(lane.size, 1000), key_from(3), 0, **options)
+    one, other = (sweep(target, job, on) for on in (Threads(), gpu.Gpu()))
+    scale = 1.0 + abs(one.total[moments.MEAN_W])
+    close(other.total[: moments.COLUMNS], one.total[: moments.COLUMNS], scale * job.num_samples)
+    a, b = (read(s, q, "leave_one_out", key_from(3), surrogate) for s in (one, other))
+    close(b.gradient, a.gradient, scale)
+    close(b.standard_error, a.standard_error, scale)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_surrogates_of_scores(lane, dtype):
+    q = product()
+    for level in ("linear", "quadratic"):
+        design = Design(q, q.sample(2, rng=0), level)
+        surrogate = design.unpack(np.random.default_rng(0).standard_normal(design.shape[1]))
+        subtracted_as_on_the_cpu(lane, vi.Target(of_factors, q.latents), q, surrogate, dtype)
 
 
 def test_polynomials_that_pay_are_used(lane):
@@ -139,8 +162,9 @@ def test_more_tasks_than_threads():
     import ptx
 
     with ptx.interpreted():
-        for name, dim in (("mean_field", 259), ("low_rank", 61), ("full_rank", 32)):
-            target, q = vi.Target(normal, dim, (np.zeros(dim),)), family(name, dim)
+        gaussian = (family("mean_field", 259), family("low_rank", 61), family("full_rank", 32))
+        for q in (*gaussian, vi.Bernoulli(logits=np.zeros(131))):
+            target = vi.Target(normal, q.dim, (np.zeros(q.dim),))
             one = vi.elbo_gradient(target, q, 3, estimator="leave_one_out", rng=4)
             other = vi.elbo_gradient(target, q, 3, estimator="leave_one_out", rng=4, backend="cuda")
             close(other.gradient, one.gradient, 100.0)
@@ -304,6 +328,15 @@ def test_what_a_gpu_does_not_do(lane):
         vi.elbo_gradient(target, q, estimator="pathwise", backend="cuda")
     with pytest.raises(ValueError, match="up to 1024 dimensions, got 1025"):
         vi.elbo(vi.Target(normal, 1025, (np.zeros(1025),)), family("mean_field", 1025), backend="cuda")
+    factors = vi.Target(of_factors, product().latents), product()
+    with pytest.raises(ValueError, match="estimator: 'mixed' needs the gradient of log p"):
+        vi.elbo_gradient(*factors, estimator="mixed", backend="cuda")
+    with pytest.raises(ValueError, match="up to 1024 rows of scores, got 1026"):
+        vi.elbo(vi.Target(normal, 513, (np.zeros(513),)), vi.Gamma(np.ones(513), 1.0), backend="cuda")
+    point, points = vi.Target(normal, 1, (np.zeros(1),)), vi.Delta(2.0)
+    with pytest.raises(ValueError, match="q: a Delta needs the gradient of log p"):
+        vi.elbo_gradient(point, points, backend="cuda")
+    assert vi.elbo(point, points, 10, backend="cuda").value == -2.0
     callback = vi.Target.from_address(12345, 5)
     with pytest.raises(ValueError, match="is a C function"):
         vi.elbo(callback, q, backend="cuda")

@@ -17,7 +17,7 @@ from fastvi.kernels.gpu import device
 from cuda_models import MODELS, X, Y, logistic, normal, normals_kernel, scale_shape, scores_kernel
 
 pytestmark = pytest.mark.ptx
-FAMILIES = ("mean_field", "low_rank", "full_rank")
+FAMILIES = ("mean_field", "low_rank", "full_rank", "product")
 
 
 def weights(function, dim, data, family="mean_field", capability=(9, 0), keep=True, surrogate=False, make=None):
