@@ -133,6 +133,7 @@ def calls():
                 options = {"method": method, "max_rounds": 2, "max_samples": 100_000, "rng": 9}
                 yield f"{at}/fit/{method}", lambda t=target, q=q, o=options: vi.fit(t, q, **o)
     yield from pairs()
+    yield from products()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         target = dict(targets())["smooth3"]
         for family, q in approximations(3):
@@ -141,6 +142,38 @@ def calls():
                 f"executor/{family}/gradient",
                 lambda t=target, q=q: vi.elbo_gradient(t, q, 5000, executor=pool, rng=1),
             )
+
+
+def of_factors(s, x, k, g, b, d, n, y, theta, t, table):
+    total = -0.5 * np.dot(x, x) - 0.5 * np.dot(t, t) + table[int(k[0])] * x[0] + s[0] * s[1] * x[1] - 0.3 * g[0] + theta
+    total += np.log(g[0]) + np.log(b[0]) + np.sum(np.log(d)) + n[0] * np.log(2.0 + s[0]) - 0.2 * n[0] * n[0]
+    return total - 0.5 * (np.log(y[0]) - theta) ** 2 + 0.2 * t[0] * x[1]
+
+
+def products():
+    """Of factors of every kind."""
+    q = vi.Product(
+        s=vi.Bernoulli(logits=[0.3, -0.8]),
+        x=vi.MeanFieldGaussian([0.1, -0.2], [0.8, 1.1]),
+        k=vi.Categorical(logits=[[0.2, -0.1, 0.4]]),
+        g=vi.Gamma([2.3], [1.4]),
+        b=vi.Beta([1.5], [2.5]),
+        d=vi.Dirichlet([1.2, 2.0, 0.9]),
+        n=vi.Poisson([2.2]),
+        y=vi.LogNormal([0.1], [0.5]),
+        theta=vi.Delta(0.3),
+        t=vi.FullRankGaussian([0.2, -0.1], [[0.9, 0.0], [0.3, 0.7]]),
+    )
+    target = vi.Target(of_factors, q.latents, (np.array([0.3, -0.2, 0.1]),))
+    yield "product/sample", lambda: q.sample(100, rng=1)
+    yield "product/log_prob", lambda: q.log_prob(q.sample(100, rng=1))
+    for estimator in ("auto", "plain", "entropy", "linear", "quadratic"):
+        yield f"product/elbo/{estimator}", lambda e=estimator: vi.elbo(target, q, 6000, estimator=e, rng=1)
+    for estimator in ("auto", "leave_one_out", "optimal_baseline", "linear", "quadratic", "mixed"):
+        yield f"product/gradient/{estimator}", lambda e=estimator: vi.elbo_gradient(target, q, 6000, estimator=e, rng=2)
+    for draws in ("antithetic", "sobol"):
+        yield f"product/gradient/{draws}", lambda d=draws: vi.elbo_gradient(target, q, 512, draws=d, rng=3)
+    yield "product/fit", lambda: vi.fit(target, q, rng=9, max_rounds=2, max_samples=100_000)
 
 
 def pairs():

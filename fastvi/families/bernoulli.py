@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.families import product as kernel
+from ..kernels.families import runs as kernel
 from .base import flat_parameters
 from .blocks import LARGEST, Block
 from .one_run import OneRun

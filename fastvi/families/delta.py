@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.families import product as kernel
+from ..kernels.families import runs as kernel
 from ..targets.constraints import VECTORS, Space
 from .base import exp_of, flat_parameters, frozen
 from .blocks import Block

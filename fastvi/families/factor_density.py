@@ -4,7 +4,7 @@ import numpy as np
 
 from ..kernels.arithmetic.functions import gammaln, where
 from ..kernels.arithmetic.log_densities import beta_logpdf, gamma_logpdf, lognormal_logpdf, normal_logpdf
-from ..kernels.families import product as kernel
+from ..kernels.families import runs as kernel
 
 
 def log_prob_of_factors(z, kinds, first, second, starts, values):

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.families.product import RUN
 from ..kernels.families.quantile_factors import OFFSET
+from ..kernels.families.runs import RUN
 from ..targets.target import Target
 from .base import DRAW_OPERATIONS, SCORE_OPERATIONS, frozen
 from .blocks import Block

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..kernels.families import product as kernel
 from ..kernels.families import quantile_factors as rows
+from ..kernels.families import runs as kernel
 from ..kernels.random import quantiles, shape_derivatives
 from .base import exp_of
 from .tabled import (

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..kernels.families import gaussian_blocks as rows
-from ..kernels.families import product as kernel
+from ..kernels.families import runs as kernel
 from .base import LOG_2PI
 from .blocks import Block
 from .gaussian_factors import FLATTEST

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..kernels.families import product as kernel
+from ..kernels.families import runs as kernel
 from .blocks import Block
 
 FLATTEST = 1e-12  # natural parameter of a wide Gaussian

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.families import product as kernel
+from ..kernels.families import runs as kernel
 from .base import exp_of
 from .blocks import Block
 from .gaussian_factors import GaussianBlock

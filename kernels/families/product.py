@@ -1,8 +1,7 @@
 """A product of independent factors: each z_i is a monotone map of its own standard normal eps_i.
 
 Equal factors that follow each other are a *run*; kinds and parameters are data, so one compiled sweep serves all.
-``loc`` holds the number of runs and then, for each, its kind, its first z, its number of factors, its first row and the
-rows of a factor; tables of quantile functions follow.  ``scale`` has a row of parameters for each row of the tile.
+``runs`` tells how ``loc`` and ``scale`` hold them.
 ``transform`` leaves in the rows of eps what scores are made of, in place: a row is never before the eps that it came
 from, so rows are written from the last to the first.
 
@@ -14,26 +13,44 @@ others keep is in ``quantile_factors`` and ``gaussian_blocks``.  A point mass ke
 import numpy as np
 
 from ..arithmetic import elementary
-from ..arithmetic.draw_loops import copy, each_draw, sum_draws, times
+from ..arithmetic.draw_loops import copy, each_draw, sum_draws
 from ..arithmetic.primitives import fma, select
 from ..arithmetic.triangular import next_four
 from ..jit import routine, widest_vectors
-from ..sums import control_variate, pathwise, score
-from . import gaussian_blocks, quantile_factors, quantile_paths
+from ..sums import score
+from . import gaussian_blocks, quantile_factors
 from .mean_field import transform_row
+from .product_paths import add_mixed as add_mixed
+from .runs import (
+    BERNOULLI,
+    BETA,
+    CATEGORICAL,
+    CENTRE,
+    COUNT,
+    CUT,
+    DELTA,
+    DIRICHLET,
+    FIRST,
+    FULL_RANK,
+    GAMMA,
+    GAUSSIAN,
+    IF_ONE,
+    IF_ZERO,
+    KIND,
+    LOG_NORMAL,
+    NORMALISER,
+    POISSON,
+    PROBABILITY,
+    ROW,
+    ROWS,
+    RUN,
+    SPREAD,
+)
 
 SCALE_NDIM = 2
 TILE = 96  # draws
 GPU_BLOCK = 512  # draws
 GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = False, ("eps",)
-GAUSSIAN, BERNOULLI, CATEGORICAL, GAMMA, BETA, DIRICHLET, POISSON, LOG_NORMAL, DELTA, FULL_RANK = range(10)
-RUN = 5  # numbers that describe one
-KIND, FIRST, COUNT, ROW, ROWS = range(RUN)
-COLUMNS = 7
-NORMALISER = 0  # of every kind: what -log q has beside what is added for each draw
-CENTRE, SPREAD = 1, 2  # of a Gaussian
-CUT, PROBABILITY, IF_ONE, IF_ZERO = 1, 2, 3, 4  # of a Bernoulli factor, the last two -log q
-# Of a category the same but for IF_ONE, which is -log of its probability less that of the last
 
 
 @routine
@@ -216,83 +233,3 @@ def add_scores(loc, scale, eps, f, count, work, sums):
         kind, row = np.int64(run[KIND]), np.int64(run[ROW])
         for i in range(row, row + np.int64(run[COUNT]) * np.int64(run[ROWS])):
             add_row(kind, sums, i, height + i, scale[i, PROBABILITY], eps[i], f, count)
-
-
-@routine
-def kind_of(loc, i):
-    """The kind of the factor that row i is of."""
-    kind = np.int64(GAUSSIAN)
-    for r in range(np.int64(loc[0])):
-        run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
-        if i >= np.int64(run[ROW]):
-            kind = np.int64(run[KIND])
-    return kind
-
-
-@routine
-def add_path(k, lines, follow, before, count, sums):
-    """Add the terms at the second of ``lines`` to the sums at place k, less what follows them."""
-    numbers, linear, squares, pairs, cubic, basis, v, h2 = follow
-    own = lines[1]
-    if len(numbers) > 0 and numbers[k] >= 0:
-        n = numbers[k]
-        control_variate.subtract((linear[n], squares[n], pairs[n], cubic[n]), basis, v, h2, own)
-    pathwise.add_row(sums, k, own, before, count)
-
-
-@routine
-def add_mixed(loc, scale, paths, drawn, eps, z, gradient, wanted, lines, follow, before, count, sums):
-    """Add the pathwise terms of the factors whose z are ``wanted``, where ``add_scores`` has the same factors' scores:
-    g and g eps of a Gaussian, with g the gradient of log p in eps, g of a point mass in z, and of others g in log z, or
-    logit z, times how its quantile function moves with a shape at the normals that were ``drawn``."""
-    widest_vectors()
-    height, width = len(scale), eps.shape[1]
-    total, row = lines[0], lines[1]
-    for r in range(np.int64(loc[0])):
-        run = loc[1 + RUN * r : 1 + RUN * (r + 1)]
-        kind, first, top = np.int64(run[KIND]), np.int64(run[FIRST]), np.int64(run[ROW])
-        each = np.int64(run[ROWS])
-        if wanted[first] == 0.0:
-            continue
-        for i in range(np.int64(run[COUNT])):
-            if kind == FULL_RANK:
-                k = top + i * each
-                size = np.int64(scale[k, gaussian_blocks.SIZE])
-                begin = first + i * size
-                for a in range(size):
-                    copy(width, row, gradient[begin + a])
-                    add_path(k + a, lines, follow, before, count, sums)
-                    for b in range(a + 1):
-                        times(width, row, gradient[begin + a], drawn[begin + b])
-                        add_path(k + size + gaussian_blocks.element(a, b), lines, follow, before, count, sums)
-                continue
-            if kind == DIRICHLET:
-                begin, k = first + i * each, top + i * each
-                quantile_paths.average(gradient[begin : begin + each], z[begin : begin + each], total)
-                for c in range(each):
-                    quantile_paths.of_share(width, row, gradient[begin + c], z[begin + c], total)
-                    quantile_paths.times_moved(paths, k + c, drawn[begin + c], row)
-                    add_path(k + c, lines, follow, before, count, sums)
-                continue
-            slope, x, k = gradient[first + i], z[first + i], top + each * i
-            if kind == GAMMA or kind == BETA:
-                for c in range(2):
-                    if kind == GAMMA:
-                        quantile_paths.of_log(width, row, slope, x)
-                    else:
-                        quantile_paths.of_logit(width, row, slope, x)
-                    if paths[k + c] >= 0.0:
-                        quantile_paths.times_moved(paths, k + c, drawn[first + i], row)
-                    add_path(k + c, lines, follow, before, count, sums)
-                continue
-            if kind == DELTA:
-                copy(width, row, slope)
-                add_path(k, lines, follow, before, count, sums)
-                continue
-            times(width, row, slope, scale[k, SPREAD])
-            if kind == LOG_NORMAL:
-                times(width, row, row, x)
-            copy(width, total, row)
-            add_path(k, lines, follow, before, count, sums)
-            times(width, row, total, eps[k])
-            add_path(height + k, lines, follow, before, count, sums)

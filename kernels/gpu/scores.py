@@ -3,7 +3,7 @@
 from numba import cuda, types
 
 from ..arithmetic.triangular import next_four
-from ..families import full_rank, low_rank, mean_field, product, registry
+from ..families import full_rank, low_rank, mean_field, product, registry, runs
 from ..jit import routine
 from ..sums import score
 from .cuda import ADDRESS, CUBE, F8, MATRIX, VECTOR
@@ -180,7 +180,7 @@ def product_scores(dim: int, shape: tuple, dtype: str = "float64"):
         base, _ = draws_of(first_block, chunk, block, each, num_samples)
         first, end = draws_of(which, chunk, block, each, num_samples)
         if lane < lanes:
-            kind, p = product.kind_of(loc, task), scale[task, product.PROBABILITY]
+            kind, p = runs.kind_of(loc, task), scale[task, runs.PROBABILITY]
             for draw in range(first + lane, end, lanes):
                 at = draw - base
                 f[0] = log_ws[at] - centre[0]
