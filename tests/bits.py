@@ -201,7 +201,7 @@ def pairs():
 
 def numbers(value):
     """Every float of a result in a fixed order, whatever else it carries."""
-    if value is None or isinstance(value, str | vi.Target | bytes):
+    if value is None or isinstance(value, str | vi.Target | bytes | slice):
         return []
     if isinstance(value, bool | int | float | np.ndarray | np.generic):
         return np.asarray(value, float).ravel().tolist()
