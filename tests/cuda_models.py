@@ -6,7 +6,7 @@ import numpy as np
 from numba import cuda, types
 
 import fastvi as vi
-from fastvi.kernels.families import registry
+from fastvi.kernels.families import registry, runs
 
 rng = np.random.default_rng(20)
 X, Y = rng.standard_normal((12, 4)), (rng.random(12) < 0.5).astype(float)
@@ -145,7 +145,7 @@ def scale_shape(family, dim):
     """Of the scale as the kernels take it; of low rank with three factors, or as many as there may be; of a product of
     factors of one row each."""
     if family == "product":
-        return dim, registry.FAMILIES[family].COLUMNS
+        return dim, runs.COLUMNS
     if family == "low_rank":
         return vi.LowRankGaussian.standard(dim, min(3, dim)).arrays[1].shape
     size = registry.FAMILIES[family].rows(dim, ())
