@@ -60,10 +60,12 @@ def fit(
     method : {"auto", "newton", "lbfgs", "score", "coordinate_ascent"}
         ``"newton"``: natural-gradient steps on matched draws, the default for a full-rank q and up to 100 dimensions;
         without a gradient of log p by central differences, to 30 dimensions.  ``"lbfgs"``: L-BFGS over few and then
-        more matched draws, for a mean-field or low-rank q in any number of dimensions.  ``"score"``: Adam on
+        more matched draws, for a mean-field or low-rank q in any number of dimensions, and over fixed draws for a
+        product whose factors can all be differentiated through.  ``"score"``: Adam on
         score-function gradients, the default for what has steps or no gradient.  ``"coordinate_ascent"``: for Gaussian
         targets; and for a product of factors, on a surrogate in their scores, from a pilot a round, which is exact for
-        Boltzmann machines and conjugate models
+        Boltzmann machines and conjugate models; where it does not settle within 50,000 evaluations ``"auto"`` goes on
+        with ``"lbfgs"``, if it can
     num_restarts : int or "auto"
         starts, all but the first scattered about it by three of its deviations; the best ELBO wins, and the message
         tells how many optima were met.  ``"auto"``: one, and three more where a full-rank q with a first fit of few

@@ -1,12 +1,13 @@
 """Which method a fit takes, from what its target can tell: gradients, gradients of pieces, or values."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..estimators.derivative import derivative
+from ..estimators.derivative import continuous, derivative
 from ..estimators.steps import sees_steps_of
 from ..families.base import Family
 from ..rng import SLOPE, Key
 from .coordinate_ascent import CoordinateAscent
+from .factor_paths import FactorPaths
 from .factors import FactorAscent
 from .fitter import Fitter
 from .lbfgs import LBFGS
@@ -20,7 +21,7 @@ NAMES = tuple(each.name for each in (Newton, LBFGS, Score, CoordinateAscent))
 METHODS: dict[str, tuple[type[Fitter], ...]] = {
     "mean_field": (Newton, LBFGS, Score, CoordinateAscent),
     "low_rank": (LowRank, Score),
-    "product": (FactorAscent,),
+    "product": (FactorAscent, FactorPaths),
 }
 OTHERS: tuple[type[Fitter], ...] = (Newton, Score)
 SUCCESSORS = {"natural": "newton", "deterministic": "lbfgs", "stochastic": "score"}
@@ -65,13 +66,16 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
         differences
     """
     methods = methods_for(q)
-    if name == "auto" and not any(each.uses_gradient for each in methods.values()):
+    if name == "auto" and not next(iter(methods.values())).uses_gradient:
         return Method(next(iter(methods)), False)
     if name != "auto" and name not in methods:
         fit = ", ".join(map(repr, methods))
         raise ValueError(f"method: {name!r} does not fit {q.family} approximations; use one of {fit}")
     if name != "auto" and not methods[name].uses_gradient:
         return Method(name, False)
+    if methods[name if name != "auto" else next(iter(methods))] is FactorPaths and not has_paths(target, q, key):
+        why = f"{q.without_paths} has none" if q.without_paths else f"{target.name} has no gradient, or steps"  # type: ignore
+        raise ValueError(f"method: {name!r} differentiates through all factors of q, and {why}; leave method out")
     derived, smooth, _, why = derivative(target, q, key)
     if not derived and q.dim > DIFFERENCES_DIM:
         if name == "auto":
@@ -84,6 +88,11 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
         large = q.is_diagonal and derived and q.dim > NEWTON_DIM
         name = LBFGS.name if large else next(iter(methods))
     return Method(name, derived, not smooth and name != CoordinateAscent.name)
+
+
+def has_paths(target, q: Any, key: Key) -> bool:
+    """Whether a product can be fitted by slopes of log p in all its factors"""
+    return not q.without_paths and continuous(target, q, key)
 
 
 def sees_steps(target, q: Family, num_samples: int, key: Key, tolerance: float, on) -> bool:

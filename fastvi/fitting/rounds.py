@@ -6,11 +6,14 @@ import numpy as np
 
 from .. import checks
 from ..errors import NonFiniteError
+from ..estimators.elbo import elbo
 from ..families.base import Family
 from ..results import counted
 from ..rng import Key
-from .fitter import OUT_OF_DRAWS, Fitter
-from .methods import STEPS, Method, sees_steps
+from .factor_paths import FactorPaths
+from .factors import FactorAscent
+from .fitter import NO_STEP, OUT_OF_DRAWS, Fitter
+from .methods import STEPS, Method, has_paths, sees_steps
 from .restarts import restart_key, scattered
 from .result import Round
 from .score import Score
@@ -19,6 +22,7 @@ from .subsample import start_from_rows
 INTERRUPTED = "interrupted"
 DOUBTFUL_SAMPLES = 200_000  # after which a method that may miss steps is asked whether it does
 # Draws that are asked, at most and at least; one in so many of ``max_samples``
+UNSETTLED_SAMPLES, LOOKED_SAMPLES = 50_000, 500  # of coordinate ascent, before slopes are asked; for a look at two q's
 DOUBTED_SAMPLES, LEAST_DOUBTED, DOUBTED_SHARE = 10_000, 64, 4
 
 
@@ -64,6 +68,10 @@ class Run:
         fitter.state.update(lost=lost)
         fitter.state.update(state, method=method.name)
         self.fitters.append(fitter)
+        if isinstance(fitter, FactorAscent) and self.asked == "auto" and most > UNSETTLED_SAMPLES:
+            fitter.max_samples = UNSETTLED_SAMPLES
+            self.ends.append(self.settled(fitter, most, restart, self.ascend(fitter, restart)))
+            return
         if not method.doubtful or method.name == Score.name:
             self.ends.append(self.ascend(fitter, restart))
             return
@@ -92,6 +100,32 @@ class Run:
         other.state.update(draws=fitter.state["draws"], lost=fitter.state["lost"], method=Score.name)
         self.fitters[-1] = other
         return self.ascend(other, restart)
+
+    def settled(self, fitter: Fitter, most: int, restart: int, end: str) -> str:
+        """Where coordinate ascent did not settle, slopes go on if all factors have them, and itself if not."""
+        if end not in (OUT_OF_DRAWS, NO_STEP):
+            return end
+        if has_paths(self.target, fitter.q, fitter.key):
+            other = FactorPaths(self.target, self.better(fitter), fitter.key, self.tolerance, most, self.on)
+            other.state.update(draws=fitter.state["draws"], lost=fitter.state["lost"], method=other.name)
+            self.fitters[-1] = fitter = other
+        elif end == NO_STEP:
+            return end
+        fitter.max_samples = most
+        return self.ascend(fitter, restart)
+
+    def better(self, fitter: Fitter) -> Family:
+        """Where it ended, or where it began if that is no worse"""
+
+        def look(q) -> float:
+            options = dict(estimator="plain", rng=fitter.key, **self.on.options)
+            try:
+                return elbo(self.target, q, LOOKED_SAMPLES, **options).value
+            except NonFiniteError:
+                return -np.inf
+
+        fitter.state["lost"] += 2 * LOOKED_SAMPLES
+        return fitter.q if look(fitter.q) > look(fitter.start) else fitter.start
 
     def ascend(self, fitter: Fitter, restart: int) -> str:
         """Round after round until the fitter has a reason to stop, which is returned."""

@@ -37,6 +37,41 @@ def test_full_steps_that_go_round_in_circles_are_shortened():
     assert abs(found.elbo.value - elbo(found.q.parameters)) < 5 * found.elbo.standard_error
 
 
+def schools(theta, mu, tau, y, error):
+    """The eight schools, centred: slopes in tau have heavy tails"""
+    total = np.sum(vi.normal_logpdf(y, theta, error)) + np.sum(vi.normal_logpdf(theta, mu, tau))
+    return total + vi.normal_logpdf(mu, 0.0, 5.0) - np.log1p((tau / 5.0) ** 2)
+
+
+@pytest.mark.parametrize("wide", [0.7, 7.0])
+def test_slopes_go_on_where_coordinate_ascent_does_not_settle(wide):
+    """A log-normal factor is a Gaussian of log tau, whose fit has another way; a gamma factor cannot be much worse"""
+    data = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]), np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+    normals = dict(theta=vi.MeanFieldGaussian(np.zeros(8), np.full(8, wide)), mu=vi.MeanFieldGaussian(0.0, wide))
+    declared = vi.Target(schools, dict(theta=vi.real(8), mu=vi.real(), tau=vi.positive()), data)
+    best = vi.fit(declared, "mean_field", rng=0)
+    q = vi.Product(**normals, tau=vi.LogNormal(0.0, 1.0))
+    target = vi.Target(schools, q.latents, data)
+    found = vi.fit(target, q, rng=1)
+    assert found.converged and found.method == "lbfgs"
+    ends = [vi.elbo(t, end.q, 400_000, rng=3) for t, end in ((declared, best), (target, found))]
+    error = math.hypot(*(end.standard_error for end in ends))
+    assert abs(ends[0].value - ends[1].value) < 5 * error + best.gain + best.blur + found.gain + found.blur
+    q = vi.Product(**normals, tau=vi.Gamma(2.0, 1.0))
+    other = vi.fit(target, q, rng=1)
+    assert other.converged and abs(other.elbo.value - ends[1].value) < 0.2
+
+
+def test_methods_of_products_by_name():
+    q = vi.Product(z=vi.MeanFieldGaussian([0.0], [1.0]), s=vi.Bernoulli(logits=[0.0]))
+    target = vi.Target(lambda z, s: -0.5 * (z[0] - s[0]) ** 2, q.latents)
+    with pytest.raises(ValueError, match=r"s \(Bernoulli\) has none; leave method out"):
+        vi.fit(target, q, method="lbfgs")
+    q = vi.Product(z=vi.Gamma([2.0], [1.0]))
+    found = vi.fit(vi.Target(lambda z: 3.0 * np.log(z[0]) - 2.0 * z[0], q.latents), q, method="lbfgs", rng=0)
+    assert found.converged and found.q["z"].mean[0] == pytest.approx(2.0, abs=0.05)  # Gamma(4, 2)
+
+
 def test_a_boltzmann_machine_is_fitted_to_its_fixed_point():
     target, q = target_of(SK), vi.Bernoulli(logits=SK["logits"])
     logits, elbo = coordinate_ascent(target.value(states(6)), states(6), SK["logits"])
