@@ -35,6 +35,11 @@ def evaluations(q: Any) -> int:
     return MOVES * sum(block.count for block in q.blocks if block.ends is not None)
 
 
+def tells_all(q: Any) -> bool:
+    """Whether slopes tell of all pairs of factors"""
+    return all(block.ends is not None or block.is_point for block in q.blocks)
+
+
 def pairs(q: Any, z: np.ndarray, gradient) -> np.ndarray | None:
     """T (scores, scores), symmetric, from slopes about some draws z (n, dim); None where they are not finite"""
     places, scores, low, high = moving(q)

@@ -15,7 +15,7 @@ from ..execution.sweep import sweep
 from ..families.mean_field import MeanFieldGaussian
 from ..kernels.sums import moments
 from ..rng import PILOT
-from ..score_surrogates import HESSIAN, LEVELS, Design, fitted, flat_share, pairs_of, size
+from ..score_surrogates import HESSIAN, LEVELS, NORMAL, Design, fitted, flat_share, pairs_of, size
 from .candidate import Candidate, cheapest, concentrated, variances_with
 from .cost import (
     CALL_OPERATIONS,
@@ -33,7 +33,7 @@ from .pilot import STEADY
 # Which levels an estimator may subtract
 ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS}
 ALLOWED |= {"auto": LEVELS[:2], "mixed": LEVELS[:2]}
-MOST = 2.0**35  # operations of a fit that was asked for, where slopes of log p may tell pairs instead
+MOST = 2.0**32  # operations of a fit that was asked for, where slopes of log p may tell pairs instead
 BUDGET = 0.5  # of the operations that the draws take, for a fit that may bring nothing
 
 
@@ -56,8 +56,9 @@ def enough_to_fit(level: str, q) -> int:
 
 def fit_operations(level: str, q) -> float:
     """Of the fit of a level."""
-    count = size(level, q)
-    return CALL_OPERATIONS + enough_to_fit(level, q) * min(count**2 / 2, 6 * SMOOTH_ITERATIONS * q.dim**2)
+    count, draws = size(level, q), enough_to_fit(level, q)
+    by_normal_equations = float(draws) * count**2 <= NORMAL
+    return CALL_OPERATIONS + draws * (count**2 / 2 if by_normal_equations else 6 * SMOOTH_ITERATIONS * q.dim**2)
 
 
 def affordable(r: Request, levels: list[str], paths: bool) -> list[str]:
@@ -79,8 +80,10 @@ def levels_for(r: Request, paths: bool = False) -> list[str]:
     ]
     if "cubic" in levels and len(pairs_of(r.q, "cubic")[0]) == len(pairs_of(r.q, "quadratic")[0]):
         levels.remove("cubic")
-    free = r.estimator in ("auto", "mixed")
-    cheap = affordable(r, levels, paths) if free else [one for one in levels if fit_operations(one, r.q) <= MOST]
+    free, q = r.estimator in ("auto", "mixed"), r.q
+    cheap = affordable(r, levels, paths) if free else [one for one in levels if fit_operations(one, q) <= MOST]
+    if "quadratic" in levels and not free and not hessian_pairs.tells_all(q):
+        return levels
     wanted = "quadratic" in ALLOWED.get(r.estimator, ()) and "quadratic" not in cheap
     if wanted and slopes_tell_pairs(r) and (not free or affordable(r, [HESSIAN], paths)):
         return [*cheap, HESSIAN]

@@ -22,7 +22,8 @@ from .restarts import SCATTER
 from .start import standard_normals
 from .surrogate_ascent import Ascents, ascend
 
-A_COEFFICIENT, LEAST, MOST_COEFFICIENTS = 4, 64, 6000  # draws of a pilot; coefficients beyond which there are no pairs
+A_COEFFICIENT, LEAST = 4, 64  # draws of a pilot
+MANY_COEFFICIENTS, MOST_COEFFICIENTS = 1500, 6000  # beyond which slopes tell pairs, or nothing does
 BLURS = 1.5  # of them that count, as in the other fits
 JUDGING, REFUSED, SHORTER, CAP, DAMPED = 256, 3.0, 0.4, 1.0, 0.3
 TRIES, FAILURES, GROWTH = 5, 4, 8.0
@@ -91,9 +92,10 @@ class FactorAscent(Fitter):
         super().__init__(target, q, key, tolerance, max_samples, on, derived)
         self.points = Points(target, on, derivative(target, q, key).exists, q) if q.has_points else None
         self.level = "quadratic"
-        if size("quadratic", q) > MOST_COEFFICIENTS:
+        count = size("quadratic", q)
+        if count > (MANY_COEFFICIENTS if hessian_pairs.tells_all(q) else MOST_COEFFICIENTS):
             slopes = hessian_pairs.evaluations(q) > 0 and derivative(target, q, key).exists
-            self.level = HESSIAN if slopes else "linear"
+            self.level = HESSIAN if slopes else "quadratic" if count <= MOST_COEFFICIENTS else "linear"
         self.pairs: np.ndarray | None = None
         count = max(LEAST, A_COEFFICIENT * size(self.level, q))
         self.state.update(parameters=q.parameters, count=count, first=0, capped=0, failures=0, rounds=0)
