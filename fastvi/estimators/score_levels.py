@@ -11,6 +11,7 @@ from .options import Request
 # Which levels an estimator may subtract
 ALLOWED = {"diagonal": LEVELS[:1], "linear": LEVELS[:1], "quadratic": LEVELS[:2], "cubic": LEVELS}
 ALLOWED |= {"auto": LEVELS[:2], "mixed": LEVELS[:2]}
+CHOOSING = "auto", "mixed"  # by what pays
 MOST = 2.0**32  # operations of a fit that was asked for, where slopes of log p may tell pairs instead
 BUDGET = 0.5  # of the operations that the draws take, for a fit that may bring nothing
 
@@ -25,6 +26,12 @@ def following(level: str, q) -> float:
     rows = len(q.arrays[1])
     more = {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}
     return more[{HESSIAN: "quadratic"}.get(level, level)]
+
+
+def path_following(level: str, q) -> float:
+    """Of one that is taken off a pathwise term, a row of a tile at a time."""
+    rows = len(q.arrays[1])
+    return 10.0 * rows + (0.0 if level == "linear" else 3.0 * rows**2)
 
 
 def enough_to_fit(level: str, q) -> int:
@@ -58,7 +65,7 @@ def levels_for(r: Request, paths: bool = False) -> list[str]:
     ]
     if "cubic" in levels and len(pairs_of(r.q, "cubic")[0]) == len(pairs_of(r.q, "quadratic")[0]):
         levels.remove("cubic")
-    free, q = r.estimator in ("auto", "mixed"), r.q
+    free, q = r.estimator in CHOOSING, r.q
     cheap = affordable(r, levels, paths) if free else [one for one in levels if fit_operations(one, q) <= MOST]
     if "quadratic" in levels and not free and not hessian_pairs.tells_all(q):
         return levels

@@ -20,7 +20,7 @@ from .candidate import Candidate, cheapest, concentrated, variances_with
 from .cost import CHECK_SHARE, LEAST, LEAST_PER_COEFFICIENT, PATHWISE_COST
 from .options import Request, kind_of
 from .pilot import STEADY
-from .score_levels import ALLOWED, enough_to_fit, following, levels_for, operations
+from .score_levels import ALLOWED, CHOOSING, enough_to_fit, levels_for, operations, path_following
 
 
 def path_terms(r: Request, z, first: int) -> np.ndarray:
@@ -88,37 +88,54 @@ class ScorePilot:
         return self.log_w - surrogate.at(self.q.whitened(self.z))
 
     def of_gradient(self, method, surrogate, left, path_terms) -> Candidate:
-        """A way to a gradient, with the variance of each parameter and that of standardised terms, added up.
-
-        What follows a pathwise term is kept where it takes variance off it.
-        """
-        q = self.q
-        kind = kind_of(method, q)
+        """A way to a gradient, with the variance of each parameter and that of standardised terms, added up."""
+        q, kind = self.q, kind_of(method, self.q)
         runs = q.path_runs(kind) if kind else [False] * len(q.blocks)
         by_scores = np.repeat(np.invert(runs), [block.count * block.width for block in q.blocks])
         with np.errstate(invalid="ignore", over="ignore"):
             whitened = q.whitened(self.z)
             each = spreads(q.from_whitened(whitened), left)
             spread = float(np.sum(spreads(whitened[:, by_scores], left)))
-            if kind:
-                own, by_paths = q.path_parameters(kind), np.var(path_terms, axis=0)
-                if surrogate is not None:
-                    kept = {}
-                    for parameter, one in surrogate.paths.items():
-                        variance = np.var(path_terms[:, parameter] - one.at(whitened))
-                        if own[parameter] and variance < by_paths[parameter]:
-                            kept[parameter], by_paths[parameter] = one, variance
-                    surrogate = dataclasses.replace(surrogate, paths=kept)
-                each = np.where(own, by_paths, each)
-                spread += float(np.sum((by_paths * q.steps**2)[own]))
             squares = np.sum(whitened[:, by_scores] ** 2, axis=1)
             terms = None if surrogate is None else (left - np.mean(left)) ** 2 * squares
-        found = self.candidate(method, surrogate, spread, True, terms)
+            found = self.candidate(method, surrogate, spread, True, terms)
+            if kind is None:
+                return found._replace(each=each)
+            own = q.path_parameters(kind)
+            each = np.where(own, np.var(path_terms, axis=0), each)
+            spread = found.variance + float(np.sum((each * q.steps**2)[own]))
         once = q.operations(q.dim, True) + self.r.target.density.operations
-        cost = found.operations + ((PATHWISE_COST - 1.0) * once if kind else 0.0)
-        if surrogate is not None:
-            cost += len(surrogate.paths) * following(surrogate.level, q)
-        return found._replace(each=each, operations=cost)
+        cost = found.operations + (PATHWISE_COST - 1.0) * once
+        found = found._replace(each=each, variance=spread, operations=cost)
+        return found if surrogate is None else self.followed(found, own, path_terms, whitened)
+
+    def followed(self, found: Candidate, own, path_terms, whitened) -> Candidate:
+        """Of what follows pathwise terms as many as pay, from the one that takes most variance off; all that take some
+        for an estimator that was asked for by name.
+
+        Point masses have no width to measure their steps by: all of theirs count as much as all other terms.
+        """
+        surrogate: Any = found.surrogate
+        each, unit, less = np.array(found.each), path_following(surrogate.level, self.q), {}
+        for parameter in np.flatnonzero(own):
+            if (one := surrogate.paths.get(int(parameter))) is not None:
+                less[parameter] = float(np.var(path_terms[:, parameter] - one.at(whitened)))
+        order = np.array(list(less), int)
+        taken, weights = each[order] - [less[k] for k in order], self.q.steps**2
+        points = self.q.path_parameters("points")
+        theirs = float(each[points] @ weights[points])
+        of_each = np.where(points[order], theirs, found.variance - theirs)  # what a term is a part of
+        gains = np.divide(taken * weights[order], of_each, out=np.zeros(len(order)), where=of_each > 0.0)
+        order = order[np.argsort(-gains)]
+        parts = float(theirs > 0.0) + float(found.variance > theirs)
+        left = parts - np.concatenate([[0.0], np.cumsum(-np.sort(-gains))])
+        pay = int(np.argmin(left * (found.operations + unit * np.arange(len(left)))))
+        kept = order[: pay if self.r.estimator in CHOOSING else np.count_nonzero(gains > 0.0)]
+        off = float((each[kept] - [less[k] for k in kept]) @ weights[kept])
+        each[kept] = [less[k] for k in kept]
+        surrogate = dataclasses.replace(surrogate, paths={int(k): surrogate.paths[int(k)] for k in kept})
+        operations = found.operations + unit * len(kept)
+        return found._replace(surrogate=surrogate, each=each, variance=found.variance - off, operations=operations)
 
     def candidate(self, method, surrogate, variance, gradient, terms=None) -> Candidate:
         """Where few draws hold the terms that an error rests on, a surrogate is not to be trusted."""

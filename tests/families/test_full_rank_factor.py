@@ -98,7 +98,7 @@ def test_every_estimator_has_the_gradient_of_the_sum_over_states():
         within = 9 if options.get("draws") == "sobol" else 5  # of 3.5 degrees of freedom
         assert np.all(np.abs(found.gradient - exact) < within * found.standard_error), options
         spread[tuple(options.values())] = np.sum((found.standard_error * Q.steps) ** 2)
-    assert spread["leave_one_out",] > 30.0 * spread["auto",]
+    assert spread["leave_one_out",] > 10.0 * spread["auto",]
     assert vi.elbo(TARGET, Q, 16_384, rng=3).value == pytest.approx(exact_elbo(Q), abs=0.5)
 
 

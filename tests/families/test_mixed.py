@@ -151,7 +151,7 @@ def test_auto_goes_by_what_a_pilot_finds():
     q = vi.Product(z=vi.MeanFieldGaussian(np.zeros(40), np.ones(40)), s=vi.Bernoulli(logits=[0.2, -0.3]))
     for power, method in ((4.0, "mixed"), (2.0, "quadratic_hessian")):
         found = vi.elbo_gradient(vi.Target(density, q.latents, (power,)), q, 200_000, rng=0)
-        assert found.method.startswith(method), found.method
+        assert found.method.startswith("mixed") if method == "mixed" else found.method.endswith(method), found.method
 
 
 def test_the_same_bits_on_threads_and_executors():
