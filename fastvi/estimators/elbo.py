@@ -12,6 +12,7 @@ from ..families.base import Family
 from ..kernels.sums import moments
 from ..results import ROUNDING, Estimate
 from ..rng import Key, RandomSource
+from ..score_surrogates import HESSIAN
 from ..targets.target import Target
 from . import cross_fitting
 from .dependent_draws import elbo_of_replicates
@@ -158,7 +159,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = No
     else:
         value = mean + q.entropy() if method == "entropy" else mean
         error = math.sqrt(spread / count) if count > 1 else math.nan
-        if method in POLYNOMIALS:  # what rounding leaves of an exact fit varies too little to show its own size
+        if method in (*POLYNOMIALS, HESSIAN):  # what rounding leaves of an exact fit varies too little to show its size
             scale = abs(found.total[moments.MEAN_P]) + found.mean_and_variance(moments.MEAN_P)[1] ** 0.5
             error = max(error, ROUNDING * (scale + abs(q.entropy())))
     return Estimate(

@@ -24,7 +24,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
     if method == "optimal_baseline" and np.count_nonzero(found.rows[:, moments.COUNT]) < 2:
         method = "leave_one_out"  # an interrupted sweep of a single chunk
     places, units = q.layout
-    value = read_elbo(found, q, "plain" if surrogate is None else method, key)
+    value = read_elbo(found, q, "plain" if surrogate is None else surrogate.level, key)
     if not math.isfinite(value.value) or (found.num_samples < 2 and method != "score"):
         unknown = np.full(len(places), math.nan)
         return GradientEstimate(value, unknown, unknown, method, np.ones(len(places), dtype=bool))
