@@ -1,10 +1,10 @@
 """Pairs of scores from slopes: a quadratic surrogate where there are too many pairs for least squares.
 
-With w_j = (z_j - E z_j) / sd_j the coefficient of w_j w_k is sd_j sd_k times how the slope of log p in z_j changes from
-one value of z_k to another, on average over draws of the others: discrete in k and as of real numbers in j.  Least
-squares then has the linear terms and one factor for all pairs to find.  It is a second-order MuProp (Gu, Levine,
-Sutskever and Mnih 2016) whose linear part is fitted, for log densities that mean something between the values of their
-latents.
+With w_j = (z_j - E z_j) / sd_j the coefficient of w_j w_k is sd_j sd_k times how the slope of log p in z_j changes
+from one value of z_k to another (of a full-rank Gaussian, z = loc + L eps, the same through L), on average over draws
+of the others: discrete in k and as of real numbers in j. Least squares then has the linear terms and one factor for
+all pairs to find. It is a second-order MuProp (Gu, Levine, Sutskever and Mnih 2016) whose linear part is fitted, for
+log densities that mean something between the values of their latents.
 """
 
 from functools import cached_property
@@ -12,27 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from .score_surrogates import HESSIAN, Design, ScoreSurrogate
+from .score_surrogates import HESSIAN, Design, ScoreSurrogate, owners
 
 DRAWS = 8  # of the others, over which slopes are averaged
 MOVES = 2 * DRAWS  # of each factor
 
 
-def moving(q: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of the factors whose first score is affine in z: where they are in z and among the scores, and between which
-    values they move, (n,) each"""
-    found: list[tuple[np.ndarray, ...]] = [(np.empty(0, int),) * 2 + (np.empty(0),) * 2]
-    for block, spot, scores in zip(q.blocks, q.spots, q.score_spots, strict=True):
+def moving(q: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the factors with scores that are affine in z: where they are in z, and between which values they move"""
+    found: list[tuple[np.ndarray, ...]] = [(np.empty(0, int), np.empty(0), np.empty(0))]
+    for block, spot in zip(q.blocks, q.spots, strict=True):
         if block.ends is not None:
-            own = np.arange(block.count)
-            found.append((spot.start + own, scores.start + block.width * own, *block.ends))
-    places, scores, low, high = (np.concatenate(part) for part in zip(*found, strict=True))
-    return places, scores, low, high
+            found.append((np.arange(spot.start, spot.stop), *block.ends))
+    places, low, high = (np.concatenate(part) for part in zip(*found, strict=True))
+    return places, low, high
 
 
 def evaluations(q: Any) -> int:
     """How many gradients of log p it takes"""
-    return MOVES * sum(block.count for block in q.blocks if block.ends is not None)
+    return MOVES * sum(block.size for block in q.blocks if block.ends is not None)
 
 
 def tells_all(q: Any) -> bool:
@@ -42,7 +40,7 @@ def tells_all(q: Any) -> bool:
 
 def pairs(q: Any, z: np.ndarray, gradient) -> np.ndarray | None:
     """T (scores, scores), symmetric, from slopes about some draws z (n, dim); None where they are not finite"""
-    places, scores, low, high = moving(q)
+    places, low, high = moving(q)
     own, total = np.arange(len(places)), np.zeros((len(places),) * 2)
     for draw in z:
         points = np.repeat(draw[None], 2 * len(places), axis=0)
@@ -51,11 +49,15 @@ def pairs(q: Any, z: np.ndarray, gradient) -> np.ndarray | None:
         total += (slopes[len(own) :] - slopes[: len(own)]) / (high - low)[:, None]
     if not np.isfinite(total).all():
         return None
-    spread = q.stddev[places]
-    found = np.zeros((sum(block.count * block.width for block in q.blocks),) * 2)
-    found[np.ix_(scores, scores)] = 0.5 * (total + total.T) / len(z) * np.outer(spread, spread)
-    np.fill_diagonal(found, 0.0)
-    return found
+    owner = owners(q)[0]
+    axes, first = np.zeros((len(owner), len(places))), 0
+    for block, scores in zip(q.blocks, q.score_spots, strict=True):
+        if block.ends is not None:
+            which, matrix = block.axes
+            axes[scores.start + which, first : first + block.size] = matrix.T
+            first += block.size
+    found = axes @ (0.5 * (total + total.T) / len(z)) @ axes.T
+    return np.where(owner[:, None] == owner, 0.0, found)
 
 
 class HessianDesign(Design):

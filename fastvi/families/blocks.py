@@ -142,8 +142,13 @@ class Block(ABC):
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Of factors whose first whitened score is affine in z, two values about the mean, (count,) each"""
+        """Of factors with scores that are affine in z, two values about the mean, (size,) each"""
         return None
+
+    @property
+    def axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which scores these are, (size,), and dz / d scores, (size, size)"""
+        return self.width * np.arange(self.count), np.diag(self.stddev)
 
     def path_places(self, row: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same for pathwise sums, and the derivative of the entropy; where z has no derivative nothing is summed"""

@@ -237,5 +237,16 @@ class FullRankBlock(Block):
         below = np.sum(ratio**2, axis=(1, 2)) - np.sum(diagonal**2, axis=1)
         return np.sum(scale_part(diagonal), axis=1) + 0.5 * (below + np.sum(away**2, axis=1))
 
+    @property
+    def ends(self):
+        return self.mean - self.stddev, self.mean + self.stddev
+
+    @property
+    def axes(self):
+        from scipy.linalg import block_diag
+
+        firsts = self.width * np.arange(self.count)[:, None] + np.arange(self.dim)
+        return firsts.ravel(), block_diag(*self.tril)
+
     def scattered(self, by):
         return type(self)(self.loc + np.einsum("cij,cj->ci", self.tril, by[:, : self.dim]), self.tril)

@@ -63,13 +63,14 @@ def test_a_net_of_200_units_has_a_hundredth_of_the_variance():
 
 
 def test_slopes_beside_other_factors():
-    """Pairs of Bernoulli, Gaussian and Poisson factors are told, scores of gamma factors are linear terms; nothing is
-    left of those here"""
+    """Pairs of Bernoulli, Gaussian, full-rank and Poisson factors are told, scores of gamma factors are linear terms;
+    nothing is left of those here"""
     count = 60
 
-    def density(s, x, n, g, coupling):
+    def density(s, x, n, g, t, coupling):
         z = s + 0.3 * x
         total = 0.5 * np.dot(z, coupling @ z) - 0.5 * np.sum(x * x) + 0.05 * np.dot(n, s) - g[0]
+        total += 0.3 * np.dot(t, x[:2]) - 0.2 * t[0] * s[5] - 0.5 * np.sum(t * t)
         for i in range(len(n)):
             total -= math.lgamma(n[i] + 1.0)
         return total
@@ -79,6 +80,7 @@ def test_slopes_beside_other_factors():
         x=vi.MeanFieldGaussian(np.zeros(count), np.ones(count)),
         n=vi.Poisson(np.full(count, 2.0)),
         g=vi.Gamma([2.0], [1.0]),
+        t=vi.FullRankGaussian([0.3, -0.2], [[0.9, 0.0], [0.5, 0.6]]),
     )
     coupling = 0.05 * RNG.normal(size=(count, count))
     target = vi.Target(density, q.latents, (coupling + coupling.T,))
@@ -86,5 +88,5 @@ def test_slopes_beside_other_factors():
     found = vi.elbo_gradient(target, q, 50_000, estimator="quadratic", rng=2)
     error = np.hypot(plain.standard_error, found.standard_error)
     assert found.method == "quadratic_hessian" and np.all(np.abs(found.gradient - plain.gradient) < 5 * error)
-    where = np.r_[q.parameter_spots[0], q.parameter_spots[1]]
+    where = np.r_[q.parameter_spots[0], q.parameter_spots[1], q.parameter_spots[4]]
     assert np.all(found.standard_error[where] < 1e-3 * plain.standard_error[where])
