@@ -32,10 +32,11 @@ def read(found: Sweep, q, method: str, key: Key, kind: str, surrogate=None) -> G
     for parameter, one in ({} if surrogate is None else surrogate.paths).items():
         rounding = SLOPE_ROUNDING * (abs(b.gradient[parameter]) + one.size)
         error[parameter] = max(error[parameter], rounding)
+    all_seen = q.seen(found.num_samples) is None  # a slope may be another at a value that no draw holds
     return dataclasses.replace(
         a,
         gradient=np.where(own, b.gradient, a.gradient),
         standard_error=np.where(own, error, a.standard_error),
-        interval_reliable=np.where(own, b.interval_reliable, a.interval_reliable),
+        interval_reliable=np.where(own, b.interval_reliable & all_seen, a.interval_reliable),
         method=method,
     )

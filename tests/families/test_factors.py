@@ -189,6 +189,17 @@ def test_a_rare_value_has_a_gradient_by_flips():
     assert np.isnan(vi.elbo_gradient(TARGET, q, 100, rng=0).standard_error[0])  # too few to flip
 
 
+def test_flips_see_the_rare_values_of_others():
+    """Of two nearly certain factors with a strong coupling no draw holds the value that matters"""
+    q = vi.Bernoulli(logits=[-7.0, -9.0])
+    p = q.probabilities
+    exact = p * (1.0 - p) * (1000.0 * p[::-1] + [7.0, 9.0])
+    for count in (500, 2000):
+        found = vi.elbo_gradient(vi.Target(lambda z: 1000.0 * z[0] * z[1], 2), q, count, rng=0)
+        assert found.method == "leave_one_out" and found.interval_reliable.all()
+        assert np.all(np.abs(found.gradient - exact) < 5 * found.standard_error)
+
+
 def test_divergences_by_enumeration():
     p, z = vi.Bernoulli(logits=np.linspace(-1, 1, 6)), states(6)
     a, b = np.exp(Q.log_prob(z)), np.exp(p.log_prob(z))
