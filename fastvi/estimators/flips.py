@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..results import SLOPE_ROUNDING, GradientEstimate
+from ..score_surrogates import FLATTEST
 from .options import Request
 
 LEAST, MOST = 64, 1024  # draws of the others
-FLATTEST, SPREAD = 0.2, 2.0  # share of the uniform distribution, at most and over all factors that take some
+SPREAD = 2.0  # shares of the uniform distribution, over all factors that take some
 
 
 def filled(r: Request, found: GradientEstimate, surrogate=None) -> GradientEstimate:

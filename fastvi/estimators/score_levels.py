@@ -25,7 +25,8 @@ def following(level: str, q) -> float:
     """Of one surrogate of a level."""
     rows = len(q.arrays[1])
     more = {"none": 0.0, "linear": 4.0 * rows, "quadratic": 2.0 * rows**2, "cubic": 4.0 * rows**2}
-    return more[{HESSIAN: "quadratic"}.get(level, level)]
+    more[HESSIAN] = more["quadratic"]
+    return more[level]
 
 
 def path_following(level: str, q) -> float:

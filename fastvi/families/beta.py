@@ -23,7 +23,7 @@ from .tabled import (
 class BetaBlock(TwoShapes):
     """eta = (concentration1, concentration0), t = (log z, log(1 - z))."""
 
-    kind, width, support, has_paths = kernel.BETA, 2, "unit", True
+    kind, width, support = kernel.BETA, 2, "unit"
 
     def __init__(self, concentration1: np.ndarray, concentration0: np.ndarray) -> None:
         self.a, self.b, self.count = concentration1, concentration0, len(concentration1)

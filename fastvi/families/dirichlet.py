@@ -13,8 +13,8 @@ from .base import exp_of
 from .tabled import (
     LEAST_SHAPE,
     ROUNDED,
-    TabledBlock,
     TabledFactors,
+    TabledPaths,
     checked_least,
     derivatives_of,
     looked_up,
@@ -22,10 +22,10 @@ from .tabled import (
 )
 
 
-class DirichletBlock(TabledBlock):
+class DirichletBlock(TabledPaths):
     """eta = concentration, t = log z, z on the simplex."""
 
-    kind, support, has_paths = kernel.DIRICHLET, "simplex", True
+    kind, support = kernel.DIRICHLET, "simplex"
 
     def __init__(self, concentration: np.ndarray) -> None:
         self.a, (self.count, self.width) = concentration, concentration.shape  # type: ignore[misc]

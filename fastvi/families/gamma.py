@@ -26,7 +26,7 @@ from .tabled import (
 class GammaBlock(TwoShapes):
     """eta = (concentration, -rate), t = (log z, z)."""
 
-    kind, width, support, has_paths = kernel.GAMMA, 2, "positive", True
+    kind, width, support = kernel.GAMMA, 2, "positive"
 
     def __init__(self, concentration: np.ndarray, rate: np.ndarray) -> None:
         self.a, self.b, self.count = concentration, rate, len(rate)

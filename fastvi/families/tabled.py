@@ -72,7 +72,17 @@ class TabledBlock(Block):
         own = row + np.arange(self.count * self.width).reshape(self.count, self.width, 1)
         return self.flat(own[..., 0]), self.flat(self.units)
 
-    # ---- of those that can be differentiated through
+    @property
+    @abstractmethod
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """What the constructor takes"""
+
+
+class TabledPaths(TabledBlock):
+    """Kinds that can be differentiated through."""
+
+    has_paths = True
+
     @property
     def exponents(self) -> np.ndarray:
         """(count, width): log q is these times the statistics, less the normaliser"""
@@ -83,29 +93,20 @@ class TabledBlock(Block):
         """(count, width): pathwise terms of ``parameters`` are these times ``path_sums``"""
         return self.units
 
+    @abstractmethod
     def path_sums(self, eps: np.ndarray, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         """What kernels add up, (n, count, width)"""
-        raise NotImplementedError
 
     def path_places(self, row, height):
         places, _ = self.places(row, height)
-        if not self.has_paths:
-            return super().path_places(row, height)
         entropy = -self.units * np.einsum("cij,cj->ci", self.fisher, self.exponents)
         return places, self.flat(self.path_units), self.flat(entropy)
 
     def path_terms(self, eps, z, slopes):
-        if not self.has_paths:
-            return super().path_terms(eps, z, slopes)
         return self.flat(self.path_units * self.path_sums(eps, z, slopes))
 
-    @property
-    @abstractmethod
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """What the constructor takes"""
 
-
-class TwoShapes(TabledBlock):
+class TwoShapes(TabledPaths):
     """Kinds with two positive parameters, ``a`` and ``b``."""
 
     a: np.ndarray

@@ -12,11 +12,11 @@ import numpy as np
 from ..results import Estimate
 from ..rng import STEP
 from .fitter import CONVERGED, NOWHERE_FINITE, OUT_OF_DRAWS, TOO_FEW, Fitter
+from .lbfgs import CAUTION, blur_of
 from .matched_draws import more_draws, most_draws
 from .objective import Objective
 
 FIRST, MOST_CALLS, RISE = 128, 200, 0.03  # draws of the first stage; of an objective; of the tolerance, between steps
-CAUTION, LUCKY = 2.0, 0.5  # of a blur: what it may be beyond its measure; the least of what another measure promised
 
 
 class FactorPaths(Fitter):
@@ -46,9 +46,7 @@ class FactorPaths(Fitter):
         value, found, gain = self.optimised(objective)
         s.update(parameters=found, stages=s["stages"] + 1, gain=gain)
         if s["before"]:
-            ratio = s["before"] / count
-            blur = max(value - before, 0.0) * ratio / (1.0 + ratio)
-            s["blur"] = max(blur, LUCKY * s["blur"] * ratio) if math.isfinite(s["blur"]) else blur
+            s["blur"] = blur_of(value - before, s["before"] / count, s["blur"])
         s["before"] = count
         if gain + CAUTION * s["blur"] < self.tolerance:  # not of the first stage, whose blur is nan
             return self.seen(value), CONVERGED

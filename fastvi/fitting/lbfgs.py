@@ -25,6 +25,14 @@ SOLVED = 0.2  # of the tolerance, below which no gain is left over a stage's dra
 CAUTION, LUCKY = 2.0, 0.5  # of a blur: what it may be beyond its measure; the least of what another measure promised
 
 
+def blur_of(rise: float, ratio: float, last: float) -> float:
+    """The blur over new draws, which the old ones were ``ratio`` times as many as, from the rise to their optimum and
+    the ``last`` blur, if there was one"""
+    blur = max(rise, 0.0) * ratio / (1.0 + ratio)
+    # one rise is a noisy measure: not far below what the last one promised
+    return max(blur, LUCKY * last * ratio) if math.isfinite(last) else blur
+
+
 class LBFGS(OnFixedDraws):
     """A round is a stage: an optimisation over draws of its own."""
 
@@ -83,9 +91,7 @@ class LBFGS(OnFixedDraws):
             return before, NOWHERE_FINITE
         stage.optimised(RISE)
         ratio = s["before"] / s["count"]
-        blur = max(stage.value - before, 0.0) * ratio / (1.0 + ratio)
-        if math.isfinite(s["blur"]):  # one rise is a noisy measure: not far below what the last one promised
-            blur = max(blur, LUCKY * s["blur"] * ratio)
+        blur = blur_of(stage.value - before, ratio, s["blur"])
         self.keep(stage.q)
         s.update(gain=stage.gain, blur=blur, before=s["count"])
         s.update(pulls=stage.about.natural_gradient(stage.gradient))

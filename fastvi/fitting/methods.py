@@ -73,7 +73,7 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
         raise ValueError(f"method: {name!r} does not fit {q.family} approximations; use one of {fit}")
     if name != "auto" and not methods[name].uses_gradient:
         return Method(name, False)
-    if methods[name if name != "auto" else next(iter(methods))] is FactorPaths and not has_paths(target, q, key):
+    if methods.get(name) is FactorPaths and not has_paths(target, q, key):
         why = f"{q.without_paths} has none" if q.without_paths else f"{target.name} has no gradient, or steps"  # type: ignore
         raise ValueError(f"method: {name!r} differentiates through all factors of q, and {why}; leave method out")
     derived, smooth, _, why = derivative(target, q, key)

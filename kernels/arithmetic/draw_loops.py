@@ -170,6 +170,13 @@ def times(one, other):
     return one * other
 
 
+@each_draw
+@routine
+def plus_times(total, factor, x):
+    """A total and one more product, rounded once."""
+    return fma(factor, x, total)
+
+
 @sum_draws
 @routine
 def total_of(value):

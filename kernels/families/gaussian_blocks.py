@@ -6,8 +6,7 @@ L_ii y_i eps_i - 1 of log L_ii, the triangle by rows.  L is in the tables, by ro
 
 import numpy as np
 
-from ..arithmetic.draw_loops import copy, each_draw, times
-from ..arithmetic.primitives import fma
+from ..arithmetic.draw_loops import copy, plus_times, times
 from ..jit import routine
 from .full_rank import by_spread, half_squared
 
@@ -18,13 +17,6 @@ OFFSET, LOC, SIZE = 1, 2, 3  # of a row of parameters: where L begins, of the fi
 def element(i, j):
     """The place of L_ij in a triangle by rows."""
     return i * (i + 1) // 2 + j
-
-
-@each_draw
-@routine
-def plus_times(total, factor, x):
-    """total + factor x"""
-    return fma(factor, x, total)
 
 
 @routine

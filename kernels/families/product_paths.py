@@ -58,7 +58,7 @@ def add_mixed(loc, scale, paths, drawn, eps, z, gradient, wanted, lines, follow,
             if kind == GAMMA or kind == BETA:
                 for c in range(2):
                     if kind == GAMMA:
-                        quantile_paths.of_log(width, row, slope, x)
+                        times(width, row, slope, x)
                     else:
                         quantile_paths.of_logit(width, row, slope, x)
                     if paths[k + c] >= 0.0:

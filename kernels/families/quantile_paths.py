@@ -5,17 +5,9 @@
 
 import numpy as np
 
-from ..arithmetic.draw_loops import copy, each_draw
-from ..arithmetic.primitives import fma
+from ..arithmetic.draw_loops import copy, each_draw, plus_times
 from ..jit import routine
 from ..random.quantiles import quantile
-
-
-@each_draw
-@routine
-def of_log(slope, z):
-    """d log p / d log z"""
-    return slope * z
 
 
 @each_draw
@@ -23,13 +15,6 @@ def of_log(slope, z):
 def of_logit(slope, z):
     """d log p / d logit z"""
     return slope * (z * (1.0 - z))
-
-
-@each_draw
-@routine
-def more(total, slope, z):
-    """One more term of sum_k z_k d log p / dz_k"""
-    return fma(slope, z, total)
 
 
 @each_draw
@@ -52,4 +37,4 @@ def average(slope, z, total):
     """sum_k z_k d log p / dz_k over the entries of a Dirichlet factor, (entries, draws) each"""
     copy(len(total), total, 0.0)
     for k in range(len(z)):
-        more(len(total), total, total, slope[k], z[k])
+        plus_times(len(total), total, total, slope[k], z[k])
