@@ -21,8 +21,9 @@ FINE, RAISED, SCRATCH_SMALL, NEEDS_CARE = range(4)  # what it returns; the last 
 
 class Compiled(NamedTuple):
     """A compiled density: where it is, whether it runs in lanes, why not, what must outlive the address, whether it is
-    known to be continuous: no comparison, step or branch on z; whether it takes multiples of 32 draws all the same; and
-    whether its gradient is always written whole, which a callback may not do."""
+    known to be continuous: no comparison, step or branch on z; whether it takes multiples of 32 draws all the same;
+    whether its gradient is always written whole, which a callback may not do; and, where all of its steps are known to
+    look at some arguments alone, the names of those."""
 
     address: int
     vectorised: bool
@@ -31,6 +32,7 @@ class Compiled(NamedTuple):
     smooth: bool = False
     padded: bool = False
     whole: bool = False
+    steps_of: frozenset = frozenset()
 
     @property
     def step(self) -> int:

@@ -20,7 +20,7 @@ from ..lanes.tape import FLAG, LINE, SINK, STOP, TOP, WORDS, number, write
 from .abi import LANE_WIDTH, NEEDS_CARE, RAISED, SCRATCH_SMALL, Compiled
 from .error_messages import DensityError, explain_error
 from .inputs import Flat
-from .references import assigns_items, helper_may_step, with_helpers
+from .references import assigns_items, helper_may_step, plain, with_helpers
 from .tile_loop import Callee, c_function
 from .values import USERS, checked_result, quietly
 
@@ -113,12 +113,12 @@ def compile_gradient(function, kinds, in_place=True, inputs=None) -> Compiled:
         def build(function, kinds, width=width, with_tables_=with_tables_):
             return recorded(function, kinds, width, in_place, with_tables_, inputs or Flat)
 
-        before = recorded_arithmetic.steps - recorded_arithmetic.guards
+        steps = recorded_arithmetic.Steps()
         try:
             compiled, back = quietly(build, function, kinds)
-            steps = recorded_arithmetic.steps - recorded_arithmetic.guards
-            smooth = steps == before and not helper_may_step(function)
-            return Compiled(compiled.address, width > 1, reason, (compiled, back, function), smooth, whole=True)
+            smooth, of = (False, frozenset()) if helper_may_step(function) else steps.found(plain(function).__code__)
+            keep = compiled, back, function
+            return Compiled(compiled.address, width > 1, reason, keep, smooth, whole=True, steps_of=of)
         except Exception as error:
             details = error
             reason = explain_error(error, function, " for a vector of draws")

@@ -15,6 +15,7 @@ from ..lanes import LaneMask, recorded_arithmetic
 from .guards import guards
 from .integers import check_integers
 from .row_loops import block_rows
+from .step_sources import steps_by_argument
 
 ADDITIONS = {operator.add, operator.iadd}
 POWERS = {operator.pow, operator.ipow, pow}
@@ -83,6 +84,8 @@ class PythonSemantics(FunctionPass):
                 if why:
                     raise errors.TypingError(f"cannot compile {why}", loc=expression.loc)
         recorded_arithmetic.count_guards(guards(state.func_ir, state.typemap))
+        code = state.func_id.func.__code__
+        recorded_arithmetic.told.extend((code, names) for names in steps_by_argument(state.func_ir, state.typemap))
         for expression, found in state.calltypes.items():
             if getattr(expression, "op", None) in ("binop", "inplace_binop"):
                 check_integers(expression, found, [state.typemap[v.name] for v in (expression.lhs, expression.rhs)])

@@ -7,7 +7,7 @@
 ``powers``       quotients and powers
 ``sequence``     z[j], slices, gathers, iteration
 ``conversions``  np.float64; ``printing`` print, of one draw
-``index``        int(z[i]) as an index
+``index``        int(z[i]) as an index, and ``indexed_items`` what it reads
 ``lane_matrix``  parameters with two axes; ``matrix_parameters`` their products, ``whole_matrix`` their sums
 ``composite``    functions that are formulas of the others, such as log densities
 ``expression``   lazy element-wise expressions of sequences and arrays
@@ -38,6 +38,7 @@ from . import (
     conversions,
     expression,
     index,
+    indexed_items,
     matrix_parameters,
     operators,
     powers,
@@ -66,6 +67,7 @@ __all__ = [
     "conversions",
     "expression",
     "index",
+    "indexed_items",
     "matrix_parameters",
     "operators",
     "powers",

@@ -1,32 +1,25 @@
-"""``int(z[i])`` as an index: ``table[int(z[i])]``, ``table[j, int(z[i])]``, and ``theta[int(z[i])]`` of a latent theta.
+"""``int(z[i])``, an index of each draw's own: see ``indexed_items`` for what it reads.
 
-Each draw reads an item of its own.  An index is checked and may be negative, as in Python; where one is out of range
-for some draw, the call raises, and Python says at which.  It is for reading: what computes with it runs draw by draw.
-
-A derivative does not see it: items of data have none, and ``int`` counts as a step.  ``theta[int(z[i])]`` is
-differentiated draw by draw, where it is one item.
+An index is checked and may be negative, as in Python; where one is out of range for some draw, the call raises, and
+Python says at which.  It is for reading: what computes with it runs draw by draw.  No derivative sees it, and ``int``
+counts as a step.
 """
-
-import operator
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, register_model
-from numba.np import arrayobj
 
 from ..arithmetic.traced import splat
 from ..jit import raise_error, template
 from . import recorded_arithmetic
 from .partials import value_of
 from .recorded_types import Number
-from .registry import call
-from .types import DOUBLE, Lanes, LaneVector, VectorModel, part
+from .types import DOUBLE, Lanes, VectorModel
 
 WORD, LANE = ir.IntType(64), ir.IntType(32)
 FAR = 2.0**53  # what is larger is no index, nor is a NaN
-known: set = set()
 
 
 class LaneIndex(types.Type):
@@ -83,29 +76,6 @@ def parts_of(index):
     return index.types if isinstance(index, types.BaseTuple) else (index,)
 
 
-@template(operator.getitem)
-class ItemOfEachDraw(AbstractTemplate):
-    def generic(self, args, kws):
-        if kws or len(args) != 2:
-            return None
-        sequence, index = args
-        parts = parts_of(index)
-        found = [p for p in parts if isinstance(p, LaneIndex)]
-        if not found or not all(isinstance(p, LaneIndex | types.Integer) for p in parts):
-            return None
-        lanes = found[0].lanes
-        table = isinstance(sequence, types.Array) and sequence.dtype == types.float64 and sequence.ndim == len(parts)
-        vector = type(sequence) is LaneVector and len(parts) == 1
-        recorded = vector and sequence.recorded
-        if not table and not vector or recorded and lanes.width > 1:
-            return None
-        if (sequence, index) not in known:  # for these types alone: other tuples stay Numba's
-            known.add((sequence, index))
-            how = item_of_table if table else item_of_recorded if recorded else item_of_vector
-            lower_builtin(operator.getitem, sequence, index)(how)
-        return signature(sequence.item if recorded else lanes, sequence, index)
-
-
 def entries(context, builder, kind, value):
     """(type, value) of each entry of an index."""
     if isinstance(kind, types.BaseTuple):
@@ -133,39 +103,3 @@ def gathered(builder, lanes, address):
         pointer = builder.inttoptr(builder.extract_element(address, LANE(k)), DOUBLE.as_pointer())
         out = builder.insert_element(out, builder.load(pointer, align=8), LANE(k))
     return out
-
-
-def item_of_table(context, builder, sig, args):
-    """Of an array of data."""
-    lanes, vector = sig.return_type, ir.VectorType(WORD, sig.return_type.width)
-    array = arrayobj.make_array(sig.args[0])(context, builder, args[0])
-    shape, strides = (cgutils.unpack_tuple(builder, each) for each in (array.shape, array.strides))
-    address = splat(builder, builder.ptrtoint(array.data, WORD), vector)
-    for (kind, value), size, stride in zip(
-        entries(context, builder, sig.args[1], args[1]), shape, strides, strict=True
-    ):
-        index = checked(context, builder, kind, value, size, vector)
-        address = builder.add(address, builder.mul(index, splat(builder, stride, vector)))
-    return gathered(builder, lanes, address)
-
-
-def item_of_recorded(context, builder, sig, args):
-    """Of a vector of recorded latents, one draw at a time."""
-    kind, vector = sig.args[0], ir.VectorType(WORD, 1)
-    ((own, value),) = entries(context, builder, sig.args[1], args[1])
-    index = checked(context, builder, own, value, part(context, builder, kind, args[0], "size"), vector)
-    which = builder.extract_element(index, LANE(0))
-    return call(context, builder, operator.getitem, [kind, types.intp], [args[0], which])
-
-
-def item_of_vector(context, builder, sig, args):
-    """Of a vector of latents, whose items are a row of draws each."""
-    kind, lanes, vector = sig.args[0], sig.return_type, ir.VectorType(WORD, sig.return_type.width)
-    size, stride, data = (part(context, builder, kind, args[0], name) for name in ("size", "stride", "data"))
-    ((own, value),) = entries(context, builder, sig.args[1], args[1])
-    index = checked(context, builder, own, value, size, vector)
-    offset = builder.add(
-        builder.mul(index, splat(builder, stride, vector)), ir.Constant(vector, list(range(lanes.width)))
-    )
-    bytes_ = builder.mul(offset, splat(builder, WORD(8), vector))
-    return gathered(builder, lanes, builder.add(splat(builder, builder.ptrtoint(data, WORD), vector), bytes_))

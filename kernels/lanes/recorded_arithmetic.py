@@ -87,6 +87,7 @@ def register_record(function, count):
 
 steps = 0  # how many calls of such a function have been compiled; a density with one may be discontinuous
 guards = 0  # how many of them cut the support of a density and do nothing else
+told: list[tuple] = []  # of others (code, arguments): which arguments of which function they look at
 
 
 def count_step():
@@ -97,6 +98,20 @@ def count_step():
 def count_guards(number):
     global guards
     guards += number
+
+
+class Steps:
+    """Those that are compiled from here on."""
+
+    def __init__(self):
+        self.before, self.known = steps - guards, len(told)
+
+    def found(self, code):
+        """(whether there are none but guards, the arguments of the function of that code that all of them look at;
+        none where that is not known)"""
+        count, known = steps - guards - self.before, told[self.known :]
+        told_all = count == len(known) and all(whose is code for whose, _ in known)
+        return count == 0, frozenset().union(*(names for _, names in known)) if told_all else frozenset()
 
 
 def plain_type(typingctx, function, args):

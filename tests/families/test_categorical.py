@@ -123,6 +123,46 @@ def test_indices_in_lanes():
     assert of_data.density.gradients().vectorised and not of_data.density.gradients().smooth
 
 
+def test_latents_by_index_in_lanes():
+    """A mixture's ``W[k, j]`` with k = int(c[i]), its gradient against differences of the Python function."""
+    rng = np.random.default_rng(1)
+    y, latents = rng.normal(size=5), dict(c=(5,), mu=(3,), W=(3, 3))
+
+    def of_items(c, mu, W, y):
+        total = 0.0
+        for i in range(len(y)):
+            k = int(c[i])
+            total -= 0.5 * (y[i] - mu[k] * W[k, 1]) ** 2 * W[1, k] + W[int(c[0]), k] * mu[k] * mu[-1]
+        return total
+
+    def of_rows(c, mu, W, y):
+        total = 0.0
+        for i in range(len(y)):
+            total -= np.sum((y[i] * mu - W[int(c[i])]) ** 2)
+        return total
+
+    z = np.concatenate([rng.integers(0, 3, (70, 5)), rng.normal(size=(70, 12))], axis=1)
+    for f, lanes in ((of_items, True), (of_rows, False)):
+        target = vi.Target(f, latents, (y,))
+        value, slopes = target.value_and_grad(z)
+        assert target.density.gradients().vectorised == lanes
+
+        def plain(z, f=f):
+            return [f(each[:5], each[5:8], each[8:].reshape(3, 3), y) for each in z]
+
+        np.testing.assert_allclose(value, plain(z), rtol=1e-13)
+        np.testing.assert_array_equal(slopes[:, :5], 0.0)
+        for j in range(5, 17):
+            step = np.where(np.arange(17) == j, 1e-5, 0.0)
+            by_differences = np.subtract(plain(z + step), plain(z - step)) / 2e-5
+            np.testing.assert_allclose(slopes[:, j], by_differences, rtol=1e-6, atol=1e-7)
+        alone = np.concatenate([target.gradient(each[None]) for each in z[:3]])
+        np.testing.assert_array_equal(slopes[:3], alone)
+    z[33, 2] = 3.0
+    with pytest.raises(IndexError, match="at draw 33"):
+        vi.Target(of_items, latents, (y,)).value_and_grad(z)
+
+
 def test_refusals():
     calls = [
         (lambda: vi.Categorical(), "exactly one of the two"),
