@@ -49,7 +49,7 @@ def continuous(target, q, key) -> bool:
 
 
 def only_without_paths(names, density, q) -> bool:
-    """Whether of the arguments with these names the latents are factors of q whose draws do not move with parameters."""
+    """Whether those of these arguments that are latents are factors of q without paths."""
     if not isinstance(q, Product) or density.parameters is None or set(q.names) != set(density.parameters.places):
         return False
     moving = {name for name, block in zip(q.names, q.blocks, strict=True) if block.has_paths or block.is_point}

@@ -76,13 +76,14 @@ def chosen(name: str, target, q: Family, key: Key) -> Method:
     if methods.get(name) is FactorPaths and not has_paths(target, q, key):
         why = f"{q.without_paths} has none" if q.without_paths else f"{target.name} has no gradient, or steps"  # type: ignore
         raise ValueError(f"method: {name!r} differentiates through all factors of q, and {why}; leave method out")
-    derived, smooth, _, why = derivative(target, q, key)
+    found = derivative(target, q, key)
+    derived, smooth = found.exists, found.smooth
     if not derived and q.dim > DIFFERENCES_DIM:
         if name == "auto":
             return Method(Score.name, False)
         raise ValueError(
             f"method: {name!r} needs a gradient beyond {DIFFERENCES_DIM} dimensions, and {target.name} has none "
-            f"({why}); use method='score', or give the Target a gradient="
+            f"({found.why}); use method='score', or give the Target a gradient="
         )
     if name == "auto":
         large = q.is_diagonal and derived and q.dim > NEWTON_DIM

@@ -1,8 +1,8 @@
 """Which arguments of a density its comparisons and indices look at: ``mu[int(c[i])]`` has steps in c and none in mu.
 
-Looked for backwards from each step in Numba's own representation of a function, once its types are known.  Numbers never
-change once they are made, so that all that one is made of lies in its definitions; arrays may, so that nothing is said
-where the function assigns to items.
+Looked for backwards from each step in Numba's own representation of a function, once its types are known.  Numbers
+never change once they are made, so that all that one is made of lies in its definitions; arrays may, so that nothing is
+said where the function assigns to items.
 """
 
 from numba.core import ir, types

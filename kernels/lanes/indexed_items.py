@@ -1,8 +1,8 @@
 """What ``int(z[i])`` reads: ``table[int(z[i])]`` and ``table[j, int(z[i])]`` of data, ``theta[int(z[i])]`` and
 ``theta[j, int(z[i])]`` of latents.
 
-Each draw reads an item of its own, so that the derivative in a latent theta goes to another item in each: the tape holds
-an address for every draw.
+Each draw reads an item of its own, so that the derivative in a latent theta goes to another item in each: the tape
+holds an address for every draw.
 """
 
 import operator
