@@ -2,9 +2,10 @@
 
 With w_j = (z_j - E z_j) / sd_j the coefficient of w_j w_k is sd_j sd_k times how the slope of log p in z_j changes
 from one value of z_k to another (of a full-rank Gaussian, z = loc + L eps, the same through L), on average over draws
-of the others: discrete in k and as of real numbers in j. Least squares then has the linear terms and one factor for
-all pairs to find. It is a second-order MuProp (Gu, Levine, Sutskever and Mnih 2016) whose linear part is fitted, for
-log densities that mean something between the values of their latents.
+of the others: discrete in k and as of real numbers in j. Those of a discrete factor and a continuous one, of all their
+scores, are told by :mod:`fastvi.state_pairs`. Least squares then has the linear terms and one factor for all pairs to
+find. It is a second-order MuProp (Gu, Levine, Sutskever and Mnih 2016) whose linear part is fitted, for log densities
+that mean something between the values of their latents.
 """
 
 from functools import cached_property
@@ -12,25 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from . import state_pairs
 from .score_surrogates import HESSIAN, Design, ScoreSurrogate, owners
 
 DRAWS = 8  # of the others, over which slopes are averaged
 MOVES = 2 * DRAWS  # of each factor
 
 
-def moving(q: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the factors with scores that are affine in z: where they are in z, and between which values they move"""
-    found: list[tuple[np.ndarray, ...]] = [(np.empty(0, int), np.empty(0), np.empty(0))]
-    for block, spot in zip(q.blocks, q.spots, strict=True):
-        if block.ends is not None:
-            found.append((np.arange(spot.start, spot.stop), *block.ends))
-    places, low, high = (np.concatenate(part) for part in zip(*found, strict=True))
-    return places, low, high
-
-
 def evaluations(q: Any) -> int:
     """How many gradients of log p it takes"""
-    return MOVES * sum(block.size for block in q.blocks if block.ends is not None)
+    return DRAWS * len(Moves(q).places)
 
 
 def tells_all(q: Any) -> bool:
@@ -38,26 +30,56 @@ def tells_all(q: Any) -> bool:
     return all(block.ends is not None or block.is_point for block in q.blocks)
 
 
+class Moves:
+    """Where factors are moved to: entry ``places`` of z to ``values``, (moves,) each.
+
+    Of those with scores that are affine in z ``affine`` are the entries, and ``low`` and ``high`` two moves of each.
+    """
+
+    def __init__(self, q: Any) -> None:
+        states, ends, first = state_pairs.told(q), [], 0
+        moves: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, int), np.empty(0))]
+        for block, spot in zip(q.blocks, q.spots, strict=True):
+            values = block.states[0] if states and block.is_finite else block.ends
+            if values is None:
+                continue
+            entries = np.arange(spot.start, spot.stop)
+            moves.append((np.tile(entries, len(values)), np.concatenate(values)))
+            if block.ends is not None:
+                ends.append((entries, first + np.arange(len(entries))))
+            first += len(values) * len(entries)
+        self.places, self.values = (np.concatenate(part) for part in zip(*moves, strict=True))
+        none = np.empty(0, int), np.empty(0, int)
+        self.affine, self.low = (np.concatenate(part) for part in zip(none, *ends, strict=True))
+        sizes = [np.full(len(own), len(own)) for own, _ in ends]
+        self.high = self.low + np.concatenate([np.empty(0, int), *sizes])
+
+    def slopes(self, draw, gradient) -> np.ndarray:
+        """Slopes of log p about a draw (dim,), (moves, dim)"""
+        points = np.repeat(draw[None], len(self.places), axis=0)
+        points[np.arange(len(points)), self.places] = self.values
+        return gradient(points)
+
+
 def pairs(q: Any, z: np.ndarray, gradient) -> np.ndarray | None:
     """T (scores, scores), symmetric, from slopes about some draws z (n, dim); None where they are not finite"""
-    places, low, high = moving(q)
-    own, total = np.arange(len(places)), np.zeros((len(places),) * 2)
+    moves, by_states = Moves(q), state_pairs.StatePairs(q)
+    total = np.zeros((len(moves.affine),) * 2)
     for draw in z:
-        points = np.repeat(draw[None], 2 * len(places), axis=0)
-        points[own, places], points[len(own) + own, places] = low, high
-        slopes = gradient(points)[:, places]
-        total += (slopes[len(own) :] - slopes[: len(own)]) / (high - low)[:, None]
-    if not np.isfinite(total).all():
-        return None
+        slopes = moves.slopes(draw, gradient)
+        changes = (slopes[moves.high] - slopes[moves.low])[:, moves.affine]
+        total += changes / (moves.values[moves.high] - moves.values[moves.low])[:, None]
+        by_states.add(slopes)
     owner = owners(q)[0]
-    axes, first = np.zeros((len(owner), len(places))), 0
+    axes, first = np.zeros((len(owner), len(total))), 0
     for block, scores in zip(q.blocks, q.score_spots, strict=True):
         if block.ends is not None:
             which, matrix = block.axes
             axes[scores.start + which, first : first + block.size] = matrix.T
             first += block.size
     found = axes @ (0.5 * (total + total.T) / len(z)) @ axes.T
-    return np.where(owner[:, None] == owner, 0.0, found)
+    by_states.write(z, found)
+    return np.where(owner[:, None] == owner, 0.0, found) if np.isfinite(found).all() else None
 
 
 class HessianDesign(Design):
@@ -75,6 +97,9 @@ class HessianDesign(Design):
 
     def unpack(self, x) -> ScoreSurrogate:
         return ScoreSurrogate(self.level, float(x[0]), x[1:-1], x[-1] * self.of_pairs, self.q)
+
+    def times(self, x):
+        return x[0] + self.whitened @ x[1:-1] + x[-1] * self.together
 
     def transposed_times(self, r):
         return np.append(super().transposed_times(r), self.together @ r)

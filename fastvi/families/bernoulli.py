@@ -66,6 +66,10 @@ class BernoulliBlock(Block):
         return np.zeros(self.count), np.ones(self.count)
 
     @property
+    def states(self):
+        return np.stack(self.ends), np.stack([self.rest, self.p])
+
+    @property
     def stddev(self):
         return np.sqrt(self.p * self.rest)
 

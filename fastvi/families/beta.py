@@ -64,6 +64,10 @@ class BetaBlock(TwoShapes):
         inside = np.clip(z, ROUNDED, 1.0 - 2.0**-53)
         return np.stack([np.log(inside), np.log1p(-inside)], axis=-1)
 
+    def statistic_slopes(self, z):
+        inside = np.clip(z, ROUNDED, 1.0 - 2.0**-53)
+        return np.stack([1.0 / inside, -1.0 / (1.0 - inside)], axis=-1)[:, :, None]
+
     def log_prob(self, z):
         inside = (z > 0.0) & (z < 1.0)
         logs = self.statistics(np.where(inside, z, 0.5))

@@ -146,6 +146,15 @@ class Block(ABC):
         return None
 
     @property
+    def states(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """All values of finitely many, and their probabilities, (values, count) each"""
+        return None
+
+    def whitened_slopes(self, z: np.ndarray) -> np.ndarray | None:
+        """dw / dz at z (n, size), (n, count, entries of a factor, width); None where z is not continuous"""
+        return None
+
+    @property
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
         """Which scores these are, (size,), and dz / d scores, (size, size)"""
         return self.width * np.arange(self.count), np.diag(self.stddev)

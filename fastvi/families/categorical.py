@@ -68,6 +68,10 @@ class CategoricalBlock(Block):
         return (z[..., None] == np.arange(self.width)).astype(np.float64)
 
     @property
+    def states(self):
+        return np.repeat(np.arange(self.categories, dtype=float)[:, None], self.count, axis=1), self.p.T
+
+    @property
     def mean(self):
         return self.p @ np.arange(self.categories)
 

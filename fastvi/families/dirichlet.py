@@ -69,6 +69,10 @@ class DirichletBlock(TabledPaths):
     def statistics(self, z):
         return np.log(np.maximum(z.reshape(len(z), self.count, self.width), ROUNDED))
 
+    def statistic_slopes(self, z):
+        inside = np.maximum(z.reshape(len(z), self.count, self.width), ROUNDED)
+        return np.eye(self.width) / inside[..., None]
+
     def log_prob(self, z):
         each = z.reshape(len(z), self.count, self.width)
         inside = (each > 0.0).all(axis=-1) & (np.abs(np.sum(each, axis=-1) - 1.0) < 1e-9)

@@ -67,6 +67,9 @@ class GammaBlock(TwoShapes):
     def statistics(self, z):
         return np.stack([np.log(np.maximum(z, ROUNDED)), z], axis=-1)
 
+    def statistic_slopes(self, z):
+        return np.stack([1.0 / np.maximum(z, ROUNDED), np.ones_like(z)], axis=-1)[:, :, None]
+
     def log_prob(self, z):
         with np.errstate(divide="ignore", invalid="ignore"):
             each = self.natural[:, 0] * np.log(z) - np.log(z) - self.b * z - self.log_normaliser
@@ -168,6 +171,9 @@ class ExponentialBlock(GammaBlock):
 
     def statistics(self, z):
         return z[..., None]
+
+    def statistic_slopes(self, z):
+        return np.ones_like(z)[..., None, None]
 
     def log_prob(self, z):
         return np.sum(np.where(z >= 0.0, np.log(self.b) - self.b * z, -np.inf), axis=1)

@@ -129,6 +129,13 @@ class FullRankBlock(Block):
         eps = self.standardised(z)
         return np.concatenate([eps, (eps[..., i] * eps[..., j] - own) * np.where(own, np.sqrt(0.5), 1.0)], axis=-1)
 
+    def whitened_slopes(self, z):
+        i, j, own = self.triangle
+        eps = self.standardised(z)[..., None, :]
+        down = np.swapaxes(np.linalg.inv(self.tril), 1, 2)  # d eps / dz, (count, entries, eps)
+        products = (eps[..., i] * down[..., j] + eps[..., j] * down[..., i]) * np.where(own, np.sqrt(0.5), 1.0)
+        return np.concatenate([np.broadcast_to(down, (len(z), *down.shape)), products], axis=-1)
+
     # ---- moments and parameters
     @property
     def mean(self):

@@ -59,6 +59,10 @@ class GaussianBlock(Block):
         eps = (z - self.loc) / self.scale
         return np.stack([eps, (eps**2 - 1.0) / np.sqrt(2.0)], axis=-1)
 
+    def whitened_slopes(self, z):
+        eps = (z - self.loc) / self.scale
+        return (np.stack([np.ones_like(eps), np.sqrt(2.0) * eps], axis=-1) / self.scale[:, None])[:, :, None]
+
     @property
     def mean(self):
         return self.loc

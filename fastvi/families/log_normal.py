@@ -24,6 +24,10 @@ class LogNormalBlock(GaussianBlock):
     def whitened(self, z):
         return super().whitened(np.log(np.maximum(z, ROUNDED)))
 
+    def whitened_slopes(self, z):
+        inside = np.maximum(z, ROUNDED)
+        return super().whitened_slopes(np.log(inside)) / inside[..., None, None]
+
     def log_prob(self, z):
         logs = np.log(np.maximum(z, ROUNDED))
         return np.where((z > 0.0).all(axis=1), super().log_prob(logs) - np.sum(logs, axis=1), -np.inf)

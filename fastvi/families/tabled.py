@@ -97,6 +97,13 @@ class TabledPaths(TabledBlock):
     def path_sums(self, eps: np.ndarray, z: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         """What kernels add up, (n, count, width)"""
 
+    @abstractmethod
+    def statistic_slopes(self, z: np.ndarray) -> np.ndarray:
+        """dt / dz at z, (n, count, entries of a factor, width)"""
+
+    def whitened_slopes(self, z):
+        return np.einsum("cij,ncmj->ncmi", np.linalg.inv(self.root), self.statistic_slopes(z))
+
     def path_places(self, row, height):
         places, _ = self.places(row, height)
         entropy = -self.units * np.einsum("cij,cj->ci", self.fisher, self.exponents)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .. import hessian_pairs
+from .. import hessian_pairs, state_pairs
 from ..estimators.derivative import derivative
 from ..estimators.score_selection import pilot_draws
 from ..execution.nonfinite import check_values
@@ -24,6 +24,7 @@ from .surrogate_ascent import Ascents, ascend
 
 A_COEFFICIENT, LEAST = 4, 64  # draws of a pilot
 MANY_COEFFICIENTS, MOST_COEFFICIENTS = 1500, 6000  # beyond which slopes tell pairs, or nothing does
+UNTOLD = 0.5  # of the variance of log w, from which on slopes miss pairs that least squares may find
 BLURS = 1.5  # of them that count, as in the other fits
 JUDGING, REFUSED, SHORTER, CAP, DAMPED = 256, 3.0, 0.4, 1.0, 0.3
 TRIES, FAILURES, GROWTH = 5, 4, 8.0
@@ -56,6 +57,12 @@ class Followed:
     def deviation(self) -> float:
         """Of what is left of log w"""
         return math.sqrt(float(self.weights @ self.left**2) / max(1, self.n - self.count))
+
+    @property
+    def left_over(self) -> float:
+        """The share of the variance of log w that is left"""
+        away = self.surrogate.size
+        return self.deviation**2 / (self.deviation**2 + away**2) if away > 0.0 else 1.0
 
     @property
     def inflation(self) -> float:
@@ -91,15 +98,19 @@ class FactorAscent(Fitter):
     def __init__(self, target, q, key, tolerance, max_samples, on, derived=False) -> None:
         super().__init__(target, q, key, tolerance, max_samples, on, derived)
         self.points = Points(target, on, derivative(target, q, key).exists, q) if q.has_points else None
-        self.level = "quadratic"
-        count = size("quadratic", q)
-        if count > (MANY_COEFFICIENTS if hessian_pairs.tells_all(q) else MOST_COEFFICIENTS):
+        level, count = "quadratic", size("quadratic", q)
+        self.few = count <= MOST_COEFFICIENTS
+        if count > (MANY_COEFFICIENTS if hessian_pairs.tells_all(q) or state_pairs.told(q) else MOST_COEFFICIENTS):
             slopes = hessian_pairs.evaluations(q) > 0 and derivative(target, q, key).exists
-            self.level = HESSIAN if slopes else "quadratic" if count <= MOST_COEFFICIENTS else "linear"
+            level = HESSIAN if slopes else "quadratic" if self.few else "linear"
         self.pairs: np.ndarray | None = None
-        count = max(LEAST, A_COEFFICIENT * size(self.level, q))
+        count = max(LEAST, A_COEFFICIENT * size(level, q))
         self.state.update(parameters=q.parameters, count=count, first=0, capped=0, failures=0, rounds=0)
-        self.state.update(share=1.0, peak=-math.inf, flat=0)
+        self.state.update(share=1.0, peak=-math.inf, flat=0, level=level)
+
+    @property
+    def level(self) -> str:
+        return self.state["level"]
 
     @property
     def q(self):
@@ -142,6 +153,8 @@ class FactorAscent(Fitter):
             s.update(failures=s["failures"] + 1, count=2 * s["count"])
             value = self.value_of(followed.mean, math.nan, len(draws[1]))
             return value, NO_STEP if s["failures"] >= FAILURES else ""
+        if self.level == HESSIAN and self.few and not hessian_pairs.tells_all(q) and followed.left_over > UNTOLD:
+            s.update(level="quadratic", count=max(s["count"], A_COEFFICIENT * size("quadratic", q)))
         found, moves = followed.surrogate, None
         s.update(linear=found.linear, pairs=np.zeros((0, 0)) if found.pairs is None else found.pairs)
         if self.points is not None:

@@ -42,16 +42,17 @@ def ascend(q, surrogate, starts: list, step: float = 1.0, cap: float | None = No
     linear, pairs = surrogate.linear, surrogate.pairs
     expected, held = np.zeros((many, len(linear))), np.zeros(many, bool)
 
-    def update(k, j, own):
-        new = blocks[k].with_natural(natural[k][:, j])
-        expected[:, own] = (new.mean_statistics - blocks[k].mean_statistics[j]) @ inverse[k][j].T
+    means = [block.mean_statistics for block in blocks]
 
-    factors, first = [], 0
-    for k, block in enumerate(blocks):
-        for j in range(0 if block.is_point else block.count):
-            factors.append((k, j, slice(first, first + block.width)))
-            first += block.width
-            update(*factors[-1])
+    def update(k, j, own):
+        new = blocks[k].with_natural(natural[k][:, j].reshape(-1, blocks[k].width))
+        away = new.mean_statistics.reshape(many, -1, blocks[k].width) - means[k][j]
+        expected[:, own] = np.einsum("jab,mjb->mja", inverse[k][j], away).reshape(many, -1)
+
+    factors = list(together(blocks, pairs))
+    for each in factors:
+        update(*each)
+    first = sum(block.count * block.width for block in blocks if not block.is_point)
     before, points = [block.natural for block in blocks], slice(first, len(linear))
 
     def uphill(own):
@@ -59,18 +60,23 @@ def ascend(q, surrogate, starts: list, step: float = 1.0, cap: float | None = No
         return h if pairs is None else h + expected @ pairs[:, own]
 
     def capped(h):
-        size = np.max(np.abs(h), axis=1)
-        return h * np.minimum(1.0, cap / np.maximum(size, 1e-300))[:, None], size > cap
+        size = np.max(np.abs(h), axis=-1)
+        return h * np.minimum(1.0, cap / np.maximum(size, 1e-300))[..., None], (size > cap).reshape(many, -1).any(
+            axis=1
+        )
 
     for _ in range(SWEEPS):
         moved, held = np.zeros(many), np.zeros(many, bool)
         for k, j, own in factors:
-            h = uphill(own)
+            h = uphill(own).reshape(many, -1, blocks[k].width)
             if cap is not None:
                 h, more = capped(h)
                 held |= more
-            found = blocks[k].held(before[k][j], before[k][j] + step * (h @ inverse[k][j]))
-            moved = np.maximum(moved, np.max(np.abs(found - natural[k][:, j]) / (1.0 + np.abs(found)), axis=1))
+            new = before[k][j] + step * np.einsum("mja,jab->mjb", h, inverse[k][j])
+            old = np.broadcast_to(before[k][j], new.shape)
+            found = blocks[k].held(*(each.reshape(-1, blocks[k].width) for each in (old, new))).reshape(new.shape)
+            change = np.abs(found - natural[k][:, j]) / (1.0 + np.abs(found))
+            moved = np.maximum(moved, np.max(change, axis=(1, 2)))
             natural[k][:, j] = found
             update(k, j, own)
         if points.stop > points.start:
@@ -89,6 +95,23 @@ def ascend(q, surrogate, starts: list, step: float = 1.0, cap: float | None = No
         value = value + 0.5 * np.sum((expected @ pairs) * expected, axis=1)
     value = value - 0.5 * np.sum(expected[:, points] ** 2, axis=1)
     for k, j, _ in factors:
-        old = blocks[k].with_natural(np.broadcast_to(before[k][j], (many, blocks[k].width)))
-        value = value - blocks[k].with_natural(natural[k][:, j]).kl_each(old)
+        shape = natural[k][:, j].shape
+        new, old = (np.broadcast_to(each, shape).reshape(-1, shape[-1]) for each in (natural[k][:, j], before[k][j]))
+        away = blocks[k].with_natural(new).kl_each(blocks[k].with_natural(old))
+        value = value - np.sum(away.reshape(many, -1), axis=1)
     return Ascents(natural, np.where(np.isfinite(value), value, -np.inf), held, expected[:, points])
+
+
+def together(blocks, pairs):
+    """(block, which of its factors, their scores) in the order of a sweep: all of a block at once where none depends on
+    another of them, as those of a mixture, and else one after the other."""
+    first = 0
+    for k, block in enumerate(blocks):
+        if block.is_point:
+            continue
+        last = first + block.count * block.width
+        apart = pairs is not None and np.any(pairs[first:last, first:last])
+        size = 1 if apart else block.count
+        for j in range(0, block.count, size):
+            yield k, slice(j, j + size), slice(first + j * block.width, first + (j + size) * block.width)
+        first = last

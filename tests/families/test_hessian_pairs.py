@@ -5,8 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 import fastvi as vi
+from fastvi import hessian_pairs
+from fastvi.score_surrogates import owners
 
 SIDE = 12
 RNG = np.random.default_rng(5)
@@ -90,3 +93,69 @@ def test_slopes_beside_other_factors():
     assert found.method == "quadratic_hessian" and np.all(np.abs(found.gradient - plain.gradient) < 5 * error)
     where = np.r_[q.parameter_spots[0], q.parameter_spots[1], q.parameter_spots[4]]
     assert np.all(found.standard_error[where] < 1e-3 * plain.standard_error[where])
+
+
+def mixture(c, mu, pi, tau, x):
+    """Three Gaussians, the assignments c among the latents"""
+    total = 2.0 * np.sum(np.log(pi)) + 0.7 * math.log(tau) - tau - 0.02 * np.sum(mu**2)
+    for i in range(len(x)):
+        k = int(c[i])
+        total += math.log(pi[k]) + 0.5 * math.log(tau) - 0.5 * (x[i] - mu[k]) ** 2
+    return total
+
+
+def mixture_q(x, rng):
+    return vi.Product(
+        c=vi.Categorical(logits=rng.normal(size=(len(x), 3))),
+        mu=vi.MeanFieldGaussian([-2.0, 0.5, 3.0], [0.5, 0.7, 0.6]),
+        pi=vi.Dirichlet([3.0, 4.0, 5.0]),
+        tau=vi.Gamma(3.0, 2.0),
+    )
+
+
+def test_pairs_of_states_are_those_of_the_integrals():
+    """E[log p w w'] of assignments and means or weights: sum_k q(c = k) w(k) times the integral over the other, which
+    for -(x - mu_k)^2 / 2 in the scores of mu_k is ((x - m) s, -s^2 / sqrt 2), and for log pi_k the row k of L,
+    F = L L'"""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=40) * 3.0
+    q = mixture_q(x, rng)
+    z = q.sample(hessian_pairs.DRAWS, rng=1)
+    found = hessian_pairs.pairs(q, z, vi.Target(mixture, q.latents, (x,)).gradient)
+    c, mu, pi = q["c"], q["mu"], q["pi"]
+    values, p = c.blocks[0].states
+    weights = p[:, :, None] * c.blocks[0].whitened(values)  # (k, assignments, scores)
+    of_mu = np.stack([(x[:, None] - mu.loc) * mu.scale, np.broadcast_to(-(mu.scale**2) / np.sqrt(2.0), (40, 3))], -1)
+    scores = q.score_spots
+    exact = np.einsum("kis,ikt->iskt", weights, of_mu).reshape(80, 6)
+    np.testing.assert_allclose(found[scores[0], scores[1]], exact, atol=1e-9)
+    exact = np.einsum("kis,kt->ist", weights, pi.blocks[0].root[0]).reshape(80, 3)
+    np.testing.assert_allclose(found[scores[0], scores[2]], exact, atol=1e-9)
+    np.testing.assert_array_equal(found, found.T)
+    assert not found[owners(q)[0][:, None] == owners(q)[0]].any() and not found[scores[0], scores[0]].any()
+
+
+def test_a_mixture_of_a_hundred_assignments_is_exact():
+    """log p is a polynomial of second order in the factors' scores: the ELBO of coordinate ascent by hand (Bishop
+    2006, equations 10.46 to 10.61 with a known precision), in few draws"""
+    rng = np.random.default_rng(8)
+    x = np.concatenate([rng.normal(centre, 1.0, 33) for centre in (-4.0, 0.0, 4.0)])
+    q = mixture_q(x, rng)
+    target = vi.Target(mixture, q.latents, (x,))
+    found = vi.elbo_gradient(target, q, 50_000, rng=0)
+    plain = vi.elbo_gradient(target, q, 50_000, estimator="leave_one_out", rng=1)
+    assert "quadratic_hessian" in found.method
+    assert np.all(np.abs(found.gradient - plain.gradient) < 5.0 * np.hypot(found.standard_error, plain.standard_error))
+    assert np.max(found.standard_error / plain.standard_error) < 1e-6
+    best = vi.fit(target, q, rng=0)
+    r = best.q["c"].probabilities
+    for _ in range(200):
+        counts = r.sum(axis=0)
+        variance = 1.0 / (counts + 0.04)
+        mean, log_pi = variance * (r.T @ x), special.digamma(3.0 + counts) - special.digamma(9.0 + len(x))
+        log_r = log_pi - 0.5 * ((x[:, None] - mean) ** 2 + variance)
+        r = np.exp(log_r - special.logsumexp(log_r, axis=1, keepdims=True))
+    assert best.converged and best.num_samples < 100_000
+    np.testing.assert_allclose(best.q["c"].probabilities, r, atol=1e-5)
+    np.testing.assert_allclose(best.q["mu"].loc, mean, atol=1e-5)
+    np.testing.assert_allclose(best.q["pi"].blocks[0].a[0], 3.0 + r.sum(axis=0), rtol=1e-6)
