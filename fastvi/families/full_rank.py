@@ -178,8 +178,10 @@ class FullRankGaussian(Family):
     def stretched(self, loc: np.ndarray, precision: np.ndarray, widest: float) -> Self:
         values, vectors = np.linalg.eigh(precision)
         widths = np.clip(values, 1.0 / widest, NARROWEST)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a width of inf is refused as others are
+            other = (vectors / np.sqrt(widths)).T
         # a triangular root of the covariance vectors diag(1 / widths) vectors^T, by QR of another root
-        root = np.asarray(np.linalg.qr((vectors / np.sqrt(widths)).T, mode="r")).T
+        root = np.asarray(np.linalg.qr(other, mode="r")).T
         return type(self)(loc, np.tril(self.scale_tril @ (root * np.sign(np.diag(root)))))
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]  # x -> (value, gradient)
 
-WORST = 1e300  # what a line search is told of a point where the function is not finite
+WORST = 1e300  # what a line search is told of a point where the function is not finite, or its slopes have no square
+LARGEST = 1e150  # a value or slope
 RESUMED = 20  # times that a climb whose line search got lost goes on from its best point with an empty memory
 PRODUCTS, LEAST_PRODUCTS, STEP = 10, 3, 1e-3  # of conjugate gradients; of a difference, the largest entry's move
 
@@ -35,7 +36,7 @@ def climb(
 
     def loss(x):
         value, gradient = function(x)
-        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+        if not (abs(value) < LARGEST and np.all(np.abs(gradient) < LARGEST)):
             return WORST, np.zeros_like(x)
         return -value, -gradient
 
@@ -43,6 +44,8 @@ def climb(
         return len(path.values) > over and path.values[-1] - path.values[-1 - over] < rise
 
     def accepted(intermediate_result):
+        if intermediate_result.fun == WORST:  # where a line search had nothing better
+            raise StopIteration
         path.values.append(-float(intermediate_result.fun))
         if not keep:
             path.points.clear()

@@ -10,6 +10,7 @@ from .low_rank import MOST_RANK
 
 STARTS = {name: family.standard for name, family in BY_NAME.items()}
 STARTS["low_rank"] = lambda dim: LowRankGaussian.standard(dim, min(dim, MOST_RANK))
+LEAST = 1e-150  # a standard deviation whose square is no subnormal number
 
 
 def starting_point(target, family_or_q, start) -> Family:
@@ -37,7 +38,13 @@ def starting_point(target, family_or_q, start) -> Family:
     if isinstance(start, Family):
         if start.dim != target.dim:
             raise ValueError(f"start: expected {target.dim} dimensions, as the target has, got {start.dim}")
-        return start if type(start) is type(given) else given.like(start)
+        if type(start) is type(given):
+            return start
+        extreme = start.stddev[~((start.stddev > LEAST) & (start.stddev < 1.0 / LEAST))]
+        if extreme.size:
+            wanted = f"{LEAST} to {1.0 / LEAST:.0e}, as another family squares them"
+            raise ValueError(f"start: expected standard deviations of {wanted}, got {extreme[0]:.3g}")
+        return given.like(start)
     loc = checks.real_array("start", start, 1)
     if loc.shape != (target.dim,):
         raise ValueError(f"start: expected shape ({target.dim},), got {loc.shape}")

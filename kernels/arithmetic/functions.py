@@ -79,6 +79,11 @@ def within(margin, value):
     return np.where(margin > 0.0, value, -math.inf)[()]
 
 
+def spread(number, x):
+    """A number as an array like x; an array as it is."""
+    return number + 0.0 * x if np.ndim(number) == 0 else number
+
+
 def gammaln(x):
     """log |Gamma(x)|; of a number, ``math.lgamma`` is the same.
 
@@ -162,6 +167,13 @@ def _within(margin, value):
         return lambda margin, value: select(margin > 0.0, float(value), -math.inf)
     if any(isinstance(k, types.Array) for k in (margin, value)):
         return lambda margin, value: np.where(margin > 0.0, value, -math.inf)
+
+
+@overload(spread)
+def _spread(number, x):
+    if _scalars(number):
+        return lambda number, x: number + 0.0 * x
+    return lambda number, x: number
 
 
 @overload(logaddexp)

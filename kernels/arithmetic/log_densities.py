@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .functions import gammaln, softplus, within
+from .functions import gammaln, softplus, spread, within
 
 TINY = 1e-300  # x + TINY > 0 is x >= 0; no subnormal number, as those are 0 in threads of JAX
 HALF_LOG_2PI, LOG_PI = 0.5 * math.log(2.0 * math.pi), math.log(math.pi)
@@ -251,7 +251,8 @@ def dirichlet_logpdf(x, concentration):
 
     Parameters
     ----------
-    x, concentration : array of shape (k,)
+    x : array of shape (k,)
+    concentration : array of shape (k,), or a number for all components
 
     See Also
     --------
@@ -263,6 +264,7 @@ def dirichlet_logpdf(x, concentration):
     >>> round(float(vi.dirichlet_logpdf(np.array([0.2, 0.3, 0.5]), np.array([1.0, 2.0, 3.0]))), 6)
     1.504077
     """
+    concentration = spread(concentration, x)
     powers = np.sum((concentration - 1.0) * np.log(x))
     return powers + gammaln(np.sum(concentration)) - np.sum(gammaln(concentration))
 

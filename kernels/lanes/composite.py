@@ -22,6 +22,7 @@ from .registry import call
 from .types import SCALARS, LaneMask, Lanes, LaneSequence
 from .whole_matrix import WHOLE
 
+ONE = (Number, Lanes, *SCALARS)
 OURS = (Number, Lanes, LaneMask, LaneSequence, *WHOLE)
 
 
@@ -92,6 +93,7 @@ NAMES = dict(
     gammaln=applied(functions.gammaln),
     softplus=applied(functions.softplus),
     within=lambda margin, value: margin.run(functions.within, margin, value),
+    spread=lambda number, x: number + 0.0 * x if isinstance(number.kind, ONE) else number,
 )
 
 

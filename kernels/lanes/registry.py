@@ -127,7 +127,9 @@ def call(context, builder, function, kinds, values):
     """The compiled ``function(*values)``, as Numba resolves it for these types."""
     known = context.typing_context.resolve_value_type(function)
     sig = known.get_call_type(context.typing_context, tuple(kinds), {})
-    values = [context.cast(builder, v, k, t) for v, k, t in zip(values, kinds, sig.args, strict=True)]
+    given, left_out = sig.args[: len(kinds)], sig.args[len(kinds) :]  # as the axis of np.sum
+    values = [context.cast(builder, v, k, t) for v, k, t in zip(values, kinds, given, strict=True)]
+    values += [context.get_dummy_value() for _ in left_out]
     return context.get_function(known, sig)(builder, values)
 
 

@@ -1,5 +1,7 @@
 """Fits that are stopped: by a limit, an exception or a person, at every place where that may happen."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,31 @@ def test_numbers_of_draws_are_even():
     for dim in range(1, 3000, 7):
         most = most_draws(dim, 8)
         assert most % 2 == 0 and more_draws(most - 2, 1.7, most) % 2 == 0
+
+
+def censored_weibull(k, b0, b, x, t, died):
+    u = k * (np.log(t) - b0 - x @ b)
+    prior = vi.gamma_logpdf(k, 2.0, 1.0) + vi.normal_logpdf(b0, 0.0, 3.0) + np.sum(vi.normal_logpdf(b, 0.0, 1.0))
+    return prior + np.sum(np.where(died, math.log(k) - np.log(t) + u, 0.0) - np.exp(u))
+
+
+@pytest.mark.parametrize("seed", [12, 33])
+def test_a_climb_into_overflow_is_given_up(seed):
+    """From two of the scattered starts L-BFGS meets slopes of 1e195, whose squares it cannot follow"""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 2))
+    t, c = np.exp(1.0 + x @ [0.5, -0.3]) * rng.weibull(1.5, 100), rng.exponential(5.0, 100)
+    spaces = dict(k=vi.positive(), b0=vi.real(), b=vi.real(2))
+    target = vi.Target(censored_weibull, spaces, (x, np.minimum(t, c), t <= c))
+    found = vi.fit(target, "mean_field", rng=seed, num_restarts=4)
+    best = vi.fit(target, "mean_field", rng=0)
+    assert found.converged and abs(found.elbo.value - best.elbo.value) < 0.05
+
+
+def test_a_start_whose_covariance_underflows_is_named():
+    target, start = gaussian_target(*random_gaussian(3, 1)), vi.MeanFieldGaussian(np.zeros(3), np.full(3, 1e-200))
+    with pytest.raises(ValueError, match="^start: expected standard deviations of 1e-150 to 1e"):
+        vi.fit(target, "full_rank", rng=0, start=start)
 
 
 def test_coordinate_ascent_in_many_dimensions():

@@ -48,6 +48,32 @@ def test_all_of_them_equal_scipy():
     assert target.density.gradients().vectorised and target.density.gradients().smooth
 
 
+def of_simplex(w, c, a, rows):
+    total = vi.dirichlet_logpdf(w, a) + 1.1 * vi.dirichlet_logpdf(w, 2.5) + 1.2 * vi.dirichlet_logpdf(w, c)
+    for i in range(rows.shape[0]):
+        total += 0.1 * vi.dirichlet_logpdf(rows[i], w) + 0.2 * vi.dirichlet_logpdf(w, rows[i])
+    return total + vi.dirichlet_logpdf(a / np.sum(a), 1.5)
+
+
+def test_dirichlet_concentrations_of_every_kind():
+    """Data, a number, a latent: in lanes, with gradients"""
+    rng = np.random.default_rng(2)
+    a, rows = np.array([2.0, 0.5, 1.5]), rng.dirichlet(np.ones(3), 4)
+    z = np.concatenate([rng.dirichlet(np.ones(3), 40), rng.gamma(3.0, size=(40, 1))], axis=1)
+    target = vi.Target(of_simplex, {"w": (3,), "c": ()}, (a, rows))
+    value, slopes = target.value_and_grad(z)
+    assert target.density.gradients().vectorised, target.explain()
+
+    def by_scipy(w, c):
+        total = st.dirichlet.logpdf(w, a) + 1.1 * st.dirichlet.logpdf(w, np.full(3, 2.5))
+        total += 1.2 * st.dirichlet.logpdf(w, np.full(3, c)) + st.dirichlet.logpdf(a / a.sum(), np.full(3, 1.5))
+        return total + sum(0.1 * st.dirichlet.logpdf(r, w) + 0.2 * st.dirichlet.logpdf(w, r) for r in rows)
+
+    np.testing.assert_allclose(value, [by_scipy(each[:3], each[3]) for each in z], rtol=1e-12)
+    assert vi.dirichlet_logpdf(z[0, :3], 2.5) == pytest.approx(st.dirichlet.logpdf(z[0, :3], np.full(3, 2.5)))
+    assert target.check_gradient(z[1]).ok and np.isfinite(slopes).all()
+
+
 @pytest.mark.parametrize(
     "function, arguments, outside",
     [
