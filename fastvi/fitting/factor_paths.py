@@ -19,6 +19,10 @@ from .objective import Objective
 FIRST, MOST_CALLS, RISE = 128, 200, 0.03  # draws of the first stage; of an objective; of the tolerance, between steps
 
 
+class Spent(Exception):
+    """Another evaluation would take more draws than there are."""
+
+
 class FactorPaths(Fitter):
     """A round is a stage: an optimisation over draws of its own."""
 
@@ -35,7 +39,7 @@ class FactorPaths(Fitter):
 
     def step(self) -> tuple[Estimate | None, str]:
         s, count = self.state, self.state["count"]
-        if s["draws"] + count > self.max_samples:
+        if s["draws"] + 2 * count > self.max_samples:
             return None, OUT_OF_DRAWS
         key = self.key.child(STEP, s["stages"])
         threads = self.on.options.get("num_threads")
@@ -69,18 +73,27 @@ class FactorPaths(Fitter):
         from scipy.optimize import minimize
 
         s, unit = self.state, self.q.steps
-        calls = min(MOST_CALLS, max(1, (self.max_samples - s["draws"]) // s["count"]))
+        start = s["parameters"] / unit
+        best = math.inf, start
 
         def downhill(x):
+            nonlocal best
+            if s["draws"] + s["count"] > self.max_samples:
+                raise Spent
             s["draws"] += s["count"]
             value, gradient = objective.negative_value_and_grad(x * unit)
             if not math.isfinite(value):
                 return 1e300, np.zeros(len(x))  # a wall, from which a line search turns back
+            best = min(best, (value, x.copy()), key=lambda each: each[0])
             return value, gradient * unit
 
         stop = RISE * self.tolerance
-        options = dict(maxfun=calls, maxiter=calls, gtol=0.0, maxcor=20, ftol=stop / max(1.0, abs(s.get("value", 1.0))))
-        found = minimize(downhill, s["parameters"] / unit, jac=True, method="L-BFGS-B", options=options)
+        options = dict(maxfun=MOST_CALLS, maxiter=MOST_CALLS, gtol=0.0, maxcor=20)
+        options["ftol"] = stop / max(1.0, abs(s.get("value", 1.0)))
+        try:
+            found = minimize(downhill, start, jac=True, method="L-BFGS-B", options=options)
+        except Spent:
+            return -best[0], best[1] * unit, math.inf
         slope = np.asarray(found.jac)
         s["value"] = float(-found.fun)
         left = max(0.5 * float(slope @ found.hess_inv.dot(slope)), stop)

@@ -45,8 +45,13 @@ class LaneIndexModel(VectorModel):
 @template(int)
 class IntOfLanes(AbstractTemplate):
     def generic(self, args, kws):
-        if len(args) == 1 and not kws and (type(args[0]) is Lanes or isinstance(args[0], Number)):
-            return signature(LaneIndex(args[0].lanes if isinstance(args[0], Number) else args[0]), args[0])
+        if len(args) != 1 or kws:
+            return None
+        if isinstance(args[0], Number):
+            one = args[0].lanes.width == 1
+            return signature(types.int64 if one else LaneIndex(args[0].lanes), args[0])
+        if type(args[0]) is Lanes:
+            return signature(LaneIndex(args[0]), args[0])
 
 
 @lower_builtin(int, Lanes)
@@ -57,9 +62,20 @@ def int_of_lanes(context, builder, sig, args):
 
 @lower_builtin(int, Number)
 def int_of_recorded(context, builder, sig, args):
-    """The same of a recorded number, which jumps there."""
+    """The same of a recorded number, which jumps there; of one draw an integer, as Python's."""
     recorded_arithmetic.count_step()
-    return as_index(builder, sig.return_type, value_of(context, builder, sig.args[0], args[0])[1])
+    value = value_of(context, builder, sig.args[0], args[0])[1]
+    if sig.return_type != types.int64:
+        return as_index(builder, sig.return_type, value)
+    number = builder.extract_element(value, LANE(0))
+    inside = builder.fcmp_ordered("<", builder.call(absolute(builder), [number]), DOUBLE(FAR))
+    with builder.if_then(builder.not_(inside), likely=False):
+        raise_error(context, builder, ValueError, "int of what is no whole number of 53 bits")
+    return builder.fptosi(number, WORD)
+
+
+def absolute(builder):
+    return builder.module.declare_intrinsic("llvm.fabs", [DOUBLE])
 
 
 def as_index(builder, kind, value):

@@ -19,7 +19,6 @@ from ..jit import template
 from . import tape as tapes
 from .index import LANE, WORD, LaneIndex, checked, entries, gathered, parts_of
 from .lane_matrix import LaneMatrix
-from .registry import call
 from .types import DOUBLE, LaneVector, pack, part
 
 SIZES = {1: ["size"], 2: ["rows", "columns"]}  # members of vectors and of matrices of latents
@@ -43,16 +42,13 @@ class ItemOfEachDraw(AbstractTemplate):
         lanes = found[0].lanes
         table = isinstance(sequence, types.Array) and sequence.dtype == types.float64 and sequence.ndim == len(parts)
         latents = type(sequence) is LaneVector or isinstance(sequence, LaneMatrix)
-        if not table and not latents or latents and len(parts) > ndim_of(sequence):
-            return None
-        row = latents and len(parts) < ndim_of(sequence)
-        if row and lanes.width > 1:
+        if not table and not (latents and len(parts) == ndim_of(sequence)):
             return None
         if (sequence, index) not in known:  # for these types alone: other tuples stay Numba's
             known.add((sequence, index))
-            how = item_of_table if table else item_of_one_draw if lanes.width == 1 else item_of_latents
+            how = item_of_table if table else item_of_latents
             lower_builtin(operator.getitem, sequence, index)(how)
-        return signature(lanes if table else sequence.row if row else sequence.item, sequence, index)
+        return signature(lanes if table else sequence.item, sequence, index)
 
 
 def item_of_table(context, builder, sig, args):
@@ -67,21 +63,6 @@ def item_of_table(context, builder, sig, args):
         index = checked(context, builder, kind, value, size, vector)
         address = builder.add(address, builder.mul(index, splat(builder, stride, vector)))
     return gathered(builder, lanes, address)
-
-
-def item_of_one_draw(context, builder, sig, args):
-    """Of latents, one draw at a time: an item, or a row."""
-    kind, of_each = sig.args[0], entries(context, builder, sig.args[1], args[1])
-    plain = [
-        builder.extract_element(value, LANE(0))
-        if isinstance(own, LaneIndex)
-        else context.cast(builder, value, own, types.intp)
-        for own, value in of_each
-    ]
-    if len(plain) == 1:
-        return call(context, builder, operator.getitem, [kind, types.intp], [args[0], plain[0]])
-    pair = types.UniTuple(types.intp, 2)
-    return call(context, builder, operator.getitem, [kind, pair], [args[0], cgutils.pack_array(builder, plain)])
 
 
 def item_of_latents(context, builder, sig, args):

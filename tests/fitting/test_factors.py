@@ -70,6 +70,9 @@ def test_methods_of_products_by_name():
     q = vi.Product(z=vi.Gamma([2.0], [1.0]))
     found = vi.fit(vi.Target(lambda z: 3.0 * np.log(z[0]) - 2.0 * z[0], q.latents), q, method="lbfgs", rng=0)
     assert found.converged and found.q["z"].mean[0] == pytest.approx(2.0, abs=0.05)  # Gamma(4, 2)
+    for most in (200, 1000, 3000):
+        part = vi.fit(vi.Target(lambda z: 3.0 * np.log(z[0]) - 2.0 * z[0], q.latents), q, rng=0, max_samples=most)
+        assert part.num_samples <= most
 
 
 def test_a_boltzmann_machine_is_fitted_to_its_fixed_point():

@@ -23,7 +23,6 @@ UNSUPPORTED = {
     "determinant",
     "reshape",
     "explicit helper",
-    "int of z",
     "floor division",
     "outer",
     "transposed",
