@@ -17,7 +17,7 @@ from numba.np import arrayobj
 from ..arithmetic.traced import splat
 from ..jit import template
 from . import tape as tapes
-from .index import LANE, WORD, LaneIndex, checked, entries, gathered, parts_of
+from .index import WORD, LaneIndex, checked, entries, gathered, parts_of
 from .lane_matrix import LaneMatrix
 from .types import DOUBLE, LaneVector, pack, part
 
