@@ -1,5 +1,6 @@
 """Which estimator a request stands for, with which control variate, and how many draws: decided before those draws."""
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
@@ -61,12 +62,24 @@ def plan_elbo(request: Request) -> Plan:
 
 def plan_factors_elbo(r: Request, iid: bool) -> Plan:
     """For an ELBO of a product of factors."""
-    best = Candidate("plain", None) if r.estimator == "auto" and not iid else score_selection.of_elbo(r)
+    best = Candidate("plain", None)
+    if r.estimator != "auto" or iid:
+        best = score_selection.of_elbo(as_many_as(r, lambda found: variance(found, "plain")))
     count = r.num_samples
     if iid and r.atol is not None:
         best = score_selection.checked_variance(r, best, CHECK)
         count = enough(r, best._replace(checked=max(1, best.checked // HEAVY_TAILS)))
     return Plan(best.method, best.surrogate, count, math.sqrt(best.variance / count))
+
+
+def as_many_as(r: Request, variance_of, gradient: str | None = None) -> Request:
+    """A request with the draws that ``atol`` would take without a surrogate: what those cost a pilot may cost."""
+    if r.atol is None or r.draws != "iid":
+        return r
+    first = max(2, min(r.num_samples, FIRST_SAMPLES))
+    found = sweep(r.target, r.job(first, CHECK, gradient=gradient), r.here, pilot=True)
+    seen = Candidate("plain", None, variance_of(found), 1.0, max(1, first // HEAVY_TAILS))
+    return dataclasses.replace(r, num_samples=max(r.num_samples, enough(r, seen)))
 
 
 def plan_precise_elbo(r: Request, auto: bool, polynomials) -> Plan:
@@ -144,7 +157,15 @@ def plan_gradient(request: Request, read) -> Plan:
     no pilot for ``"auto"``, and ``num_samples`` is left as it is."""
     r, iid, auto = request, request.draws == "iid", request.estimator == "auto"
     if isinstance(r.q, Factors):
-        best = Candidate("leave_one_out", None) if auto and not iid else score_selection.of_gradient(r, paths_pay(r))
+        best = Candidate("leave_one_out", None)
+        if iid or not auto:
+
+            def worst(found):
+                errors = read(found, "leave_one_out", None).standard_error
+                return float(np.max(errors[~np.isnan(errors)], initial=0.0)) ** 2 * found.num_samples
+
+            many = as_many_as(r, worst, sums_for("leave_one_out", r.q)) if auto else r
+            best = score_selection.of_gradient(many, paths_pay(r))
         return gradient_to_precision(r, best, read, False)
     method, least, problem = r.estimator, max(2, r.num_samples), (r.target, r.q, r.key)
     smooth = auto and r.backend != "cuda" and continuous(*problem)

@@ -153,8 +153,7 @@ class FactorAscent(Fitter):
             s.update(failures=s["failures"] + 1, count=2 * s["count"])
             value = self.value_of(followed.mean, math.nan, len(draws[1]))
             return value, NO_STEP if s["failures"] >= FAILURES else ""
-        if self.level == HESSIAN and self.few and not hessian_pairs.tells_all(q) and followed.left_over > UNTOLD:
-            s.update(level="quadratic", count=max(s["count"], A_COEFFICIENT * size("quadratic", q)))
+        self.choose_level(q, followed)
         found, moves = followed.surrogate, None
         s.update(linear=found.linear, pairs=np.zeros((0, 0)) if found.pairs is None else found.pairs)
         if self.points is not None:
@@ -185,6 +184,22 @@ class FactorAscent(Fitter):
             s["count"] = math.ceil(s["count"] * min(GROWTH, max(2.0, short)))
         return value, ""
 
+    def choose_level(self, q, followed: Followed) -> None:
+        """That of the next round: least squares where slopes miss pairs, and no pairs where there are none, as of
+        latents that are independent given the point masses."""
+        s, found = self.state, followed.surrogate
+        if self.level == HESSIAN and not hessian_pairs.tells_all(q):
+            other = "quadratic" if followed.left_over > UNTOLD else HESSIAN
+        elif self.level == "linear":
+            other = "quadratic" if followed.left_over > NEGLIGIBLE else "linear"
+        elif self.level == "quadratic" and found.pairs is not None and found.size > 0.0:
+            other = "linear" if np.linalg.norm(found.pairs) < NEGLIGIBLE * found.size else "quadratic"
+        else:
+            return
+        if self.few and other != self.level:
+            least = A_COEFFICIENT * size(other, q)
+            s.update(level=other, count=max(s["count"], least) if other == "quadratic" else max(LEAST, least))
+
     def look_for_circles(self, value: float, error: float) -> None:
         """Halve the share of the way that steps go where the ELBO does not rise any more: where log p bends in more
         than pairs of factors, full steps may go round in circles about the optimum."""
@@ -203,7 +218,9 @@ class FactorAscent(Fitter):
         """What a move of the point masses brings; None where log p has no finite slope in them"""
         assert self.points is not None
         self.points.evaluations = 0
-        found = self.points.moves(q, followed.design, z, log_ratio)
+        some = self.points.curvature_draws(len(z))
+        own = self.draws_of(q, some, 0.0)[0] if flat_share(q) else z[:some]
+        found = self.points.moves(q, followed.design, z, log_ratio, own)
         self.state["draws"] += self.points.evaluations
         return found
 

@@ -91,8 +91,15 @@ class Points:
             found.append((f(self.moved(q, up)) - f(self.moved(q, down))) / (up[k] - down[k]))
         return found
 
-    def moves(self, q, design: Design, z: np.ndarray, log_ratio: np.ndarray) -> Moves | None:
-        """Of draws z with log of q over what they are drawn from; None where slopes are not finite"""
+    def curvature_draws(self, n: int) -> int:
+        """How many draws of n tell the curvature"""
+        count = len(self.rows)
+        some = min(n, max(LEAST_DRAWS, min(CURVATURE_DRAWS, MOST_EVALUATIONS // (2 * count))))
+        return some if self.derived else min(some, max(LEAST_DRAWS, MOST_EVALUATIONS // (4 * count**2)))
+
+    def moves(self, q, design: Design, z: np.ndarray, log_ratio: np.ndarray, own: np.ndarray) -> Moves | None:
+        """Of draws z with log of q over what they are drawn from, and ``own`` ones of q for the curvature; None where
+        slopes are not finite"""
         slopes = self.slopes(q, z)
         if not np.isfinite(slopes).all():
             return None
@@ -100,13 +107,8 @@ class Points:
         linear = np.array([found.constant for found, _, _ in fits])
         cross = np.array([found.linear for found, _, _ in fits])
         residuals = np.stack([left for _, left, _ in fits], axis=1)
-        n, count = len(z), len(linear)
-        some = min(n, max(LEAST_DRAWS, min(CURVATURE_DRAWS, MOST_EVALUATIONS // (2 * count))))
-        if not self.derived:
-            some = min(some, max(LEAST_DRAWS, MOST_EVALUATIONS // (4 * count**2)))
-        weights = np.exp(log_ratio[:some]) + np.zeros(some)
-        weights /= np.sum(weights)
-        curvature = np.array(self.differences(lambda at: weights @ self.slopes(at, z[:some]), q))
+        weights = np.full(len(own), 1.0 / len(own))
+        curvature = np.array(self.differences(lambda at: weights @ self.slopes(at, own), q))
         if not np.isfinite(curvature).all():
             return None
         values, vectors = np.linalg.eigh(-0.5 * (curvature + curvature.T))

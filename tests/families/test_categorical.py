@@ -123,6 +123,39 @@ def test_indices_in_lanes():
     assert of_data.density.gradients().vectorised and not of_data.density.gradients().smooth
 
 
+def test_a_pilot_may_cost_what_the_tolerance_costs():
+    """A chain of seven states, whose pairs a surrogate holds: plain draws to 0.003 would be millions"""
+    rng = np.random.default_rng(3)
+    step, given = rng.normal(size=(3, 3)), rng.normal(size=(7, 3))
+
+    def chain(z, step, given):
+        total = given[0, int(z[0])]
+        for i in range(1, 7):
+            total += 3.0 * step[int(z[i - 1]), int(z[i])] + given[i, int(z[i])]
+        return total
+
+    q, target = vi.Categorical(logits=rng.normal(size=(7, 3))), vi.Target(chain, 7, (step, given))
+    p = q.probabilities
+    exact = np.sum(p * given) + 3.0 * np.einsum("ia,ib,ab->", p[:-1], p[1:], step) + q.entropy()
+    found = vi.elbo(target, q, 1000, atol=0.003, rng=0)
+    assert found.method == "quadratic" and found.num_samples < 10_000
+    assert found.value == pytest.approx(exact, abs=1e-10)
+    slopes = vi.elbo_gradient(target, q, 1000, atol=0.003, rng=0)
+    assert slopes.method == "quadratic" and slopes.num_samples < 10_000
+
+
+def test_plain_draws_that_do_not_hold_a_rare_value_are_not_reliable():
+    target = vi.Target(lambda z: 300.0 * z[0] + 0.3 * z[1], 2)
+    rare = vi.Bernoulli(logits=[-15.0, 0.3])
+    found = vi.elbo(target, rare, 200_000, estimator="plain", rng=0)
+    exact = 300.0 * rare.probabilities[0] + 0.3 * rare.probabilities[1] + rare.entropy()
+    assert abs(found.value - exact) > 5.0 * found.standard_error and not found.interval_reliable
+    assert "not reliable" in repr(found)
+    common = vi.Bernoulli(logits=[-2.0, 0.3])
+    assert vi.elbo(target, common, 200_000, estimator="plain", rng=0).interval_reliable
+    assert vi.elbo(target, rare, 200_000, rng=0).value == pytest.approx(exact, abs=1e-9)
+
+
 def test_latents_by_index_in_lanes():
     """A mixture's ``W[k, j]`` with k = int(c[i]), its gradient against differences of the Python function."""
     rng = np.random.default_rng(1)

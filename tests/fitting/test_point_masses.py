@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 from scipy.stats import norm
 
 import fastvi as vi
@@ -130,3 +130,35 @@ def test_a_point_mass_alone_is_at_the_mode():
     no_gradient = vi.Target.from_batched(lambda z: -np.sum((z - 5.0) ** 2, axis=1), 2)
     found = vi.fit(no_gradient, vi.Delta([1.0, 3.0]), rng=0)
     np.testing.assert_allclose(found.q.value, 5.0, atol=1e-4)
+
+
+def mixture(c, mu, sd, w, x):
+    """Two Gaussians, the assignments c among the latents"""
+    total = 0.0
+    for i in range(len(x)):
+        k = int(c[i])
+        total += np.log(w if k == 0 else 1.0 - w) + vi.normal_logpdf(x[i], mu[k], sd[k])
+    return total
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mixture_by_variational_em(seed):
+    """EM by hand (Dempster, Laird and Rubin 1977) has the same maximum, but for what certain assignments lose by the
+    limit of logits, 40 (1 + 15) exp(-15) at most; the fit says how far it is from there to within a third"""
+    rng = np.random.default_rng(14)
+    x = np.where(rng.random(40) < 0.4, rng.normal(-2.0, 0.7, 40), rng.normal(2.0, 1.2, 40))
+    q = vi.Product(
+        c=vi.Categorical(logits=0.1 * rng.normal(size=(40, 2))),
+        mu=vi.Delta([-1.0, 1.0]), sd=vi.Delta(np.ones(2), vi.positive(2)), w=vi.Delta(0.5, vi.unit()),
+    )  # fmt: skip
+    found = vi.fit(vi.Target(mixture, q.latents, (x,)), q, rng=seed)
+    mu, sd, w = np.array([-1.0, 1.0]), np.ones(2), 0.5
+    for _ in range(3000):
+        joint = np.log([w, 1.0 - w]) + norm.logpdf(x[:, None], mu, sd)
+        r = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        counts = r.sum(axis=0)
+        mu, w = r.T @ x / counts, counts[0] / 40
+        sd = np.sqrt((r * (x[:, None] - mu) ** 2).sum(axis=0) / counts)
+    short = logsumexp(joint, axis=1).sum() - found.elbo.value
+    assert found.converged and found.num_samples < 100_000
+    assert -1e-9 < short < 2e-4 + 1.33 * found.gain
