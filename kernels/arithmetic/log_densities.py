@@ -264,9 +264,8 @@ def dirichlet_logpdf(x, concentration):
     >>> round(float(vi.dirichlet_logpdf(np.array([0.2, 0.3, 0.5]), np.array([1.0, 2.0, 3.0]))), 6)
     1.504077
     """
-    concentration = spread(concentration, x)
-    powers = np.sum((concentration - 1.0) * np.log(x))
-    return powers + gammaln(np.sum(concentration)) - np.sum(gammaln(concentration))
+    each = spread(concentration, x)
+    return np.sum((each - 1.0) * np.log(x)) + gammaln(np.sum(each)) - np.sum(gammaln(each))
 
 
 def lkj_cholesky_logpdf(L, concentration):
