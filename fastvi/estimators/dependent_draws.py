@@ -20,7 +20,7 @@ from ..rng import CHECK, SAMPLE
 from ..running_moments import Running
 from .options import Request, kind_of
 from .precision import REPLICATES, enough_dependent
-from .reliability import SOBOL_DEGREES, Powers, holds_for_replicates, without_unseen
+from .reliability import SOBOL_DEGREES, Powers, holds_all, holds_for_replicates, without_unseen
 from .selection import PATHWISE, Plan
 
 LEAST_POINTS = 4  # of a replicate
@@ -159,7 +159,9 @@ def elbo_of_replicates(r: Request, plan: Plan) -> Estimate:
     def estimate(replicates):
         log_w, half = log_weights(r.target, r.q, replicates, r.num_threads)
         values = values_of(log_w, half, replicates, plan.method, plan.control_variate)
-        return mean_of(values, replicates, r.key, plan.method, rounding(plan.control_variate))
+        found = mean_of(values, replicates, r.key, plan.method, rounding(plan.control_variate))
+        sure = found.interval_reliable and holds_all(r.q, plan.method, found.num_samples)
+        return dataclasses.replace(found, interval_reliable=sure)
 
     def with_converged(found, converged):
         return dataclasses.replace(found, converged=converged)

@@ -9,7 +9,6 @@ from ..execution.executors import SubmitsTasks
 from ..execution.progress import Progress
 from ..execution.sweep import Sweep, partial, sweep
 from ..families.base import Family
-from ..families.factors import Factors
 from ..kernels.sums import moments
 from ..results import ROUNDING, Estimate
 from ..rng import Key, RandomSource
@@ -18,7 +17,7 @@ from ..targets.target import Target
 from . import cross_fitting
 from .dependent_draws import elbo_of_replicates
 from .options import Request, request
-from .reliability import LEAST_CHUNKS, holds
+from .reliability import LEAST_CHUNKS, holds, holds_all
 from .selection import POLYNOMIALS, plan_elbo
 
 ESTIMATORS = ("auto", "plain", "entropy", "linear", "diagonal", "quadratic", "cubic")
@@ -172,18 +171,9 @@ def read(found: Sweep, q: Family, method: str, key: Key, atol: float | None = No
         atol is None or error <= atol,
         key,
         max(1.0, count - 1.0),
-        interval_reliable=neginf > 0 or reliable(found, column + 1) and not unseen(q, method, count),
+        interval_reliable=neginf > 0 or reliable(found, column + 1) and holds_all(q, method, count),
         expected_error=expected,
     )
-
-
-def unseen(q: Family, method: str, count: int) -> bool:
-    """Whether a discrete factor of q has a value that so many draws hold less than ten times: what it brings is not in
-    the variance.  Surrogates are fitted to draws that hold it."""
-    if method not in ("plain", "entropy") or not isinstance(q, Factors):
-        return False
-    seen = q.seen(count)
-    return seen is not None and not seen.all()
 
 
 def reliable(found: Sweep, squares: int) -> bool:

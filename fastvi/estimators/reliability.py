@@ -65,3 +65,10 @@ def without_unseen(q, num_samples: int, error, reliable):
     than ten times, as the variance is then that of the value that is left out."""
     seen = q.seen(num_samples)
     return (error, reliable) if seen is None else (np.where(seen, error, np.nan), reliable & seen)
+
+
+def holds_all(q, method: str, num_samples: int) -> bool:
+    """Whether so many draws hold every value of discrete factors ten times, as a mean without surrogates must: what
+    others bring is not in its variance.  Surrogates are fitted to draws that hold them."""
+    seen = q.seen(num_samples) if method in ("plain", "entropy") else None
+    return seen is None or bool(seen.all())

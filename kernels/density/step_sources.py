@@ -44,6 +44,8 @@ class Sources:
     def of(self, step) -> frozenset | None:
         """The arguments that an expression is made of; None where that is not known."""
         waiting, seen, found = self.operands(step), set(), set()
+        if waiting is None or self.changes:
+            return None
         while waiting:
             name = waiting.pop()
             if name in seen:
@@ -57,7 +59,7 @@ class Sources:
                 if operands is None:
                     return None
                 waiting += operands
-        return None if self.changes or waiting is None else frozenset(found)
+        return frozenset(found)
 
     def is_step(self, name, value) -> bool:
         """Whether a definition of a variable compares recorded numbers, and is no guard, or makes one an index."""

@@ -151,6 +151,7 @@ def test_plain_draws_that_do_not_hold_a_rare_value_are_not_reliable():
     exact = 300.0 * rare.probabilities[0] + 0.3 * rare.probabilities[1] + rare.entropy()
     assert abs(found.value - exact) > 5.0 * found.standard_error and not found.interval_reliable
     assert "not reliable" in repr(found)
+    assert not vi.elbo(target, rare, 4096, estimator="plain", draws="antithetic", rng=0).interval_reliable
     common = vi.Bernoulli(logits=[-2.0, 0.3])
     assert vi.elbo(target, common, 200_000, estimator="plain", rng=0).interval_reliable
     assert vi.elbo(target, rare, 200_000, rng=0).value == pytest.approx(exact, abs=1e-9)
