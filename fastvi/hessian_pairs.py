@@ -18,11 +18,17 @@ from .score_surrogates import HESSIAN, Design, ScoreSurrogate, owners
 
 DRAWS = 8  # of the others, over which slopes are averaged
 MOVES = 2 * DRAWS  # of each factor
+MOST_SCORES = 5000  # whose pairs are 200 MB
 
 
 def evaluations(q: Any) -> int:
     """How many gradients of log p it takes"""
     return DRAWS * len(Moves(q).places)
+
+
+def fit_memory(q: Any) -> bool:
+    """Whether the pairs do"""
+    return sum(block.count * block.width for block in q.blocks) <= MOST_SCORES
 
 
 def tells_all(q: Any) -> bool:

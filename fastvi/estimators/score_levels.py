@@ -81,4 +81,4 @@ def slopes_tell_pairs(r: Request) -> bool:
     q: Any = r.q
     gradients, least = hessian_pairs.evaluations(q), enough_to_fit(HESSIAN, q) // 2
     possible = 2 * hessian_pairs.MOVES <= gradients and max(gradients, least) <= r.num_samples
-    return possible and derivative(r.target, q, r.key).exists
+    return possible and hessian_pairs.fit_memory(q) and derivative(r.target, q, r.key).exists

@@ -49,7 +49,9 @@ class FactorAscent(Fitter):
         level, count = "quadratic", size("quadratic", q)
         self.few = count <= MOST_COEFFICIENTS
         if count > (MANY_COEFFICIENTS if hessian_pairs.tells_all(q) or state_pairs.told(q) else MOST_COEFFICIENTS):
-            slopes = hessian_pairs.evaluations(q) > 0 and derivative(target, q, key).exists
+            slopes = (
+                hessian_pairs.fit_memory(q) and hessian_pairs.evaluations(q) > 0 and derivative(target, q, key).exists
+            )
             level = HESSIAN if slopes else "quadratic" if self.few else "linear"
         self.pairs: np.ndarray | None = None
         count = max(LEAST, A_COEFFICIENT * size(level, q))
@@ -177,7 +179,7 @@ class FactorAscent(Fitter):
         if found.pairs is None:
             return 0.5 * float(np.trace(noise))
         values, vectors = np.linalg.eigh(np.eye(len(noise)) - found.pairs)
-        return 0.5 * float(np.sum(np.einsum("ik,ij,jk->k", vectors, noise, vectors) / np.maximum(values, FLATTEST)))
+        return 0.5 * float(np.sum(np.sum(vectors * (noise @ vectors), axis=0) / np.maximum(values, FLATTEST)))
 
     def starts(self, q) -> list:
         """q, and in the first rounds others that are scattered about it: ascents on a surrogate cost no draws."""
