@@ -39,16 +39,20 @@ def tells_all(q: Any) -> bool:
 class Moves:
     """Where factors are moved to: entry ``places`` of z to ``values``, (moves,) each.
 
-    Of those with scores that are affine in z ``affine`` are the entries, and ``low`` and ``high`` two moves of each.
+    Of those with scores that are affine in z ``affine`` are the entries, and ``low`` and ``high`` two moves of each; of
+    those at their states ``of_states`` are the numbers of their blocks and of their moves, (values, count).
     """
 
     def __init__(self, q: Any) -> None:
         states, ends, first = state_pairs.told(q), [], 0
+        self.of_states: list[tuple[int, np.ndarray]] = []
         moves: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, int), np.empty(0))]
-        for block, spot in zip(q.blocks, q.spots, strict=True):
+        for number, (block, spot) in enumerate(zip(q.blocks, q.spots, strict=True)):
             values = block.states[0] if states and block.is_finite else block.ends
             if values is None:
                 continue
+            if states and block.is_finite:
+                self.of_states.append((number, first + np.arange(values.size).reshape(values.shape)))
             entries = np.arange(spot.start, spot.stop)
             moves.append((np.tile(entries, len(values)), np.concatenate(values)))
             if block.ends is not None:
@@ -69,7 +73,8 @@ class Moves:
 
 def pairs(q: Any, z: np.ndarray, gradient) -> np.ndarray | None:
     """T (scores, scores), symmetric, from slopes about some draws z (n, dim); None where they are not finite"""
-    moves, by_states = Moves(q), state_pairs.StatePairs(q)
+    moves = Moves(q)
+    by_states = state_pairs.StatePairs(q, moves.of_states)
     total = np.zeros((len(moves.affine),) * 2)
     for draw in z:
         slopes = moves.slopes(draw, gradient)

@@ -21,31 +21,24 @@ def is_continuous(block) -> bool:
 
 
 class StatePairs:
-    """Those of the factors of q, from slopes (moves, dim) at the states of each finite factor, the values of a block
-    one after the other, behind two moves of each factor that has no states but ``ends``."""
+    """Those of the factors of q, from slopes (moves, dim) where blocks with these numbers are moved to their states,
+    (values, count) each."""
 
-    def __init__(self, q: Any) -> None:
+    def __init__(self, q: Any, of_states: list[tuple[int, np.ndarray]]) -> None:
         self.q = q
+        self.parts: list[tuple[np.ndarray, np.ndarray]] = []
         self.found: list[np.ndarray] = []
-        self.scores, parts = np.empty(0, int), []
-        if not told(q):
-            return
-        first = 0
-        for block, spot in zip(q.blocks, q.score_spots, strict=True):
-            if block.states is None:
-                first += 0 if block.ends is None else 2 * block.size
-                continue
-            values, probabilities = block.states
-            weights = probabilities[:, :, None] * block.whitened(values)  # (values, count, width)
-            moves = first + np.arange(values.size).reshape(values.shape)
-            parts.append((np.arange(spot.start, spot.stop).reshape(block.count, block.width), moves, weights))
-            first += values.size
-        self.parts, self.scores = parts, np.concatenate([scores.ravel() for scores, _, _ in parts])
+        scores = [np.empty(0, int)]
+        for number, moves in of_states:
+            values, probabilities = q.blocks[number].states
+            self.parts.append((moves, probabilities[:, :, None] * q.blocks[number].whitened(values)))
+            scores.append(np.arange(q.score_spots[number].start, q.score_spots[number].stop))
+        self.scores = np.concatenate(scores)
 
     def add(self, slopes: np.ndarray) -> None:
         """Those about a further draw, summed over states with their weights, (scores, dim)"""
         if len(self.scores):
-            each = [np.einsum("vcw,vcd->cwd", weights, slopes[moves]) for _, moves, weights in self.parts]
+            each = [np.einsum("vcw,vcd->cwd", weights, slopes[moves]) for moves, weights in self.parts]
             self.found.append(np.concatenate([one.reshape(-1, slopes.shape[1]) for one in each]))
 
     def write(self, z: np.ndarray, pairs: np.ndarray) -> None:

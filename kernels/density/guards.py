@@ -97,9 +97,9 @@ class Uses:
         return function in WHERE and value.args[0].name == name and len(sides) == 2 and any(map(self.excludes, sides))
 
 
-def guards(func_ir, typemap) -> int:
+def guards(uses: Uses, typemap) -> int:
     """How many comparisons of recorded numbers are guards."""
-    uses, count = Uses(func_ir), 0
+    count = 0
     for name, definitions in uses.defined.items():
         for value in definitions:
             if isinstance(value, ir.Expr) and value.op == "binop" and value.fn in COMPARISONS:

@@ -12,7 +12,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NopythonTypeInference
 
 from ..lanes import LaneMask, recorded_arithmetic
-from .guards import guards
+from .guards import Uses, guards
 from .integers import check_integers
 from .row_loops import block_rows
 from .step_sources import steps_by_argument
@@ -83,9 +83,9 @@ class PythonSemantics(FunctionPass):
                 why = refusal(function, [state.typemap[v.name] for v in variables])
                 if why:
                     raise errors.TypingError(f"cannot compile {why}", loc=expression.loc)
-        recorded_arithmetic.count_guards(guards(state.func_ir, state.typemap))
-        code = state.func_id.func.__code__
-        recorded_arithmetic.told.extend((code, names) for names in steps_by_argument(state.func_ir, state.typemap))
+        uses, code = Uses(state.func_ir), state.func_id.func.__code__
+        recorded_arithmetic.count_guards(guards(uses, state.typemap))
+        recorded_arithmetic.told.extend((code, names) for names in steps_by_argument(uses, state.typemap))
         for expression, found in state.calltypes.items():
             if getattr(expression, "op", None) in ("binop", "inplace_binop"):
                 check_integers(expression, found, [state.typemap[v.name] for v in (expression.lhs, expression.rhs)])

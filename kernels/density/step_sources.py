@@ -26,9 +26,9 @@ def is_recorded(kind) -> bool:
 class Sources:
     """What the variables of a typed function are made of."""
 
-    def __init__(self, func_ir, typemap):
-        self.uses, self.typemap = Uses(func_ir), typemap
-        self.changes = any(isinstance(each, CHANGES) for block in func_ir.blocks.values() for each in block.body)
+    def __init__(self, uses: Uses, typemap):
+        self.uses, self.typemap = uses, typemap
+        self.changes = any(isinstance(each, CHANGES) for block in uses.blocks.values() for each in block.body)
 
     def operands(self, value) -> list[str] | None:
         """The variables with numbers that an expression is made of; None where that is not known"""
@@ -73,8 +73,8 @@ class Sources:
         return isinstance(self.typemap.get(value.args[0].name), Number)
 
 
-def steps_by_argument(func_ir, typemap) -> list[frozenset]:
+def steps_by_argument(uses: Uses, typemap) -> list[frozenset]:
     """Of each step the arguments that it looks at; those of which they are not known are left out."""
-    sources = Sources(func_ir, typemap)
-    steps = [v for name, values in sources.uses.defined.items() for v in values if sources.is_step(name, v)]
+    sources = Sources(uses, typemap)
+    steps = [v for name, values in uses.defined.items() for v in values if sources.is_step(name, v)]
     return [found for found in map(sources.of, steps) if found is not None]

@@ -57,30 +57,26 @@ class IntOfLanes(AbstractTemplate):
 @lower_builtin(int, Lanes)
 def int_of_lanes(context, builder, sig, args):
     """Towards zero; what is no index becomes one that is out of every range."""
-    return as_index(builder, sig.return_type, args[0])
+    return as_index(builder, sig.args[0], args[0])
 
 
 @lower_builtin(int, Number)
 def int_of_recorded(context, builder, sig, args):
     """The same of a recorded number, which jumps there; of one draw an integer, as Python's."""
     recorded_arithmetic.count_step()
-    value = value_of(context, builder, sig.args[0], args[0])[1]
+    kind, value = value_of(context, builder, sig.args[0], args[0])
+    index = as_index(builder, kind, value)
     if sig.return_type != types.int64:
-        return as_index(builder, sig.return_type, value)
-    number = builder.extract_element(value, LANE(0))
-    inside = builder.fcmp_ordered("<", builder.call(absolute(builder), [number]), DOUBLE(FAR))
-    with builder.if_then(builder.not_(inside), likely=False):
+        return index
+    number = builder.extract_element(index, LANE(0))
+    with builder.if_then(builder.icmp_signed("==", number, WORD(int(FAR))), likely=False):
         raise_error(context, builder, ValueError, "int of what is no whole number of 53 bits")
-    return builder.fptosi(number, WORD)
+    return number
 
 
-def absolute(builder):
-    return builder.module.declare_intrinsic("llvm.fabs", [DOUBLE])
-
-
-def as_index(builder, kind, value):
+def as_index(builder, lanes, value):
     """Lanes as an index"""
-    vector, limit = kind.lanes.vector, splat(builder, DOUBLE(FAR), kind.lanes.vector)
+    vector, limit = lanes.vector, splat(builder, DOUBLE(FAR), lanes.vector)
     inside = builder.and_(
         builder.fcmp_ordered("<", value, limit), builder.fcmp_ordered(">", value, builder.fneg(limit))
     )

@@ -69,31 +69,29 @@ def item_of_latents(context, builder, sig, args):
     """Of a vector or matrix of latents, whose items are a row of draws each."""
     kind, lanes = sig.args[0], sig.args[0].lanes
     vector = ir.VectorType(WORD, lanes.width)
-    item, sizes = (
-        ir.Constant(vector, None),
-        [part(context, builder, kind, args[0], name) for name in SIZES[ndim_of(kind)]],
-    )
+    sizes = [part(context, builder, kind, args[0], name) for name in SIZES[ndim_of(kind)]]
+    item = ir.Constant(vector, None)
     for (own, value), size in zip(entries(context, builder, sig.args[1], args[1]), sizes, strict=True):
         index = checked(context, builder, own, value, size, vector)
         item = builder.add(builder.mul(item, splat(builder, size, vector)), index)
     stride, data = (part(context, builder, kind, args[0], name) for name in ("stride", "data"))
-    place = builder.mul(item, splat(builder, builder.mul(stride, WORD(8)), vector))
-    place = builder.add(place, splat(builder, builder.ptrtoint(data, WORD), vector))
-    value = gathered(builder, lanes, builder.add(place, of_lanes(lanes)))
+    start, step = builder.ptrtoint(data, WORD), builder.mul(stride, WORD(8))
+    value = gathered(builder, lanes, addresses_of(builder, item, start, step))
     if not kind.recorded:
         return value
     tape, spacing, adjoint = (part(context, builder, kind, args[0], name) for name in ("tape", "spacing", "adjoint"))
     new = tapes.new_adjoint(context, builder, lanes, tape)
-    place = builder.mul(item, splat(builder, spacing, vector))
-    place = builder.add(builder.add(place, splat(builder, adjoint, vector)), of_lanes(lanes))
     operands = tapes.push_sum(context, builder, tape, new, scattered(builder, lanes), lanes.width)
-    builder.store(place, builder.bitcast(operands, vector.as_pointer()), align=8)
+    addresses = addresses_of(builder, item, adjoint, spacing)
+    builder.store(addresses, builder.bitcast(operands, vector.as_pointer()), align=8)
     return pack(context, builder, kind.item, value=value, adjoint=new, tape=tape)
 
 
-def of_lanes(lanes):
-    """Bytes from the first draw of a group to each."""
-    return ir.Constant(ir.VectorType(WORD, lanes.width), list(range(0, 8 * lanes.width, 8)))
+def addresses_of(builder, item, start, step):
+    """Where the item of each draw lies, of rows of draws ``step`` bytes apart."""
+    row = builder.mul(item, splat(builder, step, item.type))
+    first = builder.add(row, splat(builder, start, item.type))
+    return builder.add(first, ir.Constant(item.type, list(range(0, 8 * item.type.count, 8))))
 
 
 def scattered(builder, lanes):
