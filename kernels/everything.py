@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 
-from .cpu import adam, batch, mixed, points, sweep
+from .cpu import adam, batch, centred, merging, mixed, points, sweep
 from .density import row_blocks
 from .families.registry import DRAWS, FAMILIES
 from .lanes import matrix, tape
@@ -17,9 +17,10 @@ def everything() -> dict[str, Callable]:
     """{name: a function that compiles it, or reads it from the disk cache}"""
     found: dict[str, Callable] = {
         "evaluation at points": points.evaluate,
-        "merger": sweep.merger,
-        "score merger": sweep.score_merger,
-        "path merger": sweep.path_merger,
+        "merger": merging.merger,
+        "score merger": merging.score_merger,
+        "centred results": merging.centred_results,
+        "path results": merging.path_results,
         "batch of q's": batch.sweep_rows,
         "blocks of rows": row_blocks.over_rows,
         "numbers of rows": rows.row_numbers,
@@ -32,6 +33,8 @@ def everything() -> dict[str, Callable]:
         found[f"{name}, {dtype}, sampler"] = partial(sweep.sampler, name, dtype)
         found[f"{name}, {dtype}, values"] = partial(sweep.sweep, name, False, dtype)
         found[f"{name}, {dtype}, scores"] = partial(sweep.sweep, name, True, dtype)
+        if hasattr(family, "add_centred"):
+            found[f"{name}, {dtype}, scores about a mean"] = partial(centred.sweep, name, dtype)
         if hasattr(family, "add_mixed"):
             found[f"{name}, {dtype}, scores and paths"] = partial(mixed.sweep, name, dtype)
         if hasattr(family, "add_paths"):

@@ -49,7 +49,7 @@ class LogWeights:
     def block(self, first) -> np.ndarray:
         """log w of the draws from ``first`` on."""
         count = min(BLOCK, self.num_samples - first)
-        job = job_of(self.target, self.q, count, self.key, self.stream, first_draw=first, keep=True)
+        job = job_of(self.target, self.q, count, self.key, self.stream, first_draw=first, keep="log_w")
         return sweep(self.target, job, self.on).log_w
 
 

@@ -9,15 +9,17 @@ import math
 
 import numpy as np
 
+from .. import kept_memory
 from ..execution.sweep import Sweep
 from ..families.base import Family
-from ..kernels.cpu import sweep as cpu
+from ..kernels.cpu import merging
 from ..kernels.sums import moments
-from ..kernels.sums.pathwise import MEAN, SUMS
 from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from .elbo import read as read_elbo
-from .reliability import LEAST_CHUNKS, holds
+from .reliability import limits
+
+NOTHING = np.empty(0)
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> GradientEstimate:
@@ -27,35 +29,27 @@ def read(found: Sweep, q: Family, method: str, key: Key, lines=None) -> Gradient
     if not math.isfinite(value.value):
         gradient = error = np.full(len(places), math.nan)
         return GradientEstimate(value, gradient, error, method, np.ones(len(places), dtype=bool))
-    mean, squares, squared = merged(found)[:, places]
-    n = found.num_samples
-    gradient = mean * units
-    if method != "sticking_the_landing":
-        gradient = gradient + entropy
+    stick = method == "sticking_the_landing"
+    gradient, error, reliable = results(found, places, units, NOTHING if stick else entropy)
     if lines is not None:
         gradient = gradient + lines.gradient(q)
-    spread = squares / (n - 1.0) if n > 1 else np.full(len(places), math.nan)
-    error = np.sqrt(spread / n) * np.abs(units)  # a rate's is negative
-    if lines is not None:
         error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + lines.size * units))
-    reliable = np.ones(len(places), dtype=bool)
-    if len(found.rows) >= LEAST_CHUNKS:
-        reliable = holds(squares, squared, found.rows[:, moments.COUNT])
     return GradientEstimate(value, gradient, error, method, reliable)
 
 
 def pathwise_gradient(found: Sweep, q: Family) -> np.ndarray:
     """The gradient alone, of mean log p and the entropy in closed form."""
     places, units, entropy = q.path_layout
-    mean = found.sums[0][MEAN] if len(found.sums) == 1 else merged(found)[0]
-    return mean[places] * units + entropy
+    return results(found, places, units, entropy, errors=False)[0]
 
 
-def merged(found: Sweep) -> np.ndarray:
-    """Of each coordinate over all chunks, in their order: the mean, the squared deviations, and what the chunks' own
-    squared deviations squared add up to."""
+def results(found: Sweep, places, units, entropy, errors: bool = True):
+    """(gradient, its standard errors, whether each holds) over all chunks, in their order"""
     counts = np.ascontiguousarray(found.rows[:, moments.COUNT])
-    total = np.empty((SUMS + 1, found.sums.shape[-1]))
-    with np.errstate(over="ignore", invalid="ignore"):
-        cpu.path_merger()(counts, np.ascontiguousarray(found.sums), total)
-    return total
+    size = len(places)
+    gradient, error = kept_memory.empty((size,)), kept_memory.empty((size if errors else 0,))
+    out = gradient, error, np.empty(len(error), dtype=bool)
+    numbers = *limits(counts), *out
+    sums = np.ascontiguousarray(found.sums), kept_memory.empty((3, found.sums.shape[2]))
+    merging.path_results()(counts, *sums, places, units, entropy, *numbers)
+    return out

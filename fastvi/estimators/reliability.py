@@ -6,6 +6,8 @@ keep sums of d^2 apart, and how much those differ tells the same at no cost.  Wh
 of them are still to come, no sum over the draws shows it.
 """
 
+import math
+
 import numpy as np
 
 LIMIT = 0.05  # of the kurtosis over the draws; made with benchmarks/intervals.py
@@ -22,11 +24,16 @@ def holds(squares, squared, counts) -> np.ndarray:
     ``squares`` is sum d^2 over all draws, ``squared`` the sum of the chunks' own, each squared; both of any shape.
     ``counts`` are the draws of each chunk.
     """
-    if np.count_nonzero(counts) < LEAST_CHUNKS:
-        return np.ones(np.shape(squares), dtype=bool)
+    alike, limit = limits(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = squared / squares**2 - np.sum(counts**2) / np.sum(counts) ** 2
-    return ~(share > LIMIT)  # of a constant it is nan
+        share = squared / squares**2 - alike
+    return ~(share > limit)  # of a constant it is nan
+
+
+def limits(counts) -> tuple[float, float]:
+    """(the share of squares with few chunks where all draws have the same, how much more there may be)"""
+    enough = np.count_nonzero(counts) >= LEAST_CHUNKS
+    return float(np.sum(counts**2) / np.sum(counts) ** 2) if enough else 0.0, LIMIT if enough else math.inf
 
 
 class Powers:

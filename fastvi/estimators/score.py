@@ -8,15 +8,17 @@ import math
 
 import numpy as np
 
+from .. import kept_memory
 from ..execution.sweep import Sweep
 from ..families.base import Family
-from ..kernels.cpu import sweep as cpu
+from ..kernels.cpu import merging
+from ..kernels.sums import centred as about_mean
 from ..kernels.sums import moments
 from ..kernels.sums.score import FFSS, FS, FSS, SQUARED, SS, SUMS, S
 from ..results import SLOPE_ROUNDING, GradientEstimate
 from ..rng import Key
 from .elbo import read as read_elbo
-from .reliability import LEAST_CHUNKS, holds, without_unseen
+from .reliability import holds, limits, without_unseen
 
 
 def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> GradientEstimate:
@@ -25,23 +27,40 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
         method = "leave_one_out"  # an interrupted sweep of a single chunk
     places, units = q.layout
     value = read_elbo(found, q, "plain" if surrogate is None else surrogate.level, key)
-    if not math.isfinite(value.value) or (found.num_samples < 2 and method != "score"):
+    if not math.isfinite(value.value) or found.sums.size == 0 or (found.num_samples < 2 and method != "score"):
         unknown = np.full(len(places), math.nan)
         return GradientEstimate(value, unknown, unknown, method, np.ones(len(places), dtype=bool))
-    total, sums, result = centred(found, method)
-    gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
-    gradient = gradient[places] * units
-    if surrogate is not None:
-        gradient = gradient + surrogate.gradient(q)
-    sizes = np.abs(units)  # a rate's is negative
-    error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * sizes
-    if surrogate is not None:  # what rounding leaves of an exact fit varies too little to show its own size
-        error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + surrogate.size * sizes))
-    reliable = np.ones(len(places), dtype=bool)
-    if len(found.rows) >= LEAST_CHUNKS:
+    if found.sums.shape[1] == about_mean.SUMS:
+        gradient, error, reliable = results(found, q)
+    else:
+        total, sums, result = centred(found, method)
+        gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
+        gradient = gradient[places] * units
+        error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * np.abs(units)  # a rate's is negative
         reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])[places]
+    if surrogate is not None:  # what rounding leaves of an exact fit varies too little to show its own size
+        gradient = gradient + surrogate.gradient(q)
+        error = np.maximum(error, SLOPE_ROUNDING * (np.abs(gradient) + surrogate.size * np.abs(units)))
     error, reliable = without_unseen(q, found.num_samples, error, reliable)
     return GradientEstimate(value, gradient, error, method, reliable)
+
+
+def results(found: Sweep, q: Family):
+    """(gradient, its standard errors, whether each holds) from sums about the mean of f"""
+    places, _ = q.layout
+    counts = np.ascontiguousarray(found.rows[:, moments.COUNT])
+    variance = float(found.total[moments.SQUARES_W] / (found.num_samples - 1.0))
+    out = kept_memory.empty((len(places),)), kept_memory.empty((len(places),)), np.empty(len(places), dtype=bool)
+    numbers = variance, *limits(counts), *out
+    merging.centred_results()(
+        counts,
+        found.sums,
+        kept_memory.empty((3, found.sums.shape[2])),
+        places,
+        q.kernels.square_places(q.dim),
+        *numbers,
+    )
+    return out
 
 
 def centred(found: Sweep, method: str):
@@ -51,7 +70,7 @@ def centred(found: Sweep, method: str):
     total = np.empty((SUMS + 1, found.sums.shape[-1]))
     result = np.empty((2, found.sums.shape[-1] if method == "optimal_baseline" else 0))
     with np.errstate(invalid="ignore"):
-        cpu.score_merger()(counts, shifts, found.sums, total, result)
+        merging.score_merger()(counts, shifts, found.sums, total, result)
     return found.total, total, result
 
 

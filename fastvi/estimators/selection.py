@@ -222,4 +222,7 @@ def sums_for(method: str, q) -> str:
     kind = kind_of(method, q) if isinstance(q, Factors) else None
     if kind is not None:
         return kind
-    return {"pathwise_quadratic": "pathwise"}.get(method, method) if method in PATHWISE else "score"
+    if method in PATHWISE:
+        return {"pathwise_quadratic": "pathwise"}.get(method, method)
+    known = hasattr(q.kernels, "add_centred") and method not in ("score", "optimal_baseline")
+    return "centred" if known else "score"

@@ -8,11 +8,14 @@ from .. import kept_memory
 from ..control_variates import Lines, Surrogate
 from ..families.base import Family
 from ..kernels.plan import Plan, cut
-from ..kernels.sums import moments, pathwise, score
+from ..kernels.sums import centred, moments, pathwise, score
 from ..rng import Key
 
 NO_SUMS, NO_WEIGHTS = np.empty((0, 0, 0)), np.empty(0)
 MIXED = ("mixed", "points")
+# Draws whose log w is kept, and draws times squared dimensions, until the mean of f is known: what a second pass takes
+# is what an interrupt in the first has to wait for
+MOST_KEPT, MOST_OPERATIONS = 2**24, 2**36
 
 
 class Sums(NamedTuple):
@@ -26,10 +29,11 @@ class Sums(NamedTuple):
 class Job(NamedTuple):
     """``num_samples`` draws of a stream, from ``first_draw`` on.
 
-    ``gradient`` is None, "score", "pathwise" or "sticking_the_landing": which sums of a gradient to take; of a product
-    of factors "mixed" and "points" are scores and paths, of all factors that have paths or of point masses.  A
-    ``control_variate`` is subtracted from log w, or from the gradient.  ``plan`` says how the draws are cut; ``keep``
-    whether log w of every draw is wanted.
+    ``gradient`` is None, "score", "centred", "pathwise" or "sticking_the_landing": which sums of a gradient to take;
+    "centred" are scores about the mean of f, in a pass of their own; of a product of factors "mixed" and "points" are
+    scores and paths, of all factors that have paths or of point masses.  A ``control_variate`` is subtracted from
+    log w, or from the gradient.  ``plan`` says how the draws are cut; ``keep`` whether "log_w" of every draw is wanted,
+    or what is "left" of it by the control variate.
     """
 
     q: Family
@@ -41,12 +45,12 @@ class Job(NamedTuple):
     gradient: str | None = None
     control_variate: Surrogate | Lines | None = None
     dtype: str = "float64"
-    keep: bool = False
+    keep: str | None = None
 
     @property
     def pathwise(self) -> bool:
         """Whether the gradient of log p is needed"""
-        return self.gradient not in (None, "score")
+        return self.gradient not in (None, "score", "centred")
 
     @property
     def mixed(self) -> bool:
@@ -88,11 +92,13 @@ def sums_of(gradient: str | None) -> int:
     """How many sums a gradient takes for each variational parameter."""
     if gradient in MIXED:
         return score.SUMS + pathwise.SUMS
-    return {None: 0, "score": score.SUMS}.get(gradient, pathwise.SUMS)
+    return {None: 0, "score": score.SUMS, "centred": centred.OF_ALL}.get(gradient, pathwise.SUMS)
 
 
 def job_of(target, q: Family, num_samples: int, key: Key, stream: int, *, first_draw: int = 0, **what) -> Job:
     """A job over a target, cut as its density wants it."""
+    if what.get("gradient") == "centred" and (num_samples > MOST_KEPT or num_samples * q.dim**2 > MOST_OPERATIONS):
+        what["gradient"] = "score"
     sums, most = sums_of(what.get("gradient")), target.density.batch_size
     plan = cut(q.family, q.dim, q.arrays[1].shape, num_samples, sums, most)
     return Job(q, key, stream, first_draw, num_samples, plan, **what)

@@ -1,12 +1,14 @@
 """One pass over the draws of a job, wherever it runs: judged, and read as moments."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import STOPPED
-from ..kernels.cpu import sweep as cpu
+from ..kernels.cpu import merging
 from ..kernels.sums import moments
+from . import centred
 from .executors import Executor
 from .gpu import Gpu
 from .job import Job, Sums
@@ -52,16 +54,34 @@ def sweep(target, job: Job, on: Place | Gpu, *, progress: Progress = False, pilo
     Exception
         whatever the log density raises
     """
+    two_passes = job.gradient == "centred"
+    if two_passes and isinstance(on, Gpu):
+        two_passes, job = False, job._replace(gradient="score")
+    first = job._replace(gradient=None, keep="left") if two_passes else job
     report, close = reporter(progress, job.num_samples)
     try:
-        found = merged(on.run(target, job, report))
+        found = merged(on.run(target, first, report))
     except STOPPED as stopped:
-        stopped.partial = merged(getattr(stopped, "partial", nothing()))  # type: ignore[union-attr]
+        found = merged(getattr(stopped, "partial", nothing()))
+        stopped.partial = with_scores(found, job, on) if two_passes else found  # type: ignore[union-attr]
         raise
     finally:
         close()
     judge(found.total, target, job, 1 if isinstance(on, Gpu) else job.plan.tile, pilot)
-    return found
+    return with_scores(found, job, on) if two_passes else found
+
+
+def with_scores(found: Sweep, job: Job, on: Place | Gpu) -> Sweep:
+    """The sweep with its score sums about the mean of f, which take no further evaluations of log p."""
+    counts, mean = np.ascontiguousarray(found.rows[:, moments.COUNT]), float(found.total[moments.MEAN_W])
+    if not math.isfinite(mean) or not counts.any():
+        return found
+    try:
+        sums = centred.sums(job, counts, found.log_w, mean, on.num_threads if isinstance(on, Threads) else None)
+    except KeyboardInterrupt as interrupt:
+        interrupt.partial = found  # type: ignore[attr-defined]
+        raise
+    return found._replace(sums=sums)
 
 
 def merged(sums: Sums) -> Sweep:
@@ -69,7 +89,7 @@ def merged(sums: Sums) -> Sweep:
     if len(sums.rows) == 1:
         return Sweep(sums.rows[0], *sums)
     total = np.empty(moments.COLUMNS)
-    cpu.merger()(sums.rows, total)
+    merging.merger()(sums.rows, total)
     return Sweep(total, *sums)
 
 

@@ -73,7 +73,7 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
         where = *where, not compiled.whole, stick, *lines
     else:
         kernel = cpu.sweep(q.family, bool(job.gradient), job.dtype)
-        where = *where, room.log_w, *(variate.arrays if variate else NOTHING)
+        where = *where, room.log_w, job.keep == "left", *(variate.arrays if variate else NOTHING)
 
     def call(first, last):
         if not job.pathwise:

@@ -41,7 +41,7 @@ def unknown(key: Key, note: str) -> Ending:
 def judged(target, q: Family, num_samples: int, key: Key, on: Place, variate: Surrogate | None, stream: int) -> Ending:
     """Both are nan where log p is not finite at some draws, which the estimate's note then says."""
     try:
-        job = job_of(target, q, num_samples, key, stream, control_variate=variate, keep=True)
+        job = job_of(target, q, num_samples, key, stream, control_variate=variate, keep="log_w")
         found = sweep(target, job, on)
     except NonFiniteError as error:
         return unknown(key, str(error))

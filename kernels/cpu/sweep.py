@@ -16,7 +16,7 @@ from ..density.abi import NEEDS_CARE as CARE
 from ..density.abi import SCRATCH_SMALL
 from ..families.registry import DRAWS, FAMILIES, padded_rows
 from ..jit import call_density, kernel, source_stamp
-from ..sums import control_variate, moments, pathwise, score
+from ..sums import control_variate, moments, pathwise
 from ..sums.score import centre_of
 from .points import tile_to_rows
 
@@ -37,7 +37,10 @@ def _signature(family):
 
 @functools.cache
 def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
-    """The compiled sweep of one family, with or without score sums; a surrogate is subtracted if there are terms."""
+    """The compiled sweep of one family, with or without score sums; a surrogate is subtracted if there are terms.
+
+    ``weights`` may have room for log w of each draw, or with ``left`` for what the surrogate leaves of it.
+    """
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
     basis_rows = getattr(family, "basis_rows", padded_rows)
 
@@ -60,6 +63,7 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
         rows,
         sums,
         weights,
+        left,
         linear,
         squares,
         pairs,
@@ -96,12 +100,14 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
                     rows[which, moments.RAISED] = offset + first + 1.0
                     return RAISED
                 add_log_q(width, log_w, log_p, half_square, normaliser)
-                if weights.size > 0:
+                if weights.size > 0 and not left:
                     copy(count, weights[first:], log_w)
                 if followed:
                     fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
                     control_variate.subtract(terms, padded[:blocks], v, w, log_w)
+                if weights.size > 0 and left:
+                    copy(count, weights[first:], log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if gradient:
                     if first == which * chunk:
@@ -111,7 +117,8 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
         return FINISHED
 
     signature = _signature(family)
-    return kernel(signature.return_type(*signature.args, F8[::1], *READ[:1] * 2, *READ[1:] * 2), sweep_chunks)
+    weights = F8[::1], types.boolean
+    return kernel(signature.return_type(*signature.args, *weights, *READ[:1] * 2, *READ[1:] * 2), sweep_chunks)
 
 
 @functools.cache
@@ -122,6 +129,7 @@ def path_sweep(family_name: str, dtype: str = "float64"):
     It returns (status, chunk): where a density asks for something, the chunk that is to be done again.
     """
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
+    clear = getattr(family, "clear_paths", pathwise.clear)
 
     def sweep_chunks(
         loc,
@@ -160,7 +168,7 @@ def path_sweep(family_name: str, dtype: str = "float64"):
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             rows[which] = 0.0
-            sums[which] = 0.0
+            clear(sums[which], height)
             end = min(num_samples, (which + 1) * chunk)
             for first in range(which * chunk, end, tile):
                 if stop[0] != 0:
@@ -217,42 +225,3 @@ def sampler(family_name: str, dtype: str = "float64"):
 
     loc, scale, dim, key, stream = _signature(family).args[:5]
     return kernel(types.void(loc, scale, dim, key, stream, I8, types.float64[:, ::1]), sample)
-
-
-@functools.cache
-def merger():
-    """The compiled merge of chunk rows."""
-    stamp = source_stamp()
-
-    def merge(rows, total):
-        stamp  # noqa: B018
-        moments.merge_rows(rows, total)
-
-    return kernel(types.void(types.float64[:, ::1], types.float64[::1]), merge)
-
-
-@functools.cache
-def score_merger():
-    """The compiled merge of the chunks' score sums; it also takes the baselines off where ``result`` has room."""
-    stamp = source_stamp()
-
-    def merge(counts, shifts, chunks, total, result):
-        stamp  # noqa: B018
-        score.merge_chunks(counts, shifts, chunks, total)
-        if result.size > 0:
-            score.subtract_baselines(counts, shifts, chunks, total, result)
-
-    vector, matrix = types.float64[::1], types.float64[:, ::1]
-    return kernel(types.void(vector, vector, types.float64[:, :, ::1], matrix, matrix), merge)
-
-
-@functools.cache
-def path_merger():
-    """The compiled merge of the chunks' pathwise sums."""
-    stamp = source_stamp()
-
-    def merge(counts, chunks, total):
-        stamp  # noqa: B018
-        pathwise.merge_chunks(counts, chunks, total)
-
-    return kernel(types.void(types.float64[::1], types.float64[:, :, ::1], types.float64[:, ::1]), merge)

@@ -4,7 +4,6 @@ With y = L^-T eps = Sigma^-1 (z - loc) the scores are d log q / d loc_i = y_i, d
 and d log q / d log L_ii = L_ii y_i eps_i - 1: O(d^2) a draw.
 """
 
-import functools
 import math
 
 import numpy as np
@@ -14,7 +13,10 @@ from ..arithmetic.primitives import fma
 from ..arithmetic.tiles import aligned
 from ..arithmetic.triangular import lower_times, next_four, products_of_rows, solve_transposed
 from ..jit import routine
-from ..sums import pathwise, score
+from ..sums import centred, pathwise, score
+from .triangle import coordinates, four_rows, layout, path_layout, row_place, square_places
+
+__all__ = ["coordinates", "layout", "path_layout", "square_places"]
 
 SCALE_NDIM = 2
 TILE = 160  # draws
@@ -26,19 +28,6 @@ GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = False, ("eps", "z")
 def rows(dim, shape):
     """Rows of a tile: blocks of four."""
     return next_four(dim)
-
-
-@routine
-def coordinates(dim, shape):
-    """Places for sums: loc, the diagonal, and the rows of the lower triangle in fours, each as long as the last."""
-    return row_place(next_four(dim), next_four(dim))
-
-
-@routine
-def row_place(size, i):
-    """Where the sums of row i of the triangle begin."""
-    four = i // 4
-    return 2 * size + 8 * four * (four + 1) + i % 4 * (4 * four + 4)
 
 
 @routine
@@ -144,6 +133,46 @@ def add_scores(loc, scale, eps, f, count, work, sums):
 
 
 @routine
+def add_centred(loc, scale, eps, f, count, work, first, sums):
+    """Add the sums of a tile's scores where f is about its mean; with ``first`` they are all that there is.
+
+    The sums of squared scores are those of loc and the diagonal: that of y_i eps_j has the mean of that of y_i.
+    """
+    size = eps.shape[0]
+    upper_negated, y, squares, strips, products = work
+    solve_transposed(upper_negated, scale, eps, y)
+    square(eps, count, squares)
+    if first:
+        for kind in range(centred.SUMS):
+            copy(2 * size, sums[kind], 0.0)
+    for i in range(size):
+        centred.add_row(sums, i, y[i], f, count)
+        by_spread(count, y[size], scale[i, i], y[i], eps[i])
+        centred.add_row(sums, size + i, y[size], f, count)
+        times(count, y[i], y[i], f)
+    for a in range(0, size, 4):
+        left = y[a : a + 4]
+        for r in range(4):
+            times(count, strips[r], left[r], left[r])
+        for kind in range(centred.OF_ALL):
+            one, right = (left, eps) if kind == centred.FS else (strips[:4], squares)
+            rows = four_rows(sums[kind], size, a)
+            if first:
+                products_of_rows(one, right, a + 4, count, rows)
+            else:
+                products_of_rows(one, right, a + 4, count, products)
+                for r in range(4):
+                    plus(a + 4, rows[r], rows[r], products[r])
+
+
+@routine
+def clear_paths(sums, size):
+    """Let a chunk's sums know of no draws; the first tile writes those of the triangle, which are many."""
+    for kind in range(sums.shape[0]):
+        copy(size, sums[kind], 0.0)
+
+
+@routine
 def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
     """Add the terms g_i and g_i eps_j of a tile, with g the gradient of log p, or with ``stick`` of log p - log q."""
     dim, size = gradient.shape[0], eps.shape[0]
@@ -157,15 +186,22 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
         pathwise.add_row(sums, i, gradient[i], before, count)
     for a in range(0, size, 4):
         rows = min(4, dim - a)
-        for r in range(rows):
-            copy(count, strips[r], gradient[a + r])
+        for r in range(4):
+            if r < rows:
+                copy(count, strips[r], gradient[a + r])
+            else:
+                copy(count, strips[r], 0.0)
             times(count, strips[4 + r], strips[r], strips[r])
-        products_of_rows(strips[:4], eps, a + 4, count, products)
-        products_of_rows(strips[4:8], squares, a + 4, count, products[4:])
-        for r in range(rows):
-            upto = a + r + 1
-            total, squared = products[r, :upto], products[4 + r, :upto]
-            pathwise.add_totals(sums, row_place(size, a + r), total, squared, before, count)
+        mean, spread = four_rows(sums[pathwise.MEAN], size, a), four_rows(sums[pathwise.SQUARES], size, a)
+        if before == 0.0:
+            products_of_rows(strips[:4], eps, a + 4, count, mean)
+            products_of_rows(strips[4:8], squares, a + 4, count, spread)
+            pathwise.first_totals(mean, spread, count)
+        else:
+            products_of_rows(strips[:4], eps, a + 4, count, products)
+            products_of_rows(strips[4:8], squares, a + 4, count, products[4:])
+            for r in range(4):
+                pathwise.add_totals(mean[r], spread[r], products[r], products[4 + r], before, count)
 
 
 @routine
@@ -213,25 +249,6 @@ def steps(scale, dim, out):
             k += 1
 
 
-@functools.lru_cache(maxsize=8)
-def triangle_places(dim):
-    """For each element of the lower triangle, by rows: the place of its sums, and whether it is on the diagonal."""
-    i, j = np.tril_indices(dim)
-    places, diagonal = row_place(next_four(dim), i) + j, i == j
-    places.flags.writeable = diagonal.flags.writeable = False
-    return places, diagonal
-
-
-def path_layout(loc, scale):
-    """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
-    of the entropy."""
-    dim = len(loc)
-    places, diagonal = triangle_places(dim)
-    units = np.ones(dim + len(places))
-    units[dim:][diagonal] = np.diag(scale)[:dim]
-    return np.concatenate([np.arange(dim), places]), units, np.concatenate([np.zeros(dim), diagonal])
-
-
 def padded(loc, scale):
     """loc and scale_tril with their rows padded to blocks of four: zeros, and ones on the diagonal."""
     dim, size = len(loc), next_four(len(loc))
@@ -240,12 +257,3 @@ def padded(loc, scale):
     wide_loc, wide_scale = np.zeros(size), np.eye(size)
     wide_loc[:dim], wide_scale[:dim, :dim] = loc, scale
     return wide_loc, wide_scale
-
-
-def layout(loc, scale):
-    """For each variational parameter (loc, then the lower triangle by rows, its diagonal as logs): the place of its
-    sums, and the factor that makes a kept score its score."""
-    dim = len(loc)
-    places = np.concatenate([np.arange(dim), triangle_places(dim)[0]])
-    places[dim:][triangle_places(dim)[1]] = next_four(dim) + np.arange(dim)
-    return places, np.ones(len(places))

@@ -1,13 +1,21 @@
 """Sums of pathwise gradients: for each variational parameter the mean of its terms and their squared deviations."""
 
-from ..arithmetic.draw_loops import each_draw
+import math
+
+from ..arithmetic.draw_loops import copy, each_draw
 from ..arithmetic.primitives import fma, select
 from ..jit import routine
 from .moments import mean_and_squares, merge
 
 SUMS = 2
+AT_ONCE = 512  # coordinates for which all chunks are read before the next ones
 MEAN, SQUARES = range(SUMS)
-SQUARED = SUMS  # a row of all chunks together
+
+
+@routine
+def clear(sums, height):
+    """Let a chunk's sums know of no draws."""
+    sums[:] = 0.0
 
 
 @routine
@@ -19,36 +27,74 @@ def add_row(sums, k, terms, before, count):
 
 @each_draw
 @routine
-def merged_totals(mean, squares, total, squared, part, share, weight, several):
-    """The moments of both, of terms whose sum and sum of squares are ``total`` and ``squared``: ``part`` is one over
-    their number, ``share`` their part of all, ``weight`` what the squared difference of means counts."""
+def moments_of_totals(total, squared, part, several):
+    """The mean, and the squared deviations, of terms whose sum and sum of squares are known; ``part`` is one over their
+    number."""
     own = total * part
     about = fma(-total, own, squared) * several
+    return own, select(about < 0.0, 0.0, about)
+
+
+@each_draw
+@routine
+def merged(mean, squares, own, about, share, weight):
+    """The moments of both: ``share`` is the part of the others in all, ``weight`` what the squared difference of means
+    counts."""
     shift = own - mean
-    about = select(about < 0.0, 0.0, about)
     return fma(shift, share, mean), fma(shift * shift, weight, squares + about)
 
 
 @routine
-def add_totals(sums, first, total, squared, before, count):
-    """The same for coordinates from ``first`` on, of whose ``count`` terms the sums and those of their squares are
-    known."""
-    after, more = float(before) + count, float(count)
-    mean, squares = sums[MEAN, first : first + len(total)], sums[SQUARES, first : first + len(total)]
-    numbers = 1.0 / more, more / after, before * more / after, 1.0 if count > 1 else 0.0
-    merged_totals(len(total), mean, squares, mean, squares, total, squared, *numbers)
+def first_totals(mean, squares, count):
+    """Make moments of ``count`` terms of the sums of terms and of squares that stand in their places (rows, columns)"""
+    for r in range(mean.shape[0]):
+        several = 1.0 if count > 1 else 0.0
+        moments_of_totals(mean.shape[1], mean[r], squares[r], mean[r], squares[r], 1.0 / count, several)
 
 
 @routine
-def merge_chunks(counts, chunks, total):
-    """Merge the chunks in their order, and add up the squares of their squared deviations."""
-    total[:] = 0.0
-    before = 0.0
-    for which in range(len(chunks)):
-        if counts[which] > 0.0:
-            mean, squares = chunks[which, MEAN], chunks[which, SQUARES]
-            for k in range(total.shape[1]):
-                merged = merge(before, total[MEAN, k], total[SQUARES, k], counts[which], mean[k], squares[k])
-                total[MEAN, k], total[SQUARES, k] = merged
-                total[SQUARED, k] += squares[k] * squares[k]
-            before += counts[which]
+def add_totals(mean, squares, total, squared, before, count):
+    """Take in ``count`` terms of which the sums, and those of their squares, are known, after ``before`` others."""
+    after, more, several = float(before) + count, float(count), 1.0 if count > 1 else 0.0
+    moments_of_totals(len(mean), total, squared, total, squared, 1.0 / more, several)
+    merged(len(mean), mean, squares, mean, squares, total, squared, more / after, before * more / after)
+
+
+@each_draw
+@routine
+def merged_chunk(mean, squares, squared, own_mean, own_squares, share, weight):
+    """The moments with those of one chunk more, and the sum of the chunks' squared deviations squared."""
+    shift = own_mean - mean
+    return mean + shift * share, squares + own_squares + shift * shift * weight, squared + own_squares * own_squares
+
+
+@routine
+def results(counts, chunks, total, places, units, entropy, alike, limit, gradient, error, reliable):
+    """Merge the chunks in their order, and read for each parameter its gradient, its error and whether that holds.
+
+    ``total`` is room for three sums of each coordinate, ``places`` are those of a parameter's, ``units`` what a term
+    is multiplied by, ``entropy`` the entropy's derivatives or nothing.  An error holds if no part of the squared
+    deviations above ``limit`` lies with few chunks; ``alike`` is that part where all draws have the same.  ``error``
+    may have no room.
+    """
+    n, size = counts.sum(), chunks.shape[2]
+    for start in range(0, size, AT_ONCE):
+        end, before = min(size, start + AT_ONCE), 0.0
+        mean, squares, squared = total[0, start:end], total[1, start:end], total[2, start:end]
+        for row in range(3):
+            copy(end - start, total[row, start:end], 0.0)
+        for which in range(len(chunks)):
+            if counts[which] > 0.0:
+                after = before + counts[which]
+                shares = counts[which] / after, before * counts[which] / after
+                own = chunks[which, MEAN, start:end], chunks[which, SQUARES, start:end]
+                merged_chunk(end - start, mean, squares, squared, mean, squares, squared, *own, *shares)
+                before = after
+    for k in range(len(places)):
+        p = places[k]
+        gradient[k] = total[0, p] * units[k]
+        if entropy.size > 0:
+            gradient[k] += entropy[k]
+        if error.size > 0:
+            error[k] = math.sqrt(total[1, p] / (n - 1.0) / n) * abs(units[k]) if n > 1.0 else math.nan
+            reliable[k] = not total[2, p] / total[1, p] ** 2 - alike > limit

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
-from fastvi.execution import shipping
+from fastvi.execution import centred, shipping
 
 from subprocesses import succeed
 
@@ -129,6 +129,30 @@ def test_a_broken_executor_keeps_what_is_finished():
         vi.elbo(TARGET, Q, 30_000, estimator="plain", rng=2, executor=caught.value.resume(Least()))
     with pytest.raises(TypeError, match="executor: expected another executor to resume with, got None"):
         caught.value.resume(None)
+
+
+def test_scores_that_have_a_pass_of_their_own_are_those_of_what_is_finished(monkeypatch):
+    options = dict(estimator="leave_one_out", rng=1)
+    expected = vi.elbo_gradient(TARGET, FULL, 30_000, **options)
+    with pytest.raises(vi.ExecutorError, match="executor: 5 of") as caught:
+        vi.elbo_gradient(TARGET, FULL, 30_000, **options, executor=Least(breaks_at=5))
+    partial = caught.value.partial
+    n = partial.elbo.num_samples
+    same = vi.elbo_gradient(TARGET, FULL, n, **options)
+    assert 1000 < n < 30_000
+    np.testing.assert_allclose(partial.gradient, same.gradient, rtol=1e-9)
+    np.testing.assert_allclose(partial.standard_error, same.standard_error, rtol=1e-9)
+    resumed = vi.elbo_gradient(TARGET, FULL, 30_000, **options, executor=caught.value.resume(Least()))
+    same_gradient(resumed, expected)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(centred, "sums", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        vi.elbo_gradient(TARGET, FULL, 30_000, **options)
+    partial = stopped.value.partial
+    assert partial.elbo.value == expected.elbo.value and np.isnan(partial.gradient).all()
 
 
 def test_the_key_of_a_broken_run_repeats_it():
