@@ -33,7 +33,7 @@ class Job(NamedTuple):
     "centred" are scores about the mean of f, in a pass of their own; of a product of factors "mixed" and "points" are
     scores and paths, of all factors that have paths or of point masses.  A ``control_variate`` is subtracted from
     log w, or from the gradient.  ``plan`` says how the draws are cut; ``keep`` whether "log_w" of every draw is wanted,
-    or what is "left" of it by the control variate.
+    or what is "left" of it by the control variate; without ``errors`` a pathwise gradient has none.
     """
 
     q: Family
@@ -46,6 +46,7 @@ class Job(NamedTuple):
     control_variate: Surrogate | Lines | None = None
     dtype: str = "float64"
     keep: str | None = None
+    errors: bool = True
 
     @property
     def pathwise(self) -> bool:
@@ -59,7 +60,7 @@ class Job(NamedTuple):
     def room(self) -> Sums:
         """For the sums; those of gradients are set where a chunk begins."""
         chunks = self.plan.chunks
-        shape = chunks, sums_of(self.gradient), self.plan.coordinates
+        shape = chunks, sums_of(self.gradient) if self.errors else 1, self.plan.coordinates
         return Sums(
             np.zeros((chunks, moments.COLUMNS)),
             kept_memory.empty(shape) if self.gradient else NO_SUMS,
@@ -78,7 +79,7 @@ class Job(NamedTuple):
         arrays = [*self.q.arrays, *(variate.arrays if variate else ())]
         if self.mixed and variate is not None:
             arrays += variate.path_arrays  # type: ignore[union-attr]
-        words = self.q.family, self.key.word, *self[2:5], *self.plan, self.gradient, self.dtype, self.keep
+        words = self.q.family, self.key.word, *self[2:5], *self.plan, self.gradient, self.dtype, self.keep, self.errors
         return repr((words, [a.shape for a in arrays])).encode() + b"".join(a.tobytes() for a in arrays)
 
     def part(self, first: int, last: int) -> "Job":

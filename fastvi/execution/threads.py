@@ -91,7 +91,7 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
         report(count * plan.chunk)
 
     batched = density.batch_size is not None
-    kind = q.family, job.gradient, variate is None, job.dtype
+    kind = q.family, job.gradient, job.errors, variate is None, job.dtype
     rate = None if batched else density.rates.get(kind)
     expected = None if rate is None else rate * job.num_samples
     num_threads = 1 if batched else num_threads

@@ -212,7 +212,7 @@ class Objective:
 
     def _pathwise(self, target, q, first_draw):
         mixed = isinstance(q, Factors)
-        what = dict(gradient="mixed" if mixed else "pathwise", first_draw=first_draw)
+        what = dict(gradient="mixed" if mixed else "pathwise", first_draw=first_draw, errors=mixed)
         found = sweep(target, job_of(target, q, self.num_samples, self.key, FIT, **what), self.on)
         if found.num_neginf:
             return self._wall()

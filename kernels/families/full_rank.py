@@ -167,9 +167,9 @@ def add_centred(loc, scale, eps, f, count, work, first, sums):
 
 @routine
 def clear_paths(sums, size):
-    """Let a chunk's sums know of no draws; the first tile writes those of the triangle, which are many."""
-    for kind in range(sums.shape[0]):
-        copy(size, sums[kind], 0.0)
+    """Let a chunk's sums know of no draws; where there are errors, the first tile writes those of the triangle."""
+    for kind in range(len(sums)):
+        copy(size if len(sums) > 1 else sums.shape[1], sums[kind], 0.0)
 
 
 @routine
@@ -181,7 +181,9 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
         solve_transposed(upper_negated, scale, eps, y)
         for i in range(dim):
             plus(count, gradient[i], gradient[i], y[i])
-    square(eps, count, squares)
+    errors = len(sums) > 1
+    if errors:
+        square(eps, count, squares)
     for i in range(dim):
         pathwise.add_row(sums, i, gradient[i], before, count)
     for a in range(0, size, 4):
@@ -192,7 +194,13 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
             else:
                 copy(count, strips[r], 0.0)
             times(count, strips[4 + r], strips[r], strips[r])
-        mean, spread = four_rows(sums[pathwise.MEAN], size, a), four_rows(sums[pathwise.SQUARES], size, a)
+        mean = four_rows(sums[pathwise.MEAN], size, a)
+        if not errors:
+            products_of_rows(strips[:4], eps, a + 4, count, products)
+            for r in range(4):
+                pathwise.add_total(mean[r], products[r], before, count)
+            continue
+        spread = four_rows(sums[pathwise.SQUARES], size, a)
         if before == 0.0:
             products_of_rows(strips[:4], eps, a + 4, count, mean)
             products_of_rows(strips[4:8], squares, a + 4, count, spread)

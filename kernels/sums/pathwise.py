@@ -1,8 +1,10 @@
-"""Sums of pathwise gradients: for each variational parameter the mean of its terms and their squared deviations."""
+"""Sums of pathwise gradients: for each variational parameter the mean of its terms and their squared deviations, or
+where nobody asks for errors the mean alone: sums then have one row.
+"""
 
 import math
 
-from ..arithmetic.draw_loops import copy, each_draw
+from ..arithmetic.draw_loops import copy, each_draw, total_of
 from ..arithmetic.primitives import fma, select
 from ..jit import routine
 from .moments import mean_and_squares, merge
@@ -21,6 +23,9 @@ def clear(sums, height):
 @routine
 def add_row(sums, k, terms, before, count):
     """Take ``count`` terms of coordinate k into its sums, which know of ``before`` draws."""
+    if len(sums) == 1:
+        sums[MEAN, k] += (total_of(count, terms) / count - sums[MEAN, k]) * (count / (float(before) + count))
+        return
     mean, squares = mean_and_squares(terms, count)
     sums[MEAN, k], sums[SQUARES, k] = merge(float(before), sums[MEAN, k], sums[SQUARES, k], float(count), mean, squares)
 
@@ -33,6 +38,13 @@ def moments_of_totals(total, squared, part, several):
     own = total * part
     about = fma(-total, own, squared) * several
     return own, select(about < 0.0, 0.0, about)
+
+
+@each_draw
+@routine
+def merged_mean(mean, total, part, share):
+    """The mean with terms of this sum; ``part`` is one over their number, ``share`` their part of all."""
+    return fma(total * part - mean, share, mean)
 
 
 @each_draw
@@ -53,11 +65,24 @@ def first_totals(mean, squares, count):
 
 
 @routine
+def add_total(mean, total, before, count):
+    """The same of sums of terms alone."""
+    merged_mean(len(mean), mean, mean, total, 1.0 / count, count / (float(before) + count))
+
+
+@routine
 def add_totals(mean, squares, total, squared, before, count):
     """Take in ``count`` terms of which the sums, and those of their squares, are known, after ``before`` others."""
     after, more, several = float(before) + count, float(count), 1.0 if count > 1 else 0.0
     moments_of_totals(len(mean), total, squared, total, squared, 1.0 / more, several)
     merged(len(mean), mean, squares, mean, squares, total, squared, more / after, before * more / after)
+
+
+@each_draw
+@routine
+def mean_with_chunk(mean, own, share):
+    """The mean with that of one chunk more."""
+    return mean + (own - mean) * share
 
 
 @each_draw
@@ -77,24 +102,28 @@ def results(counts, chunks, total, places, units, entropy, alike, limit, gradien
     deviations above ``limit`` lies with few chunks; ``alike`` is that part where all draws have the same.  ``error``
     may have no room.
     """
-    n, size = counts.sum(), chunks.shape[2]
+    n, size, errors = counts.sum(), chunks.shape[2], error.size > 0
     for start in range(0, size, AT_ONCE):
         end, before = min(size, start + AT_ONCE), 0.0
         mean, squares, squared = total[0, start:end], total[1, start:end], total[2, start:end]
-        for row in range(3):
+        for row in range(3 if errors else 1):
             copy(end - start, total[row, start:end], 0.0)
         for which in range(len(chunks)):
             if counts[which] > 0.0:
                 after = before + counts[which]
                 shares = counts[which] / after, before * counts[which] / after
-                own = chunks[which, MEAN, start:end], chunks[which, SQUARES, start:end]
-                merged_chunk(end - start, mean, squares, squared, mean, squares, squared, *own, *shares)
+                own = chunks[which, MEAN, start:end]
+                if errors:
+                    others = squares, squared, own, chunks[which, SQUARES, start:end]
+                    merged_chunk(end - start, mean, squares, squared, mean, *others, *shares)
+                else:
+                    mean_with_chunk(end - start, mean, mean, own, shares[0])
                 before = after
     for k in range(len(places)):
         p = places[k]
         gradient[k] = total[0, p] * units[k]
         if entropy.size > 0:
             gradient[k] += entropy[k]
-        if error.size > 0:
+        if errors:
             error[k] = math.sqrt(total[1, p] / (n - 1.0) / n) * abs(units[k]) if n > 1.0 else math.nan
             reliable[k] = not total[2, p] / total[1, p] ** 2 - alike > limit

@@ -8,11 +8,14 @@ import pytest
 import fastvi as vi
 from fastvi.estimators.comparison import gradient_candidates
 from fastvi.estimators.cost import slopes_pilot
+from fastvi.estimators.pathwise import pathwise_gradient, read
 from fastvi.estimators.pilot import pilot_of
 from fastvi.estimators.selection import PATHWISE
+from fastvi.execution.job import job_of
+from fastvi.execution.sweep import sweep
 from fastvi.execution.threads import Threads
 from fastvi.kernels.density import tape_memory
-from fastvi.rng import key_from
+from fastvi.rng import Key, key_from
 
 import naive
 from gaussian_case import FULL, LOW, TARGET, WIDE, exact_gradient
@@ -176,3 +179,16 @@ def test_minus_infinity_leaves_no_gradient():
     target = vi.Target(lambda z: vi.where(z[0] > 0.0, -z[0], -np.inf), 1)
     found = vi.elbo_gradient(target, vi.MeanFieldGaussian([0.0], [1.0]), 1000, estimator="pathwise", rng=0)
     assert found.elbo.value == -math.inf and np.isnan(found.gradient).all()
+
+
+@pytest.mark.parametrize("q", [WIDE, LOW, FULL])
+@pytest.mark.parametrize("num_samples", [1, 40, 3000])
+def test_without_errors_a_gradient_has_the_same_bits(q, num_samples):
+    """As steps of optimizers ask for it"""
+    with_errors, alone = (
+        sweep(TARGET, job_of(TARGET, q, num_samples, Key(1), 0, gradient="pathwise", errors=errors), Threads(2))
+        for errors in (True, False)
+    )
+    assert alone.sums.shape[1] == 1
+    assert pathwise_gradient(alone, q).tolist() == pathwise_gradient(with_errors, q).tolist()
+    assert read(with_errors, q, "pathwise", Key(1)).gradient.tolist() == pathwise_gradient(alone, q).tolist()
