@@ -17,10 +17,10 @@ def everything() -> dict[str, Callable]:
     """{name: a function that compiles it, or reads it from the disk cache}"""
     found: dict[str, Callable] = {
         "evaluation at points": points.evaluate,
-        "merger": merging.merger,
-        "score merger": merging.score_merger,
-        "centred results": merging.centred_results,
-        "path results": merging.path_results,
+        "merger": lambda: merging.merger().compiled,
+        "score merger": lambda: merging.score_merger().compiled,
+        "centred results": lambda: merging.centred_results().compiled,
+        "path results": lambda: merging.path_results().compiled,
         "batch of q's": batch.sweep_rows,
         "blocks of rows": row_blocks.over_rows,
         "numbers of rows": rows.row_numbers,

@@ -21,7 +21,8 @@ def emitted(write, results=0, on_gpu=None):
     """Compiled for a CPU, the routine is what ``write(code, *arguments)`` writes: arrays arrive as ``Array``, numbers
     as LLVM values.  It returns so many ``results``, float64 whose values ``write`` returns.
 
-    For a GPU ``on_gpu(*types)`` may give another function than the decorated one.
+    For a GPU ``on_gpu(*types)`` may give another function than the decorated one.  Code that is being written writes
+    that of another routine by its ``write``.
     """
     found = {0: types.none, 1: types.float64}.get(results) or types.UniTuple(types.float64, results)
 
@@ -38,6 +39,7 @@ def emitted(write, results=0, on_gpu=None):
 
     def decorate(function):
         lowered(function, found, lower)
+        function.write = write
         how = overload(function, jit_options={"error_model": "numpy"}, strict=False, target="cuda")
         how(on_gpu or (lambda *kinds: function))
         return function

@@ -29,8 +29,13 @@ class Array:
         """The address of an item, or of the first of a row."""
         builder, place = self.builder, WORD(0)
         for k, size in enumerate(self.shape):
-            place = builder.add(builder.mul(place, size), index[k] if k < len(index) else WORD(0))
+            step = index[k] if k < len(index) else 0
+            place = builder.add(builder.mul(place, size), WORD(step) if isinstance(step, int) else step)
         return builder.add(self.data, builder.shl(place, WORD(3)))
+
+    def row(self, index):
+        """A row of a tile, as an array."""
+        return Array(self, self.at(index), self.shape[1:])
 
 
 class Code:

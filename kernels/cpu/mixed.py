@@ -114,7 +114,7 @@ def sweep(family_name: str, dtype: str = "float64"):
                 work_rows, own = columns(working, 2, width), sums[which, score.SUMS :]
                 family.add_mixed(loc, scale, paths, kept, e, x, g, wanted, work_rows, followers, before, count, own)
                 if followed:
-                    control_variate.subtract(terms, padded, v, w, log_w)
+                    control_variate.subtract(*terms, padded, v, w, log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
                 if first == which * chunk:
                     centre = rows[which, moments.CENTRE] = centre_of(log_w, count)

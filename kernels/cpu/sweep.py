@@ -105,7 +105,7 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
                 if followed:
                     fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
-                    control_variate.subtract(terms, padded[:blocks], v, w, log_w)
+                    control_variate.subtract(*terms, padded[:blocks], v, w, log_w)
                 if weights.size > 0 and left:
                     copy(count, weights[first:], log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)

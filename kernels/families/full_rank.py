@@ -9,8 +9,10 @@ import math
 import numpy as np
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, times
+from ..arithmetic.emitted import emitted
 from ..arithmetic.primitives import fma
 from ..arithmetic.tiles import aligned
+from ..arithmetic.traced import DOUBLE
 from ..arithmetic.triangular import lower_times, next_four, products_of_rows, solve_transposed
 from ..jit import routine
 from ..sums import centred, pathwise, score
@@ -46,7 +48,16 @@ def half_squared(eps, half_square):
     return fma(0.5 * eps, eps, half_square)
 
 
-@routine
+def write_transform(code, loc, scale, eps, z, half_square):
+    """See ``transform``."""
+    size, width = eps.shape
+    lower_times.write(code, scale, eps, loc, z)
+    copy.write(code, width, half_square, DOUBLE(0.0))
+    with code.loop(0, size) as i:
+        half_squared.write(code, width, half_square, eps.row(i), half_square)
+
+
+@emitted(write_transform)
 def transform(loc, scale, eps, z, half_square):
     """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
     size, width = eps.shape

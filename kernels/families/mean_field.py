@@ -9,7 +9,9 @@ import math
 import numpy as np
 
 from ..arithmetic.draw_loops import copy, each_draw, times
+from ..arithmetic.emitted import emitted
 from ..arithmetic.primitives import fma
+from ..arithmetic.traced import DOUBLE
 from ..jit import routine
 from ..sums import pathwise, score
 
@@ -53,7 +55,16 @@ def transform_row(centre, spread, eps, z, half_square):
     moved(len(eps), z, half_square, centre, spread, eps, half_square)
 
 
-@routine
+def write_transform(code, loc, scale, eps, z, half_square):
+    """See ``transform``."""
+    dim, width = eps.shape
+    copy.write(code, width, half_square, DOUBLE(0.0))
+    with code.loop(0, dim) as i:
+        numbers = code.number(loc.at(i)), code.number(scale.at(i))
+        moved.write(code, width, z.row(i), half_square, *numbers, eps.row(i), half_square)
+
+
+@emitted(write_transform)
 def transform(loc, scale, eps, z, half_square):
     """z from eps for a tile, and half_square[j] = |eps_j|^2 / 2."""
     dim, width = eps.shape

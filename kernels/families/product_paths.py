@@ -16,7 +16,7 @@ def add_path(k, lines, follow, before, count, sums):
     own = lines[1]
     if len(numbers) > 0 and numbers[k] >= 0:
         n = numbers[k]
-        control_variate.subtract((linear[n], squares[n], pairs[n], cubic[n]), basis, v, h2, own)
+        control_variate.subtract(linear[n], squares[n], pairs[n], cubic[n], basis, v, h2, own)
     pathwise.add_row(sums, k, own, before, count)
 
 

@@ -66,7 +66,7 @@ def weights(
                 row[moments.RAISED] = moments.earlier(row[moments.RAISED], offset + draw + 1.0)
             log_w[0] = log_p[0] + (half_square[0] + normaliser)
             if surrogate_:
-                control_variate.subtract(terms, eps[:blocks], v, h2, log_w)
+                control_variate.subtract(*terms, eps[:blocks], v, h2, log_w)
             moments.add_tile(row, log_w, log_p, 1, offset + draw)
             if keep:
                 log_ws[draw - base] = log_w[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, sum_draws
 from ..jit import routine
+from .moments import number_of
 from .pathwise import AT_ONCE
 
 SUMS, OF_ALL = 3, 2  # and how many are of every coordinate
@@ -47,7 +48,7 @@ def results(counts, chunks, total, places, squares_at, variance, alike, limit, g
     ``variance`` is mu20.  ``places`` are those of a parameter's sums, ``squares_at`` of its sum of s^2; the rest is as
     in ``pathwise.results``.
     """
-    n, size, ss = counts.sum(), chunks.shape[2], np.zeros(squares_at.max() + 1)
+    n, size, ss = number_of(counts), chunks.shape[2], np.zeros(squares_at.max() + 1)
     for which in range(len(chunks)):
         if counts[which] > 0.0:
             plus(len(ss), ss, ss, chunks[which, SS])

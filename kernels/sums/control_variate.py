@@ -11,7 +11,9 @@ v = a' + b eps + T eps + C h2(eps), a' = a - 2 diag C, it takes two triangular o
 import numpy as np
 
 from ..arithmetic.draw_loops import copy, each_draw, plus
+from ..arithmetic.emitted import emitted
 from ..arithmetic.primitives import fma
+from ..arithmetic.traced import DOUBLE, WORD
 from ..arithmetic.triangular import lower_times, next_four, square_times
 from ..jit import routine
 
@@ -30,13 +32,36 @@ def less_row(value, x, b, v):
     return fma(-x, fma(b, x, v), value)
 
 
-@routine
-def subtract(surrogate, eps, v, h2, values):
+def write_subtract(code, linear, squares, pairs, cubic, eps, v, h2, values):
+    """See ``subtract``."""
+    builder, (size, width) = code.builder, eps.shape
+
+    def some(array):
+        return builder.icmp_signed(">", array.shape[0], WORD(0))
+
+    with builder.if_else(some(pairs)) as (then, otherwise):
+        with then:
+            lower_times.write(code, pairs, eps, linear, v)
+        with otherwise, code.loop(0, size) as i:
+            copy.write(code, width, v.row(i), code.number(linear.at(i)))
+    with builder.if_then(some(cubic)):
+        with code.loop(0, size) as i:
+            second_hermite.write(code, width, h2.row(i), eps.row(i))
+        square_times.write(code, cubic, h2, v)
+    (total,) = code.follow(
+        0, size, [DOUBLE(0.0)], lambda i, total: [builder.fadd(total[0], code.number(squares.at(i)))]
+    )
+    plus.write(code, width, values, values, total)
+    with code.loop(0, size) as i:
+        less_row.write(code, width, values, values, eps.row(i), code.number(squares.at(i)), v.row(i))
+
+
+@emitted(write_subtract)
+def subtract(linear, squares, pairs, cubic, eps, v, h2, values):
     """Take the surrogate off ``values`` for a tile of eps, whose rows are padded to blocks of four with zeros.
 
     ``v`` is a tile to work in, and so is ``h2`` where there are cubic terms.
     """
-    linear, squares, pairs, cubic = surrogate
     size, width = eps.shape
     if len(pairs) > 0:
         lower_times(pairs, eps, linear, v)
@@ -55,7 +80,14 @@ def subtract(surrogate, eps, v, h2, values):
         less_row(width, values, values, eps[i], squares[i], v[i])
 
 
-@routine
+def write_add_lines(code, offset, slope, eps, gradient):
+    """See ``add_lines``."""
+    with code.loop(0, offset.shape[0]) as i:
+        plus.write(code, eps.shape[1], gradient.row(i), gradient.row(i), code.number(offset.at(i)))
+    square_times.write(code, slope, eps, gradient)
+
+
+@emitted(write_add_lines)
 def add_lines(offset, slope, eps, gradient):
     """gradient += offset + slope eps, rows and columns padded to blocks of four: a surrogate of the gradient itself."""
     for i in range(len(offset)):

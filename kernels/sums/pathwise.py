@@ -5,9 +5,11 @@ where nobody asks for errors the mean alone: sums then have one row.
 import math
 
 from ..arithmetic.draw_loops import copy, each_draw, total_of
+from ..arithmetic.emitted import emitted
 from ..arithmetic.primitives import fma, select
+from ..arithmetic.traced import WORD, Exact
 from ..jit import routine
-from .moments import mean_and_squares, merge
+from .moments import mean_and_squares, merge, number_of, write_mean_and_squares
 
 SUMS = 2
 AT_ONCE = 512  # coordinates for which all chunks are read before the next ones
@@ -20,7 +22,24 @@ def clear(sums, height):
     sums[:] = 0.0
 
 
-@routine
+def write_add_row(code, sums, k, terms, before, count):
+    """See ``add_row``."""
+    builder, places = code.builder, [sums.at(WORD(row), k) for row in range(SUMS)]
+    numbers = [Exact(builder, x) for x in (before, code.number(places[MEAN]))]
+    more, alone = Exact(builder, code.to_float(count)), builder.icmp_signed("==", sums.shape[0], WORD(1))
+    with builder.if_else(alone) as (then, otherwise):
+        with then:
+            own = Exact(builder, total_of.write(code, count, terms)[0]) / more
+            mean = numbers[1] + (own - numbers[1]) * (more / (numbers[0] + more))
+            code.store(mean.value, places[MEAN])
+        with otherwise:
+            found = [Exact(builder, x) for x in write_mean_and_squares(code, terms, count)]
+            squares = Exact(builder, code.number(places[SQUARES]))
+            for value, place in zip(merge(*numbers, squares, more, *found), places, strict=True):
+                code.store(value.value, place)
+
+
+@emitted(write_add_row)
 def add_row(sums, k, terms, before, count):
     """Take ``count`` terms of coordinate k into its sums, which know of ``before`` draws."""
     if len(sums) == 1:
@@ -102,7 +121,7 @@ def results(counts, chunks, total, places, units, entropy, alike, limit, gradien
     deviations above ``limit`` lies with few chunks; ``alike`` is that part where all draws have the same.  ``error``
     may have no room.
     """
-    n, size, errors = counts.sum(), chunks.shape[2], error.size > 0
+    n, size, errors = number_of(counts), chunks.shape[2], error.size > 0
     for start in range(0, size, AT_ONCE):
         end, before = min(size, start + AT_ONCE), 0.0
         mean, squares, squared = total[0, start:end], total[1, start:end], total[2, start:end]

@@ -16,7 +16,7 @@ FIRST_USE = """
     from fastvi.kernels.cpu import merging
     from fastvi.kernels.cpu import sweep as cpu
     print(Q.sample(9, rng=0).sum())
-    for kernel in (cpu.sampler("mean_field", "float64"), merging.merger()):
+    for kernel in (cpu.sampler("mean_field", "float64"), merging.merger().compiled):
         print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
 """
 FOUND, COMPILED = ["1", "0"] * 2, ["0", "1"] * 2
@@ -65,7 +65,8 @@ def test_the_next_process_finds_what_estimates_need():
         vi.elbo_gradient(target, Q, 1000, estimator=estimator, rng=0)
     vi.elbo(target, Q, 1000, estimator="plain", rng=0)
     sweeps = [cpu.sweep("mean_field", scores, "float64") for scores in (False, True)]
-    for kernel in (*sweeps, cpu.path_sweep("mean_field", "float64"), merging.merger(), merging.score_merger()):
+    mergers = merging.merger().compiled, merging.score_merger().compiled
+    for kernel in (*sweeps, cpu.path_sweep("mean_field", "float64"), *mergers):
         print(sum(kernel.stats.cache_misses.values()))
     """
     succeed(code, timeout=300)
