@@ -23,8 +23,9 @@ PROGRAMS = (
 # All that the main job runs, so that it can say how far compiling is
 KERNELS = (
     *("way back, 32", "evaluation at points", "merger", "score merger", "path merger"),
-    *(f"mean_field, float64, {what}" for what in ("sampler", "values", "scores", "paths")),
-    *(f"full_rank, float64, {what}" for what in ("sampler", "values", "scores", "paths")),
+    "values, float64",
+    *(f"mean_field, {what}" for what in ("transform", "float64, scores", "float64, paths")),
+    *(f"full_rank, {what}" for what in ("transform", "float64, scores", "float64, paths")),
 )
 NEXT = f"""
 next

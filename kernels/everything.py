@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 
-from .cpu import adam, batch, centred, merging, mixed, points, sweep
+from .cpu import adam, batch, centred, merging, mixed, points, sweep, values
 from .density import row_blocks
 from .families.registry import DRAWS, FAMILIES
 from .lanes import matrix, tape
@@ -29,10 +29,10 @@ def everything() -> dict[str, Callable]:
         found[f"way back, {width}"] = partial(tape.way_back, width)
         for product in (matrix.times, matrix.rows_times, matrix.transposed_times):
             found[f"{product.__name__}, {width}"] = partial(product, width)
+    found |= {f"values, {dtype}": partial(values.sweep, dtype) for dtype in DRAWS}
+    found |= {f"{name}, transform": partial(values.transform, name) for name in FAMILIES}
     for (name, family), dtype in itertools.product(FAMILIES.items(), DRAWS):
-        found[f"{name}, {dtype}, sampler"] = partial(sweep.sampler, name, dtype)
-        found[f"{name}, {dtype}, values"] = partial(sweep.sweep, name, False, dtype)
-        found[f"{name}, {dtype}, scores"] = partial(sweep.sweep, name, True, dtype)
+        found[f"{name}, {dtype}, scores"] = partial(sweep.score_sweep, name, dtype)
         if hasattr(family, "add_centred"):
             found[f"{name}, {dtype}, scores about a mean"] = partial(centred.sweep, name, dtype)
         if hasattr(family, "add_mixed"):

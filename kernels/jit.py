@@ -196,6 +196,18 @@ def call_density(typingctx, address, z, dim, width, data, log_p, gradient, scrat
 
 
 @intrinsic
+def call_with_words(typingctx, address, words):
+    """Call a C function of 64-bit words, given as a tuple, by its address; it returns a float64."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(ir.DoubleType(), [ir.IntType(64)] * len(words))
+        given = [builder.extract_value(args[1], k) for k in range(len(words))]
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), given)
+
+    return signature(types.float64, types.int64, types.UniTuple(types.int64, len(words))), codegen
+
+
+@intrinsic
 def words_at(typingctx, address):
     """A pointer to the 64-bit words at an address."""
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import STOPPED
-from ..kernels.cpu import mixed, pool
+from ..kernels.cpu import mixed, pool, values
 from ..kernels.cpu import sweep as cpu
 from ..kernels.density import tape_memory
 from ..kernels.sums.control_variate import NOTHING
@@ -72,8 +72,14 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
         stick, lines = job.gradient == "sticking_the_landing", variate.arrays if variate else NO_LINES
         where = *where, not compiled.whole, stick, *lines
     else:
-        kernel = cpu.sweep(q.family, bool(job.gradient), job.dtype)
-        where = *where, room.log_w, job.keep == "left", *(variate.arrays if variate else NOTHING)
+        variates = variate.arrays if variate else NOTHING
+        if job.gradient:
+            kernel = cpu.score_sweep(q.family, job.dtype)
+            where = *where, *variates
+        else:
+            kernel = values.sweep(job.dtype)
+            what = *q.of_values, *what[len(q.arrays) + 1 :]
+            where = *where[:-1], room.log_w, job.keep == "left", *variates, 0
 
     def call(first, last):
         if not job.pathwise:

@@ -2,13 +2,14 @@
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..kernels.cpu import sweep as cpu
+from ..kernels.cpu import values
 from ..kernels.families import registry
 from ..rng import SAMPLE, Key, RandomSource, key_from
 
@@ -138,8 +139,12 @@ class Family(ABC):
     def fill(self, out: np.ndarray, key: Key, stream: int, first_draw: int, dtype: str = "float64") -> None:
         """Write the draws first_draw, first_draw + 1, … of a stream into the rows of ``out``; ``dtype`` is that of the
         standard normals behind them."""
-        loc, scale = self.arrays
-        cpu.sampler(self.family, dtype)(loc, scale, self.dim, np.uint64(key.word), stream, first_draw, out)
+        values.draw(self.of_values, dtype, np.uint64(key.word), stream, first_draw, out)
+
+    @cached_property
+    def of_values(self) -> tuple:
+        """What the sweep of values takes of q"""
+        return values.arguments(self.family, *self.arrays, self.dim)
 
     @property
     def layout(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,14 @@
 """The memory of a tile, and what all sweeps do with it."""
 
+import ctypes
+
 import numpy as np
 
 from ..jit import routine
 from .draw_loops import copy, each_draw
 from .emitted import emitted_tile
 from .traced import HALF_WORD, WORD
-from .vector_code import TILE, WORD_TILE
+from .vector_code import NUMBERS, TILE, WORD_TILE
 
 LINE = 64  # bytes of a cache line
 
@@ -33,6 +35,16 @@ def write_columns(code, tile, height, width):
     return code.tile(array.meminfo, code.builder.ptrtoint(array.data, WORD), height, width)
 
 
+def write_tile_at(code, address, height, width):
+    """See ``tile_at``."""
+    return code.tile(None, address, height, width)
+
+
+def write_numbers_at(code, address, count):
+    """See ``numbers_at``."""
+    return code.array(None, address, (count,), (WORD(8),), NUMBERS)
+
+
 @emitted_tile(write_aligned)
 def aligned(height, width):
     """An empty (height, width) tile that starts on a cache line; without it rows cost up to a third more."""
@@ -51,6 +63,23 @@ def aligned_words(height, width):
 def columns(tile, height, width):
     """The memory of a tile, or of one row of a larger one, as a narrower one, for the last draws."""
     return tile.reshape(tile.size)[: height * width].reshape((height, width))
+
+
+@emitted_tile(write_tile_at)
+def tile_at(address, height, width):
+    """The tile at an address, whose memory the caller keeps."""
+    return at_address(address, (height, width))
+
+
+@emitted_tile(write_numbers_at, NUMBERS)
+def numbers_at(address, count):
+    """The float64 at an address, whose memory the caller keeps."""
+    return at_address(address, (count,))
+
+
+def at_address(address, shape):
+    """An array over memory."""
+    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_double)), shape)
 
 
 @routine

@@ -16,6 +16,7 @@ from .traced import DOUBLE, HALF_WORD, WORD, constant, emit_fma, splat
 LANES = 8  # of a vector, on every CPU, so that sums over them have the same bits
 VECTOR, WORDS = ir.VectorType(DOUBLE, LANES), ir.VectorType(WORD, LANES)
 TILE, WORD_TILE = types.Array(types.float64, 2, "C"), types.Array(types.uint64, 2, "C")
+NUMBERS = types.Array(types.float64, 1, "C")
 WIDE, NARROW = (4, 4), (4, 1)  # rows and vectors of a block of sums: 32 registers of 64 bytes, or 16 of 32
 
 
@@ -46,15 +47,13 @@ class Code:
 
     def tile(self, owner, address, height, width, kind=TILE):
         """The struct of a tile at an address in memory that ``owner`` keeps."""
-        array, eight = self.context.make_array(kind)(self.context, self.builder), WORD(8)
-        arrayobj.populate_array(
-            array,
-            data=self.builder.inttoptr(address, array.data.type),
-            shape=(height, width),
-            strides=(self.builder.mul(width, eight), eight),
-            itemsize=eight,
-            meminfo=owner,
-        )
+        return self.array(owner, address, (height, width), (self.builder.mul(width, WORD(8)), WORD(8)), kind)
+
+    def array(self, owner, address, shape, strides, kind):
+        """The struct of an array at an address in memory that ``owner`` keeps, or that is kept elsewhere."""
+        array = self.context.make_array(kind)(self.context, self.builder)
+        data = self.builder.inttoptr(address, array.data.type)
+        arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=WORD(8), meminfo=owner)
         return array._getvalue()
 
     @staticmethod

@@ -1,4 +1,5 @@
-"""The sweep on the CPU: draw eps -> transform z -> log p - log q -> accumulate, tile by tile and chunk by chunk.
+"""The sweeps with gradients on the CPU: draw eps -> transform z -> log p - log q -> accumulate, tile by tile and chunk
+by chunk; ``values`` has the one without.
 
 A *tile* is as many draws as fit the first caches; a *chunk* is a fixed run of tiles whose sums are kept apart.  Chunks
 depend on the problem alone and merge in order, so the result has the same bits on any number of threads.
@@ -9,7 +10,7 @@ import functools
 import numpy as np
 from numba import types
 
-from ..arithmetic.draw_loops import copy, plus
+from ..arithmetic.draw_loops import plus
 from ..arithmetic.tiles import add_log_q, aligned, aligned_words, columns, fill_rows
 from ..arithmetic.triangular import next_four
 from ..density.abi import NEEDS_CARE as CARE
@@ -18,7 +19,6 @@ from ..families.registry import DRAWS, FAMILIES, padded_rows
 from ..jit import call_density, kernel, source_stamp
 from ..sums import control_variate, moments, pathwise
 from ..sums.score import centre_of
-from .points import tile_to_rows
 
 FINISHED, STOPPED, RAISED = 0, 1, 2
 NEEDS_SCRATCH, NEEDS_CARE = 3, 4  # a density asks for a larger tape, or for one without additions in place
@@ -36,11 +36,8 @@ def _signature(family):
 
 
 @functools.cache
-def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
-    """The compiled sweep of one family, with or without score sums; a surrogate is subtracted if there are terms.
-
-    ``weights`` may have room for log w of each draw, or with ``left`` for what the surrogate leaves of it.
-    """
+def score_sweep(family_name: str, dtype: str = "float64"):
+    """The compiled sweep of one family with score sums; a surrogate is subtracted if there are terms."""
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
     basis_rows = getattr(family, "basis_rows", padded_rows)
 
@@ -62,8 +59,6 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
         stop,
         rows,
         sums,
-        weights,
-        left,
         linear,
         squares,
         pairs,
@@ -83,8 +78,7 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             centre = 0.0
-            if gradient:
-                sums[which] = 0.0
+            sums[which] = 0.0
             end = min(num_samples, (which + 1) * chunk)
             for first in range(which * chunk, end, tile):
                 if stop[0] != 0:
@@ -100,25 +94,19 @@ def sweep(family_name: str, gradient: bool, dtype: str = "float64"):
                     rows[which, moments.RAISED] = offset + first + 1.0
                     return RAISED
                 add_log_q(width, log_w, log_p, half_square, normaliser)
-                if weights.size > 0 and not left:
-                    copy(count, weights[first:], log_w)
                 if followed:
                     fill_rows(padded, height, 0.0)
                     v, w = columns(follow, blocks, width), columns(h2, len(cubic), width)
                     control_variate.subtract(*terms, padded[:blocks], v, w, log_w)
-                if weights.size > 0 and left:
-                    copy(count, weights[first:], log_w)
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
-                if gradient:
-                    if first == which * chunk:
-                        centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
-                    plus(count, log_w, log_w, -centre)
-                    family.add_scores(loc, scale, e, log_w, count, work, sums[which])
+                if first == which * chunk:
+                    centre = rows[which, moments.CENTRE] = centre_of(log_w, count)
+                plus(count, log_w, log_w, -centre)
+                family.add_scores(loc, scale, e, log_w, count, work, sums[which])
         return FINISHED
 
     signature = _signature(family)
-    weights = F8[::1], types.boolean
-    return kernel(signature.return_type(*signature.args, *weights, *READ[:1] * 2, *READ[1:] * 2), sweep_chunks)
+    return kernel(signature.return_type(*signature.args, *READ[:1] * 2, *READ[1:] * 2), sweep_chunks)
 
 
 @functools.cache
@@ -206,22 +194,3 @@ def path_sweep(family_name: str, dtype: str = "float64"):
 
     arguments = [*_signature(family).args, *[types.boolean] * 2, *READ, types.float64[::1]]
     return kernel(types.UniTuple(I8, 2)(*arguments), sweep_chunks)
-
-
-@functools.cache
-def sampler(family_name: str, dtype: str = "float64"):
-    """The compiled ``sample``: the draws that a sweep uses, one a row."""
-    family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
-
-    def sample(loc, scale, dim, key, stream, first_draw, out):
-        stamp  # noqa: B018
-        height, tile = family.rows(dim, scale.shape), 32
-        eps, z = aligned(height, tile), aligned(height, tile)
-        half_square, words = aligned(1, tile)[0], aligned_words(2, tile)
-        for first in range(0, len(out), tile):
-            fill(eps, dim, first_draw + first, stream, key, words)
-            family.transform(loc, scale, eps, z, half_square)
-            tile_to_rows(z, first, min(tile, len(out) - first), out)
-
-    loc, scale, dim, key, stream = _signature(family).args[:5]
-    return kernel(types.void(loc, scale, dim, key, stream, I8, types.float64[:, ::1]), sample)

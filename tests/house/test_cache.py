@@ -13,10 +13,9 @@ pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 # two kernels without LLVM's optimiser: the cache does not know the difference
 FIRST_USE = """
-    from fastvi.kernels.cpu import merging
-    from fastvi.kernels.cpu import sweep as cpu
+    from fastvi.kernels.cpu import merging, values
     print(Q.sample(9, rng=0).sum())
-    for kernel in (cpu.sampler("mean_field", "float64"), merging.merger().compiled):
+    for kernel in (values.sweep("float64"), merging.merger().compiled):
         print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
 """
 FOUND, COMPILED = ["1", "0"] * 2, ["0", "1"] * 2
@@ -58,13 +57,13 @@ def test_two_cold_processes_at_once_and_the_next_finds_the_kernels(used):
 
 def test_the_next_process_finds_what_estimates_need():
     code = """
-    from fastvi.kernels.cpu import merging
+    from fastvi.kernels.cpu import merging, values
     from fastvi.kernels.cpu import sweep as cpu
     target = vi.Target(normal, 4)
     for estimator in ("score", "pathwise"):
         vi.elbo_gradient(target, Q, 1000, estimator=estimator, rng=0)
     vi.elbo(target, Q, 1000, estimator="plain", rng=0)
-    sweeps = [cpu.sweep("mean_field", scores, "float64") for scores in (False, True)]
+    sweeps = values.sweep("float64"), cpu.score_sweep("mean_field", "float64")
     mergers = merging.merger().compiled, merging.score_merger().compiled
     for kernel in (*sweeps, cpu.path_sweep("mean_field", "float64"), *mergers):
         print(sum(kernel.stats.cache_misses.values()))
