@@ -34,6 +34,8 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
         gradient, error, reliable = results(found, q)
     else:
         total, sums, result = centred(found, method)
+        if hasattr(q.kernels, "square_places") and method not in ("score", "optimal_baseline"):  # as ``results`` does
+            sums[SS, places] = sums[SS, q.kernels.square_places(q.dim)]
         gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
         gradient = gradient[places] * units
         error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * np.abs(units)  # a rate's is negative
@@ -55,7 +57,7 @@ def results(found: Sweep, q: Family):
     merging.centred_results()(
         counts,
         found.sums,
-        kept_memory.empty((3, found.sums.shape[2])),
+        kept_memory.empty((4, found.sums.shape[2])),
         places,
         q.kernels.square_places(q.dim),
         *numbers,

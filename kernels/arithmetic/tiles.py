@@ -35,6 +35,14 @@ def write_columns(code, tile, height, width):
     return code.tile(array.meminfo, code.builder.ptrtoint(array.data, WORD), height, width)
 
 
+def write_part(code, numbers, first, height, width):
+    """See ``part``."""
+    array = code.context.make_array(NUMBERS)(code.context, code.builder, numbers)
+    code.context.nrt.incref(code.builder, NUMBERS, numbers)
+    address = code.builder.ptrtoint(array.data, WORD)
+    return code.tile(array.meminfo, code.sum(address, code.builder.mul(first, WORD(8))), height, width)
+
+
 def write_tile_at(code, address, height, width):
     """See ``tile_at``."""
     return code.tile(None, address, height, width)
@@ -63,6 +71,12 @@ def aligned_words(height, width):
 def columns(tile, height, width):
     """The memory of a tile, or of one row of a larger one, as a narrower one, for the last draws."""
     return tile.reshape(tile.size)[: height * width].reshape((height, width))
+
+
+@emitted_tile(write_part)
+def part(numbers, first, height, width):
+    """The numbers from ``first`` on as a tile."""
+    return numbers[first : first + height * width].reshape((height, width))
 
 
 @emitted_tile(write_tile_at)

@@ -35,8 +35,12 @@ class Array:
         return builder.add(self.data, builder.shl(place, WORD(3)))
 
     def row(self, index):
-        """A row of a tile, as an array."""
+        """The part at an index of the first axis, as an array."""
         return Array(self, self.at(index), self.shape[1:])
+
+    def after(self, start):
+        """The numbers of a vector from ``start`` on."""
+        return Array(self, self.at(start), (self.builder.sub(self.shape[0], start),))
 
 
 class Code:

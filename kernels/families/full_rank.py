@@ -208,8 +208,7 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
         mean = four_rows(sums[pathwise.MEAN], size, a)
         if not errors:
             products_of_rows(strips[:4], eps, a + 4, count, products)
-            for r in range(4):
-                pathwise.add_total(mean[r], products[r], before, count)
+            pathwise.add_total(mean, products[:4], before, count)
             continue
         spread = four_rows(sums[pathwise.SQUARES], size, a)
         if before == 0.0:
@@ -219,8 +218,7 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
         else:
             products_of_rows(strips[:4], eps, a + 4, count, products)
             products_of_rows(strips[4:8], squares, a + 4, count, products[4:])
-            for r in range(4):
-                pathwise.add_totals(mean[r], spread[r], products[r], products[4 + r], before, count)
+            pathwise.add_totals(mean, spread, products[:4], products[4:], before, count)
 
 
 @routine

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from ..arithmetic.tiles import part
 from ..arithmetic.triangular import next_four
 from ..jit import routine
 
@@ -24,8 +25,7 @@ def row_place(size, i):
 @routine
 def four_rows(sums, size, a):
     """The places of the rows a to a + 3 of the triangle, (4, a + 4)."""
-    first = row_place(size, a)
-    return sums[first : first + 4 * (a + 4)].reshape((4, a + 4))
+    return part(sums, row_place(size, a), 4, a + 4)
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,9 +5,9 @@ For a score s and f less its mean they are the sums of f s, f^2 s^2 and, where o
 
 import math
 
-import numpy as np
-
 from ..arithmetic.draw_loops import copy, each_draw, plus, sum_draws
+from ..arithmetic.emitted import emitted
+from ..arithmetic.traced import DOUBLE, WORD
 from ..jit import routine
 from .moments import number_of
 from .pathwise import AT_ONCE
@@ -40,30 +40,58 @@ def with_chunk(fs, ffss, squared, own_fs, own_ffss):
     return fs + own_fs, ffss + own_ffss, squared + own_ffss * own_ffss
 
 
+def write_merge_chunks(code, counts, chunks, total, squares):
+    """See ``merge_chunks``."""
+    builder, size = code.builder, chunks.shape[2]
+
+    def where_there_are_draws(which):
+        return builder.if_then(builder.fcmp_ordered(">", code.number(counts.at(which)), DOUBLE(0.0)))
+
+    ss = total.row(3)
+    copy.write(code, squares, ss, DOUBLE(0.0))
+    with code.loop(0, counts.shape[0]) as which, where_there_are_draws(which):
+        plus.write(code, squares, ss, ss, chunks.row(which).row(SS))
+    with code.loop(0, size, AT_ONCE) as start:
+        left = builder.sub(size, start)
+        count = builder.select(builder.icmp_signed("<", left, WORD(AT_ONCE)), left, WORD(AT_ONCE))
+        sums = [total.row(row).after(start) for row in range(3)]
+        for one in sums:
+            copy.write(code, count, one, DOUBLE(0.0))
+        with code.loop(0, counts.shape[0]) as which, where_there_are_draws(which):
+            own = (chunks.row(which).row(kind).after(start) for kind in (FS, FFSS))
+            with_chunk.write(code, count, *sums, *sums, *own)
+
+
+@emitted(write_merge_chunks)
+def merge_chunks(counts, chunks, total, squares):
+    """Add the chunks in their order: sums of f s, of f^2 s^2, of the squares of the chunks' own, and the first
+    ``squares`` sums of s^2, into four rows of ``total``."""
+    size, ss = chunks.shape[2], total[3]
+    copy(squares, ss, 0.0)
+    for row in range(3):
+        copy(size, total[row], 0.0)
+    for which in range(len(chunks)):
+        if counts[which] > 0.0:
+            plus(squares, ss, ss, chunks[which, SS])
+            with_chunk(size, *total[:3], *total[:3], chunks[which, FS], chunks[which, FFSS])
+
+
 @routine
 def results(counts, chunks, total, places, squares_at, variance, alike, limit, gradient, error, reliable):
     """For each parameter sum f s / (n - 1), its standard error, and whether that holds.
 
     n times its variance is mu22 - mu11^2 + (mu11^2 + mu20 mu02) / (n - 1) in the central moments of f and s, of which
-    ``variance`` is mu20.  ``places`` are those of a parameter's sums, ``squares_at`` of its sum of s^2; the rest is as
-    in ``pathwise.results``.
+    ``variance`` is mu20.  ``total`` is room for four sums of each coordinate, ``places`` are those of a parameter's
+    sums, ``squares_at`` of its sum of s^2; the rest is as in ``pathwise.results``.
     """
-    n, size, ss = number_of(counts), chunks.shape[2], np.zeros(squares_at.max() + 1)
-    for which in range(len(chunks)):
-        if counts[which] > 0.0:
-            plus(len(ss), ss, ss, chunks[which, SS])
-    for start in range(0, size, AT_ONCE):
-        end = min(size, start + AT_ONCE)
-        fs, ffss, squared = total[0, start:end], total[1, start:end], total[2, start:end]
-        for row in range(3):
-            copy(end - start, total[row, start:end], 0.0)
-        for which in range(len(chunks)):
-            if counts[which] > 0.0:
-                own = chunks[which, FS, start:end], chunks[which, FFSS, start:end]
-                with_chunk(end - start, fs, ffss, squared, fs, ffss, squared, *own)
+    last = 0
+    for place in squares_at:
+        last = max(last, place)
+    merge_chunks(counts, chunks, total, last + 1)
+    n = number_of(counts)
     for k in range(len(places)):
         p = places[k]
-        slope, squares = total[0, p] / (n - 1.0), total[1, p]
-        of_one = squares / n - slope**2 + (slope**2 + variance * ss[squares_at[k]] / n) / (n - 1.0)
+        slope, squares, ss = total[0, p] / (n - 1.0), total[1, p], total[3, squares_at[k]]
+        of_one = squares / n - slope**2 + (slope**2 + variance * ss / n) / (n - 1.0)
         gradient[k], error[k] = slope, math.sqrt(max(of_one, 0.0) / n)
         reliable[k] = not total[2, p] / squares**2 - alike > limit

@@ -24,7 +24,7 @@ def arguments(name, chunks, coordinates):
         shapes = (score.SUMS + 1, coordinates), (2, coordinates)
         return [counts, rng.normal(size=chunks), cube], [np.empty(shape) for shape in shapes]
     out = [np.empty(coordinates), np.empty(coordinates), np.empty(coordinates, bool)]
-    total = np.empty((3, coordinates))
+    total = np.empty((4, coordinates))
     if name == "path_results":
         return [counts, cube, total, places, rng.normal(size=coordinates), rng.normal(size=coordinates), *alike], out
     return [counts, cube, total, places, np.sort(places), 2.0, *alike], out
