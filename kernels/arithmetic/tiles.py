@@ -6,7 +6,7 @@ import numpy as np
 
 from ..jit import routine
 from .draw_loops import copy, each_draw
-from .emitted import emitted_tile
+from .emitted import emitted, emitted_tile
 from .traced import HALF_WORD, WORD
 from .vector_code import NUMBERS, TILE, WORD_TILE
 
@@ -96,7 +96,13 @@ def at_address(address, shape):
     return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_double)), shape)
 
 
-@routine
+def write_fill_rows(code, tile, first, value):
+    """See ``fill_rows``."""
+    with code.loop(first, tile.shape[0]) as i:
+        copy.write(code, tile.shape[1], tile.row(i), value)
+
+
+@emitted(write_fill_rows)
 def fill_rows(tile, first, value):
     """A number in all places of the rows of a tile from ``first`` on."""
     for i in range(first, tile.shape[0]):

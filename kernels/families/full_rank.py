@@ -101,7 +101,13 @@ def keep(upper_negated, scale, eps, out):
     solve_transposed(upper_negated, scale, eps, out)
 
 
-@routine
+def write_square(code, eps, count, squares):
+    """See ``square``."""
+    with code.loop(0, eps.shape[0]) as i:
+        times.write(code, count, squares.row(i), eps.row(i), eps.row(i))
+
+
+@emitted(write_square)
 def square(eps, count, squares):
     """eps^2 for a tile."""
     for i in range(eps.shape[0]):
