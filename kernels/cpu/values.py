@@ -139,6 +139,8 @@ def arguments(family_name: str, loc, scale, dim: int) -> tuple:
 
 def draw(of_q: tuple, dtype: str, key, stream: int, first_draw: int, out) -> None:
     """Write the draws from ``first_draw`` on into the rows of ``out``, of a q by its ``arguments``."""
+    if out.dtype != np.float64 or not out.flags.c_contiguous or not out.flags.writeable:
+        raise TypeError("out: expected float64 in C order that may be written to")
     what = *of_q, key, stream, first_draw
     whole = max(1, len(out))
     where = 0, 0, NEVER, NO_ROWS, NO_WEIGHTS, False, *control_variate.NOTHING, out.ctypes.data
