@@ -86,6 +86,22 @@ class Code:
         with self.loop(whole, width, LANES) as j:
             body(j, 1, self.mask(j, width))
 
+    def across_once(self, width, body):
+        """``body(j, mask, store)`` for each vector of lanes: for long bodies, which are written once and not again for the
+        last lanes; they ``store(value, address)``."""
+        whole = self.whole(width)
+        with self.loop(0, width, LANES) as j:
+            mask, full = self.mask(j, width), self.builder.icmp_signed("<", j, whole)
+
+            def store(value, address):
+                with self.builder.if_else(full, likely=True) as (then, otherwise):
+                    with then:
+                        self.store(value, address)
+                    with otherwise:
+                        self.store(value, address, mask)
+
+            body(j, mask, store)
+
     def whole(self, width, step=LANES):
         """The largest multiple of ``step`` in a number of lanes."""
         return self.builder.sub(width, self.builder.srem(width, WORD(step)))

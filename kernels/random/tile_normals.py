@@ -23,14 +23,14 @@ def write_words(code, scratch, width, first, block, stream, key):
     x2, x3 = splat(block), splat(stream)
     lanes = ir.Constant(WORDS, list(range(LANES)))
 
-    def across(j, count, mask):
+    def across(j, mask, store):
         draw = Unsigned(code.builder, code.builder.add(lanes, code.splat(code.sum(first, j))))
         w0, w1, w2, w3 = rounds_of(draw & LOW_WORD, draw >> HALF, x2, x3, k0, k1, ROUNDS)
         for row, low, high in ((0, w0, w1), (1, w2, w3)):
             word = (low & LOW_WORD) | ((high & LOW_WORD) << HALF)
-            code.store(word.value, scratch.at(WORD(row), j), mask)
+            store(word.value, scratch.at(WORD(row), j))
 
-    code.across(width, across)
+    code.across_once(width, across)
 
 
 def normals_by(pair_of_words):
@@ -43,14 +43,14 @@ def normals_by(pair_of_words):
             row = builder.shl(pair, WORD(1))
             both = builder.icmp_signed("<", code.sum(row, 1), dim)
 
-            def across(j, count, mask, row=row, both=both):
+            def across(j, mask, store, row=row, both=both):
                 words = (code.load(scratch.at(WORD(k), j), mask, WORDS) for k in (0, 1))
                 x, y = pair_of_words(*(Unsigned(builder, word) for word in words))
-                code.store(x.value, eps.at(row, j), mask)
+                store(x.value, eps.at(row, j))
                 with builder.if_then(both):
-                    code.store(y.value, eps.at(code.sum(row, 1), j), mask)
+                    store(y.value, eps.at(code.sum(row, 1), j))
 
-            code.across(width, across)
+            code.across_once(width, across)
         with code.loop(dim, height) as row:
             code.across(width, lambda j, count, mask: code.store(code.zero(), eps.at(row, j), mask))
 
