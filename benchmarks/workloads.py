@@ -161,7 +161,7 @@ FULL_RANK = {
     w.name: w
     for w in [
         Workload(f"full rank d={dim}", dim, num_samples, normal_plain, normal_batched, family="full_rank")
-        for dim, num_samples in ((20, 10_240), (100, 4096), (400, 1024))
+        for dim, num_samples in ((20, 10_240), (100, 4096), (400, 1024), (1000, 512))
     ]
 }
 TINY = {

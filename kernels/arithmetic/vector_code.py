@@ -87,8 +87,8 @@ class Code:
             body(j, 1, self.mask(j, width))
 
     def across_once(self, width, body):
-        """``body(j, mask, store)`` for each vector of lanes: for long bodies, which are written once and not again for the
-        last lanes; they ``store(value, address)``."""
+        """``body(j, mask, store)`` for each vector of lanes: for long bodies, which are written once and not again for
+        the last lanes; they ``store(value, address)``."""
         whole = self.whole(width)
         with self.loop(0, width, LANES) as j:
             mask, full = self.mask(j, width), self.builder.icmp_signed("<", j, whole)
