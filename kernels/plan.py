@@ -8,6 +8,7 @@ from .families.registry import FAMILIES
 
 WIDE_TILE, WIDE_DIM = 32, 1024
 MIN_CHUNKS, MAX_CHUNKS, MIN_CHUNK_TILES, CHUNK_BYTES = 8, 128, 4, 2**26
+LEAST_CHUNKS, MANY_SUMS = 4, 2**16  # so many places that to write and merge them takes as long as to add a tile to them
 MIN_BATCHES = 4
 
 
@@ -31,13 +32,14 @@ def cut(family: str, dim: int, shape: tuple, num_samples: int, sums: int, most: 
 
     Tiles are an odd number of lane groups wide: at a power of two the rows of a tile share a few cache sets and a
     logistic regression takes 1.4 times as long.  From 256 draws on there are about eight chunks at least, so that
-    each can be judged by the others; four where a density wants batches.
+    each can be judged by the others; four where a density wants batches, or where sums are many.
     """
     coordinates = FAMILIES[family].coordinates(dim, shape) if sums else 0
     highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
     if most is None:
         widest = WIDE_TILE if dim > WIDE_DIM else FAMILIES[family].TILE
-        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (min(MIN_CHUNKS, highest) * LANE_WIDTH)) * LANE_WIDTH))
+        fewest = LEAST_CHUNKS if coordinates > MANY_SUMS else min(MIN_CHUNKS, highest)
+        tile = max(LANE_WIDTH, min(widest, -(-num_samples // (fewest * LANE_WIDTH)) * LANE_WIDTH))
     else:
         tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))
     tiles = -(-num_samples // tile)
