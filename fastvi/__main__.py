@@ -22,7 +22,7 @@ PROGRAMS = (
 )  # fmt: skip
 # All that the main job runs, so that it can say how far compiling is
 KERNELS = (
-    *("way back, 32", "evaluation at points", "merger", "score merger", "path merger"),
+    *("way back, 32", "evaluation at points", "merger", "score merger", "path results"),
     "values, float64",
     *(f"mean_field, {what}" for what in ("transform", "float64, scores", "float64, paths")),
     *(f"full_rank, {what}" for what in ("transform", "float64, scores", "float64, paths")),

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from .. import kept_memory
+from ..execution.job import has_second_pass
 from ..execution.sweep import Sweep
 from ..families.base import Family
 from ..kernels.cpu import merging
@@ -34,7 +35,7 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
         gradient, error, reliable = results(found, q)
     else:
         total, sums, result = centred(found, method)
-        if hasattr(q.kernels, "square_places") and method not in ("score", "optimal_baseline"):  # as ``results`` does
+        if has_second_pass(q) and method not in ("score", "optimal_baseline"):  # as ``results`` does
             sums[SS, places] = sums[SS, q.kernels.square_places(q.dim)]
         gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
         gradient = gradient[places] * units

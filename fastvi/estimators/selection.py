@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..control_variates import LEVELS, Lines, Surrogate
+from ..execution.job import has_second_pass
 from ..execution.sweep import sweep
 from ..families.factors import Factors
 from ..kernels.sums import moments
@@ -224,5 +225,5 @@ def sums_for(method: str, q) -> str:
         return kind
     if method in PATHWISE:
         return {"pathwise_quadratic": "pathwise"}.get(method, method)
-    known = hasattr(q.kernels, "add_centred") and method not in ("score", "optimal_baseline")
+    known = has_second_pass(q) and method not in ("score", "optimal_baseline")
     return "centred" if known else "score"

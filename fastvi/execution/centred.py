@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import checks, kept_memory
+from .. import kept_memory
 from ..kernels.cpu import centred as cpu
 from ..kernels.cpu import pool
 from ..kernels.sums import centred
@@ -12,7 +12,7 @@ from .job import Job
 NORMAL_SECONDS, PRODUCT_SECONDS = 1e-9, 3e-11
 
 
-def sums(job: Job, counts: np.ndarray, log_w: np.ndarray, mean: float, num_threads: int | None) -> np.ndarray:
+def sums(job: Job, counts: np.ndarray, log_w: np.ndarray, mean: float, num_threads: int) -> np.ndarray:
     """(chunks, sums, places) for the first ``counts`` draws of each chunk, whose ``log_w`` are known with their mean.
 
     Raises
@@ -29,5 +29,5 @@ def sums(job: Job, counts: np.ndarray, log_w: np.ndarray, mean: float, num_threa
         kernel(*q.arrays, q.dim, *draws, tile, plan.chunk, first, last, stop, counts, log_w, mean, found)
 
     seconds = job.num_samples * q.dim * (NORMAL_SECONDS + PRODUCT_SECONDS * q.dim)
-    pool.run(plan.chunks, call, stop, checks.thread_count(num_threads), seconds, None)
+    pool.run(plan.chunks, call, stop, num_threads, seconds, None)
     return found

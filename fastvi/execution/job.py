@@ -60,7 +60,8 @@ class Job(NamedTuple):
     def room(self) -> Sums:
         """For the sums; those of gradients are set where a chunk begins."""
         chunks = self.plan.chunks
-        shape = chunks, sums_of(self.gradient) if self.errors else 1, self.plan.coordinates
+        alone = not self.errors and self.gradient in ("pathwise", "sticking_the_landing")
+        shape = chunks, 1 if alone else sums_of(self.gradient), self.plan.coordinates
         return Sums(
             np.zeros((chunks, moments.COLUMNS)),
             kept_memory.empty(shape) if self.gradient else NO_SUMS,
@@ -87,6 +88,11 @@ class Job(NamedTuple):
         start, end = first * self.plan.chunk, min(self.num_samples, last * self.plan.chunk)
         plan = self.plan._replace(chunks=last - first)
         return self._replace(first_draw=self.first_draw + start, num_samples=end - start, plan=plan)
+
+
+def has_second_pass(q: Family) -> bool:
+    """Whether scores have a pass of their own where the mean of f may be known."""
+    return q.dim >= getattr(q.kernels, "CENTRED_DIM", np.inf)
 
 
 def sums_of(gradient: str | None) -> int:

@@ -1,5 +1,6 @@
 """One pass over the draws of a job, wherever it runs: judged, and read as moments."""
 
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -62,8 +63,10 @@ def sweep(target, job: Job, on: Place | Gpu, *, progress: Progress = False, pilo
     try:
         found = merged(on.run(target, first, report))
     except STOPPED as stopped:
-        found = merged(getattr(stopped, "partial", nothing()))
-        stopped.partial = with_scores(found, job, on) if two_passes else found  # type: ignore[union-attr]
+        stopped.partial = merged(getattr(stopped, "partial", nothing()))  # type: ignore[union-attr]
+        if two_passes:
+            with contextlib.suppress(KeyboardInterrupt, MemoryError):  # what has stopped the sweep is to be raised
+                stopped.partial = with_scores(stopped.partial, job, on)  # type: ignore[union-attr]
         raise
     finally:
         close()
@@ -77,7 +80,7 @@ def with_scores(found: Sweep, job: Job, on: Place | Gpu) -> Sweep:
     if not math.isfinite(mean) or not counts.any():
         return found
     try:
-        sums = centred.sums(job, counts, found.log_w, mean, on.num_threads if isinstance(on, Threads) else None)
+        sums = centred.sums(job, counts, found.log_w, mean, on.num_threads if isinstance(on, Threads) else 1)
     except KeyboardInterrupt as interrupt:
         interrupt.partial = found  # type: ignore[attr-defined]
         raise

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 from numba import types
 
+from ..interrupts import held_back
 from ..jit import kernel, source_stamp
 from ..sums import centred, moments, pathwise, score
 
@@ -31,7 +32,7 @@ class Later:
     def __call__(self, *arguments) -> None:
         if self.calls < SELDOM and sum(a.size for a in arguments if isinstance(a, np.ndarray)) <= SMALL:
             self.calls += 1
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), held_back():
                 self.function(*arguments)
         else:
             self.compiled(*arguments)

@@ -10,14 +10,17 @@ from numba import types
 
 from ..arithmetic.draw_loops import copy
 from ..arithmetic.tiles import add_log_q, aligned, aligned_words, columns, fill_rows, numbers_at, tile_at
+from ..density.abi import LANE_WIDTH
 from ..families.registry import DRAWS, FAMILIES, padded_rows
 from ..jit import c_kernel, call_density, call_with_words, kernel, routine, source_stamp
+from ..plan import WIDE_DIM
 from ..sums import control_variate, moments
-from .points import tile_to_rows
+from .points import TILE, tile_to_rows
 from .sweep import F8, FINISHED, I8, RAISED, READ, STOPPED, U8
 
 NO_WEIGHTS, NO_ROWS = np.empty(0), np.empty((1, moments.COLUMNS))
-DRAW_TILE, NEVER = 32, np.zeros(1, np.int64)  # the sign to stop, for what does not
+made: list = []  # kept, as q keep their addresses: two threads that come first may make two of one family
+NOTHING_ELSE = 0, 0, np.zeros(1, np.int64), NO_ROWS, NO_WEIGHTS, False, *control_variate.NOTHING  # for draws alone
 
 
 @routine
@@ -41,7 +44,8 @@ def transform(family_name: str):
         family.transform(numbers_at(loc, count), spread, e, x, numbers_at(half_square, width))
         return 0.0
 
-    return c_kernel(F8(*[I8] * 11), transform_tile)
+    made.append(c_kernel(F8(*[I8] * 11), transform_tile))
+    return made[-1]
 
 
 @functools.cache
@@ -142,6 +146,5 @@ def draw(of_q: tuple, dtype: str, key, stream: int, first_draw: int, out) -> Non
     if out.dtype != np.float64 or not out.flags.c_contiguous or not out.flags.writeable:
         raise TypeError("out: expected float64 in C order that may be written to")
     what = *of_q, key, stream, first_draw
-    whole = max(1, len(out))
-    where = 0, 0, NEVER, NO_ROWS, NO_WEIGHTS, False, *control_variate.NOTHING, out.ctypes.data
-    sweep(dtype)(*what, len(out), DRAW_TILE, whole, DRAW_TILE, 0, 1, *where)
+    whole, tile = max(1, len(out)), TILE if out.shape[1] <= WIDE_DIM else LANE_WIDTH
+    sweep(dtype)(*what, len(out), tile, whole, LANE_WIDTH, 0, 1, *NOTHING_ELSE, out.ctypes.data)

@@ -22,6 +22,7 @@ __all__ = ["coordinates", "layout", "path_layout", "square_places"]
 
 SCALE_NDIM = 2
 TILE = 160  # draws
+CENTRED_DIM = 32  # from so many dimensions on a score costs so much more than a draw that a second pass pays
 GPU_BLOCK = 512  # draws
 GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = False, ("eps", "z")
 
@@ -186,7 +187,7 @@ def add_centred(loc, scale, eps, f, count, work, first, sums):
 def clear_paths(sums, size):
     """Let a chunk's sums know of no draws; where there are errors, the first tile writes those of the triangle."""
     for kind in range(len(sums)):
-        copy(size if len(sums) > 1 else sums.shape[1], sums[kind], 0.0)
+        copy(2 * size if len(sums) > 1 else sums.shape[1], sums[kind], 0.0)
 
 
 @routine
@@ -239,20 +240,8 @@ def unpack(parameters, dim, loc, scale):
 
 
 @routine
-def collect(sums, scale, dim, entropy, out):
-    """A gradient in the order of the parameters from a row of pathwise sums, with ``entropy`` times the entropy's."""
-    k, size = dim, len(scale)
-    for i in range(dim):
-        out[i] = sums[i]
-        for j in range(i + 1):
-            value = sums[row_place(size, i) + j]
-            out[k] = scale[i, i] * value + entropy if i == j else value
-            k += 1
-
-
-@routine
 def collect_scores(sums, scale, dim, entropy, out):
-    """The same from a row of score sums, where the diagonal has its own places."""
+    """A gradient in the order of the parameters from a row of score sums, with ``entropy`` times the entropy's."""
     k, size = dim, len(scale)
     for i in range(dim):
         out[i] = sums[i]

@@ -116,14 +116,11 @@ def unpack(parameters, dim, loc, scale):
 
 
 @routine
-def collect(sums, scale, dim, entropy, out):
+def collect_scores(sums, scale, dim, entropy, out):
     """A gradient in the order of the parameters from a row of sums, with ``entropy`` times the entropy's."""
     for i in range(dim):
         out[i] = sums[i] / scale[i]
         out[dim + i] = sums[dim + i] + entropy
-
-
-collect_scores = collect
 
 
 @routine

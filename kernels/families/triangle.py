@@ -56,6 +56,7 @@ def layout(loc, scale):
     return places, np.ones(len(places))
 
 
+@functools.lru_cache(maxsize=8)
 def square_places(dim):
     """For each parameter the place of a sum of squared scores with the mean of its own."""
     places = np.arange(dim)

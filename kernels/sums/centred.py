@@ -92,6 +92,7 @@ def results(counts, chunks, total, places, squares_at, variance, alike, limit, g
     for k in range(len(places)):
         p = places[k]
         slope, squares, ss = total[0, p] / (n - 1.0), total[1, p], total[3, squares_at[k]]
-        of_one = squares / n - slope**2 + (slope**2 + variance * ss / n) / (n - 1.0)
+        own = slope * slope  # not **2, whose last digit is another in Python
+        of_one = squares / n - own + (own + variance * ss / n) / (n - 1.0)
         gradient[k], error[k] = slope, math.sqrt(max(of_one, 0.0) / n)
-        reliable[k] = not total[2, p] / squares**2 - alike > limit
+        reliable[k] = not total[2, p] / (squares * squares) - alike > limit

@@ -219,4 +219,4 @@ def results(counts, chunks, total, places, units, entropy, alike, limit, gradien
             gradient[k] += entropy[k]
         if errors:
             error[k] = math.sqrt(total[1, p] / (n - 1.0) / n) * abs(units[k]) if n > 1.0 else math.nan
-            reliable[k] = not total[2, p] / total[1, p] ** 2 - alike > limit
+            reliable[k] = not total[2, p] / (total[1, p] * total[1, p]) - alike > limit

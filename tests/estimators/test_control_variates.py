@@ -39,7 +39,7 @@ def random_surrogate(level, dim, seed):
 @pytest.mark.parametrize("num_samples", [7, 500])
 def test_the_kernel_subtracts_the_polynomial(level, q, num_samples):
     follow = random_surrogate(level, 5, 1)
-    job = job_of(GAUSSIAN, q, num_samples, key_from(3), SAMPLE, control_variate=follow, keep=True)
+    job = job_of(GAUSSIAN, q, num_samples, key_from(3), SAMPLE, control_variate=follow, keep="log_w")
     found = sweep(GAUSSIAN, job, Threads())
     eps = naive.normals(num_samples, 5, key_from(3).word)
     _, expected = naive.log_weights(GAUSSIAN, q, q.sample(num_samples, rng=3))

@@ -14,6 +14,7 @@ from fastvi.execution.sweep import sweep as swept
 from fastvi.execution.threads import Threads
 from fastvi.kernels.families import mean_field
 from fastvi.kernels.plan import cut
+from fastvi.kernels.sums import centred as about_mean
 from fastvi.kernels.sums import moments, score
 from fastvi.rng import Key
 
@@ -192,34 +193,39 @@ def test_the_norm_at_an_optimum_covers_zero():
 TARGET_20 = gaussian_target(np.zeros(20), np.eye(20), log_z=-3.0)
 
 
+def of_many_dimensions(dim=33):
+    """(target, q) of a full-rank q whose scores have a pass of their own"""
+    rng = np.random.default_rng(dim)
+    root = np.eye(dim) + np.tril(rng.normal(size=(dim, dim)), -1) / dim
+    return gaussian_target(0.1 * np.ones(dim), root @ root.T), vi.FullRankGaussian(np.zeros(dim), 0.9 * root @ root)
+
+
 def test_a_second_pass_that_knows_the_mean_of_f_has_the_same_gradient():
-    """Scores of a full-rank q are summed where f is about its mean already; the errors' term of order 1/S takes the
-    mean square of y_i eps_j to be that of y_i.  Of plain draws and of what a surrogate leaves."""
-    n, dim = 700, FULL.dim
-    z = FULL.sample(n, rng=1)
-    f, s = naive.log_weights(TARGET, FULL, z)[1], naive.scores(FULL, z)
+    """Scores of a full-rank q of many dimensions are summed where f is about its mean already; the errors' term of
+    order 1/S takes the mean square of y_i eps_j to be that of y_i.  Of plain draws and of what a surrogate leaves."""
+    target, q = of_many_dimensions()
+    n, dim = 400, q.dim
+    z = q.sample(n, rng=1)
+    f, s = naive.log_weights(target, q, z)[1], naive.scores(q, z)
     i, j = np.tril_indices(dim)
     of = np.concatenate([np.arange(dim), np.where(i == j, dim + np.arange(len(i)), i)])
     f0, g = f - f.mean(), naive.leave_one_out(f, s)
     squares = np.mean(f0[:, None] ** 2 * s**2, axis=0)
     variance = squares - g**2 + (g**2 + f0 @ f0 / (n - 1) * np.mean(s[:, of] ** 2, axis=0)) / (n - 1)
-    found = vi.elbo_gradient(TARGET, FULL, n, estimator="leave_one_out", rng=1)
+    found = vi.elbo_gradient(target, q, n, estimator="leave_one_out", rng=1)
+    np.testing.assert_allclose(found.gradient, g, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(found.standard_error, np.sqrt(variance / n), rtol=1e-6)
 
-    surrogate = Surrogate(
-        "quadratic", 0.1, 0.2 * np.arange(dim), np.full(dim, -0.1), 0.1 * np.tril(np.ones((dim, dim)), -1)
-    )
+    pairs = 0.01 * np.tril(np.ones((dim, dim)), -1)
+    surrogate = Surrogate("quadratic", 0.1, 0.02 * np.arange(dim), np.full(dim, -0.1), pairs)
     for num_samples in (1, 2, 33, 5000):
+        what = q, num_samples, Key(3), 0
         one, two = (
-            read(
-                swept(TARGET, job_of(TARGET, FULL, num_samples, Key(3), 0, **what), Threads(2)),
-                FULL,
-                "quadratic",
-                Key(3),
-                surrogate,
-            )
-            for what in (dict(gradient=kind, control_variate=surrogate) for kind in ("score", "centred"))
+            swept(target, job_of(target, *what, gradient=kind, control_variate=surrogate), Threads(2))
+            for kind in ("score", "centred")
         )
+        assert (one.sums.shape[1], two.sums.shape[1]) == (score.SUMS, about_mean.SUMS)
+        one, two = (read(found, q, "quadratic", Key(3), surrogate) for found in (one, two))
         np.testing.assert_allclose(two.gradient, one.gradient, rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(two.standard_error, one.standard_error, rtol=1e-9, atol=1e-12)
-    assert job_of(TARGET, FULL, 2**25, Key(0), 0, gradient="centred").gradient == "score"  # log w of all is too much
+    assert job_of(target, q, 2**25, Key(0), 0, gradient="centred").gradient == "score"  # log w of all is too much

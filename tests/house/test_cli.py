@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastvi as vi
-from fastvi.__main__ import main
+from fastvi.__main__ import KERNELS, main
 from fastvi.examples import models
 from fastvi.kernels import everything
 from fastvi.kernels.cpu import adam, points, sweep
@@ -30,6 +30,10 @@ def test_the_main_job():
     assert len({row.index("in lanes") for row in rows}) == 1  # aligned
     named = [line.split()[0] for line in lines if line.startswith(("mu ", "tau ", "intercept ", "slope "))]
     assert named == ["mu", "tau", "intercept", "slope"] and "mcse" in done.stdout
+
+
+def test_what_the_main_job_announces_are_kernels():
+    assert set(KERNELS) <= set(everything.everything())
 
 
 @pytest.mark.slow
