@@ -8,7 +8,8 @@ from .families.registry import FAMILIES
 
 WIDE_TILE, WIDE_DIM = 32, 1024
 MIN_CHUNKS, MAX_CHUNKS, MIN_CHUNK_TILES, CHUNK_BYTES = 8, 128, 4, 2**26
-LEAST_CHUNKS, MANY_SUMS = 4, 2**16  # so many places that to write and merge them takes as long as to add a tile to them
+# So many places that to write and merge them takes as long as to add a tile to them; what fits the caches beside them
+LEAST_CHUNKS, MANY_SUMS, FEW_DRAWS = 4, 2**16, 128
 MIN_BATCHES = 4
 
 
@@ -38,7 +39,9 @@ def cut(family: str, dim: int, shape: tuple, num_samples: int, sums: int, most: 
     highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
     if most is None:
         widest = WIDE_TILE if dim > WIDE_DIM else FAMILIES[family].TILE
-        fewest = LEAST_CHUNKS if coordinates > MANY_SUMS else min(MIN_CHUNKS, highest)
+        fewest = min(MIN_CHUNKS, highest)
+        if coordinates > MANY_SUMS:
+            fewest, widest = LEAST_CHUNKS, min(widest, FEW_DRAWS)
         tile = max(LANE_WIDTH, min(widest, -(-num_samples // (fewest * LANE_WIDTH)) * LANE_WIDTH))
     else:
         tile = max(LANE_WIDTH, min(most, 1 << (-(-num_samples // MIN_BATCHES) - 1).bit_length()))
