@@ -57,29 +57,25 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
     q, plan, variate, density = job.q, job.plan, job.control_variate, target.density
     compiled = density.trusted(lambda: q.sample(2, rng=job.key), job.pathwise)
     memory, stop, careless = density.memory(), np.zeros(1, np.int64), []
-    draws = np.uint64(job.key.word), job.stream, job.first_draw, job.num_samples
-    lane_width = compiled.step
-    what = *q.arrays, q.dim, *draws, plan.tile, plan.chunk, lane_width
-    where = compiled.address, memory.address, stop, room.rows, room.sums
-    if job.mixed:
+    draws = np.uint64(job.key.word), job.stream, job.first_draw, job.num_samples, plan.tile, plan.chunk, compiled.step
+    what = (*q.arrays, q.dim, *draws) if job.gradient else (*q.of_values, *draws)
+    where = compiled.address, memory.address, stop, room.rows
+    if job.gradient is None:
+        kernel = values.sweep(job.dtype)
+        where = *where, room.log_w, job.keep == "left", *(variate.arrays if variate else NOTHING), 0
+    elif job.mixed:
         kernel = mixed.sweep(q.family, job.dtype)
         wanted = q.path_rows(job.gradient)  # type: ignore[attr-defined]
         tables = q.path_tables if job.gradient == "mixed" else np.empty(0)  # type: ignore[attr-defined]
         variates = (*variate.arrays, *variate.path_arrays) if variate else (*NOTHING, *NO_PATHS)  # type: ignore
-        where = *where, not compiled.whole, wanted, tables, *variates
+        where = *where, room.sums, not compiled.whole, wanted, tables, *variates
     elif job.pathwise:
         kernel = cpu.path_sweep(q.family, job.dtype)
         stick, lines = job.gradient == "sticking_the_landing", variate.arrays if variate else NO_LINES
-        where = *where, not compiled.whole, stick, *lines
+        where = *where, room.sums, not compiled.whole, stick, *lines
     else:
-        variates = variate.arrays if variate else NOTHING
-        if job.gradient:
-            kernel = cpu.score_sweep(q.family, job.dtype)
-            where = *where, *variates
-        else:
-            kernel = values.sweep(job.dtype)
-            what = *q.of_values, *what[len(q.arrays) + 1 :]
-            where = *where[:-1], room.log_w, job.keep == "left", *variates, 0
+        kernel = cpu.score_sweep(q.family, job.dtype)
+        where = *where, room.sums, *(variate.arrays if variate else NOTHING)
 
     def call(first, last):
         if not job.pathwise:

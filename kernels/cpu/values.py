@@ -147,4 +147,4 @@ def draw(of_q: tuple, dtype: str, key, stream: int, first_draw: int, out) -> Non
         raise TypeError("out: expected float64 in C order that may be written to")
     what = *of_q, key, stream, first_draw
     whole, tile = max(1, len(out)), TILE if out.shape[1] <= WIDE_DIM else LANE_WIDTH
-    sweep(dtype)(*what, len(out), tile, whole, LANE_WIDTH, 0, 1, *NOTHING_ELSE, out.ctypes.data)
+    sweep(dtype)(*what, len(out), tile, whole, LANE_WIDTH, 0, 1, *NOTHING_ELSE, out.__array_interface__["data"][0])
