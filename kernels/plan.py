@@ -8,8 +8,9 @@ from .families.registry import FAMILIES
 
 WIDE_TILE, WIDE_DIM = 32, 1024
 MIN_CHUNKS, MAX_CHUNKS, MIN_CHUNK_TILES, CHUNK_BYTES = 8, 128, 4, 2**26
+LEAST_CHUNKS = 4  # that can be judged by each other
 # So many places that to write and merge them takes as long as to add a tile to them; what fits the caches beside them
-LEAST_CHUNKS, MANY_SUMS, FEW_DRAWS = 4, 2**16, 128
+MANY_SUMS, FEW_DRAWS = 2**16, 128
 MIN_BATCHES = 4
 
 
@@ -36,7 +37,7 @@ def cut(family: str, dim: int, shape: tuple, num_samples: int, sums: int, most: 
     each can be judged by the others; four where a density wants batches, or where sums are many.
     """
     coordinates = FAMILIES[family].coordinates(dim, shape) if sums else 0
-    highest = MAX_CHUNKS if not sums else max(4, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
+    highest = MAX_CHUNKS if not sums else max(LEAST_CHUNKS, min(MAX_CHUNKS, CHUNK_BYTES // (8 * sums * coordinates)))
     if most is None:
         widest = WIDE_TILE if dim > WIDE_DIM else FAMILIES[family].TILE
         fewest = min(MIN_CHUNKS, highest)

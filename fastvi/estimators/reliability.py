@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
+from ..kernels.plan import LEAST_CHUNKS
+
 LIMIT = 0.05  # of the kurtosis over the draws; made with benchmarks/intervals.py
-LEAST_CHUNKS = 4  # below, there is nothing to compare
 # Of Student's t for Sobol replicates, whose means have tails of their own: with one degree less than there are
 # replicates, intervals of skewed log weights cover 85 to 90 % (benchmarks/intervals.py)
 SOBOL_DEGREES = 3.5

@@ -76,6 +76,14 @@ class Code:
         with cgutils.for_range_slice(self.builder, first, end, WORD(step), inc=step > 0) as (index, _):
             yield index
 
+    @contextlib.contextmanager
+    def stretches(self, size, longest):
+        """A loop over stretches of up to so many places, which yields the first and the number of each."""
+        with self.loop(0, size, longest) as start:
+            left = self.builder.sub(size, start)
+            short = self.builder.icmp_signed("<", left, WORD(longest))
+            yield start, self.builder.select(short, left, WORD(longest))
+
     def across(self, width, body, vectors=1):
         """``body(j, count, mask)`` for the lanes from j on, ``count`` vectors of them: ``vectors`` while there are so
         many, then one by one under a mask."""

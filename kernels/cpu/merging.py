@@ -12,10 +12,8 @@ from ..sums import centred, moments, pathwise, score
 VECTOR, MATRIX, CUBE = types.float64[::1], types.float64[:, ::1], types.float64[:, :, ::1]
 NUMBERS, PLACES = (types.Array(kind, 1, "C", readonly=True) for kind in (types.float64, types.int64))
 FOUND = VECTOR, VECTOR, types.boolean[::1]  # gradients, errors, whether these hold
-SMALL, SELDOM = (
-    2**14,
-    4,
-)  # numbers of a call that Python is done with in less time than compilation takes, and such calls
+# Numbers of a call that Python is done with in less time than compilation takes, and such calls
+SMALL, SELDOM = 2**14, 4
 
 
 class Later:

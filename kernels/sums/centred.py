@@ -7,7 +7,7 @@ import math
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, sum_draws
 from ..arithmetic.emitted import emitted
-from ..arithmetic.traced import DOUBLE, WORD
+from ..arithmetic.traced import DOUBLE
 from ..jit import routine
 from .moments import number_of
 from .pathwise import AT_ONCE
@@ -51,9 +51,7 @@ def write_merge_chunks(code, counts, chunks, total, squares):
     copy.write(code, squares, ss, DOUBLE(0.0))
     with code.loop(0, counts.shape[0]) as which, where_there_are_draws(which):
         plus.write(code, squares, ss, ss, chunks.row(which).row(SS))
-    with code.loop(0, size, AT_ONCE) as start:
-        left = builder.sub(size, start)
-        count = builder.select(builder.icmp_signed("<", left, WORD(AT_ONCE)), left, WORD(AT_ONCE))
+    with code.stretches(size, AT_ONCE) as (start, count):
         sums = [total.row(row).after(start) for row in range(3)]
         for one in sums:
             copy.write(code, count, one, DOUBLE(0.0))

@@ -154,9 +154,7 @@ def write_merge_chunks(code, counts, chunks, total):
     """See ``merge_chunks``."""
     builder, (_, kinds, size) = code.builder, chunks.shape
     both = builder.icmp_signed(">", kinds, WORD(1))
-    with code.loop(0, size, AT_ONCE) as start:
-        left = builder.sub(size, start)
-        count = builder.select(builder.icmp_signed("<", left, WORD(AT_ONCE)), left, WORD(AT_ONCE))
+    with code.stretches(size, AT_ONCE) as (start, count):
         mean, squares, squared = (total.row(row).after(start) for row in range(3))
         for one in (mean, squares, squared):
             copy.write(code, count, one, DOUBLE(0.0))
