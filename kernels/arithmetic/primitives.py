@@ -63,7 +63,7 @@ def sqrt(x):
         return traced(emit_sqrt, x)
     if isinstance(x, np.float32):
         return np.sqrt(x)
-    return math.sqrt(x) if x >= 0.0 else math.nan
+    return math.nan if x < 0.0 else math.sqrt(x)
 
 
 def absolute(x):

@@ -1,6 +1,6 @@
 """Tiles from rows of points and back, eight by eight in registers."""
 
-from .traced import WORD
+from .traced import WORD, negate
 from .vector_code import LANES
 
 
@@ -47,3 +47,14 @@ def write_tile_to_rows(code, tile, first, count, rows):
         for k, column in enumerate(columns):
             with builder.if_then(builder.icmp_signed("<", code.sum(j, k), count)):
                 code.store(column, rows.at(code.sum(first, j, k), i), mask)
+
+
+def write_negated_transpose(code, matrix, out):
+    """See ``triangular.negated_transpose``."""
+    builder, (rows, columns) = code.builder, matrix.shape
+    with code.loop(0, rows, LANES) as i, code.loop(0, columns, LANES) as j:
+        inside, mask = code.mask(j, columns), code.mask(i, rows)
+        taken = [code.load(matrix.at(below(code, code.sum(i, k), rows), j), inside) for k in range(LANES)]
+        for k, column in enumerate(transposed(code, taken)):
+            with builder.if_then(builder.icmp_signed("<", code.sum(j, k), columns)):
+                code.store(negate(builder, column), out.at(code.sum(j, k), i), mask)

@@ -9,6 +9,7 @@ from . import tile_products as code
 from .draw_loops import sum_draws
 from .emitted import emitted
 from .primitives import fma
+from .transposes import write_negated_transpose
 
 
 @routine
@@ -51,6 +52,14 @@ def square_times(matrix, x, out):
     for i in range(0, out.shape[0], 4):
         for k in range(0, x.shape[0], 4):
             add_block(out, i, matrix, i, k, x, k)
+
+
+@emitted(write_negated_transpose)
+def negated_transpose(matrix, out):
+    """out = -matrix^T"""
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            out[j, i] = -matrix[i, j]
 
 
 @emitted(code.write_solve_transposed)

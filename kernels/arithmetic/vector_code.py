@@ -157,6 +157,15 @@ class Code:
             name = f"llvm.masked.store.v{LANES}{'i' if value.type == WORDS else 'f'}64.p0"
             self.builder.call(self._intrinsic(name, ir.VoidType(), arguments), arguments)
 
+    def prefetch(self, address, count):
+        """Have so many float64 from an address on brought near."""
+        pointer = ir.PointerType(ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [pointer] + [HALF_WORD] * 3)
+        fetch = self.builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
+        with self.loop(0, count, LANES) as j:
+            place = self.builder.inttoptr(self.sum(address, self.builder.mul(j, WORD(8))), pointer)
+            self.builder.call(fetch, [place, HALF_WORD(0), HALF_WORD(2), HALF_WORD(1)])
+
     def _intrinsic(self, name, result, arguments):
         kind = ir.FunctionType(result, [a.type for a in arguments])
         return self.builder.module.declare_intrinsic(name, (), kind)

@@ -27,7 +27,7 @@ def sweep(family_name: str, dtype: str = "float64"):
         stamp  # noqa: B018
         height = family.rows(dim, scale.shape)
         eps, f, words = aligned(height, tile), aligned(1, tile)[0], aligned_words(2, tile)
-        work = family.workspace(scale, tile)
+        work = family.centred_workspace(scale, tile)
         for which in range(first_chunk, last_chunk):
             start = which * chunk
             end = start + int(counts[which])

@@ -118,6 +118,7 @@ def path_sweep(family_name: str, dtype: str = "float64"):
     """
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
     clear = getattr(family, "clear_paths", pathwise.clear)
+    workspace = getattr(family, "path_workspace", family.workspace)
 
     def sweep_chunks(
         loc,
@@ -152,7 +153,7 @@ def path_sweep(family_name: str, dtype: str = "float64"):
         lines = aligned(4, tile)
         half_square, log_p, log_w, row = lines[0], lines[1], lines[2], lines[3]
         words = aligned_words(2, tile)
-        work = family.workspace(scale, tile)
+        work = workspace(scale, tile)
         normaliser = family.log_normaliser(scale, dim)
         for which in range(first_chunk, last_chunk):
             rows[which] = 0.0

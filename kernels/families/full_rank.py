@@ -10,10 +10,11 @@ import numpy as np
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, times
 from ..arithmetic.emitted import emitted
+from ..arithmetic.outer_products import in_groups, panel_shape, scale_of_squares, to_panels
 from ..arithmetic.primitives import fma
 from ..arithmetic.tiles import aligned
 from ..arithmetic.traced import DOUBLE
-from ..arithmetic.triangular import lower_times, next_four, products_of_rows, solve_transposed
+from ..arithmetic.triangular import lower_times, negated_transpose, next_four, products_of_rows, solve_transposed
 from ..jit import routine
 from ..sums import centred, pathwise, score
 from .triangle import coordinates, four_rows, layout, path_layout, row_place, square_places
@@ -89,9 +90,7 @@ def workspace(scale, width):
     products with all rows of eps are wanted, and these products."""
     size = len(scale)
     upper_negated = aligned(size, size)
-    for i in range(size):
-        for j in range(size):
-            upper_negated[i, j] = -scale[j, i]
+    negated_transpose(scale, upper_negated)
     strips, products = aligned(4 * score.SUMS, width), aligned(8, size)
     return upper_negated, aligned(size + 1, width), aligned(size, width), strips, products
 
@@ -151,15 +150,23 @@ def add_scores(loc, scale, eps, f, count, work, sums):
 
 
 @routine
+def centred_workspace(scale, width):
+    """-L^T; a tile for y with one row more for the scores of a diagonal element; room for the panels of eps."""
+    size = len(scale)
+    upper_negated = aligned(size, size)
+    negated_transpose(scale, upper_negated)
+    return upper_negated, aligned(size + 1, width), aligned(*panel_shape(size, width))
+
+
+@routine
 def add_centred(loc, scale, eps, f, count, work, first, sums):
     """Add the sums of a tile's scores where f is about its mean; with ``first`` they are all that there is.
 
     The sums of squared scores are those of loc and the diagonal: that of y_i eps_j has the mean of that of y_i.
     """
     size = eps.shape[0]
-    upper_negated, y, squares, strips, products = work
+    upper_negated, y, panels = work
     solve_transposed(upper_negated, scale, eps, y)
-    square(eps, count, squares)
     if first:
         for kind in range(centred.SUMS):
             copy(2 * size, sums[kind], 0.0)
@@ -168,64 +175,51 @@ def add_centred(loc, scale, eps, f, count, work, first, sums):
         by_spread(count, y[size], scale[i, i], y[i], eps[i])
         centred.add_row(sums, size + i, y[size], f, count)
         times(count, y[i], y[i], f)
+    to_panels(eps, count, panels)
+    grouped = in_groups(count)
+    several = scale_of_squares(grouped, count)
     for a in range(0, size, 4):
-        left = y[a : a + 4]
-        for r in range(4):
-            times(count, strips[r], left[r], left[r])
-        for kind in range(centred.OF_ALL):
-            one, right = (left, eps) if kind == centred.FS else (strips[:4], squares)
-            rows = four_rows(sums[kind], size, a)
-            if first:
-                products_of_rows(one, right, a + 4, count, rows)
-            else:
-                products_of_rows(one, right, a + 4, count, products)
-                for r in range(4):
-                    plus(a + 4, rows[r], rows[r], products[r])
+        fs, ffss = four_rows(sums[centred.FS], size, a), four_rows(sums[centred.FFSS], size, a)
+        centred.add_products(y, a, panels, first, count, grouped, several, fs, ffss)
+
+
+@routine
+def path_workspace(scale, width):
+    """Room for -L^T; for y; for the panels of eps."""
+    size = len(scale)
+    return aligned(size, size), aligned(size, width), aligned(*panel_shape(size, width))
 
 
 @routine
 def clear_paths(sums, size):
-    """Let a chunk's sums know of no draws; where there are errors, the first tile writes those of the triangle."""
+    """Let a chunk's sums know of no draws; the first tile writes those of the triangle."""
     for kind in range(len(sums)):
-        copy(2 * size if len(sums) > 1 else sums.shape[1], sums[kind], 0.0)
+        copy(2 * size, sums[kind], 0.0)
 
 
 @routine
 def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
     """Add the terms g_i and g_i eps_j of a tile, with g the gradient of log p, or with ``stick`` of log p - log q."""
     dim, size = gradient.shape[0], eps.shape[0]
-    upper_negated, y, squares, strips, products = work
+    upper_negated, y, panels = work
     if stick:
+        if before == 0.0:
+            negated_transpose(scale, upper_negated)
         solve_transposed(upper_negated, scale, eps, y)
         for i in range(dim):
             plus(count, gradient[i], gradient[i], y[i])
-    errors = len(sums) > 1
-    if errors:
-        square(eps, count, squares)
     for i in range(dim):
         pathwise.add_row(sums, i, gradient[i], before, count)
+    to_panels(eps, count, panels)
+    grouped = in_groups(count) if dim >= CENTRED_DIM else 0
+    several = scale_of_squares(grouped, count)
     for a in range(0, size, 4):
-        rows = min(4, dim - a)
-        for r in range(4):
-            if r < rows:
-                copy(count, strips[r], gradient[a + r])
-            else:
-                copy(count, strips[r], 0.0)
-            times(count, strips[4 + r], strips[r], strips[r])
         mean = four_rows(sums[pathwise.MEAN], size, a)
-        if not errors:
-            products_of_rows(strips[:4], eps, a + 4, count, products)
-            pathwise.add_total(mean, products[:4], before, count)
-            continue
-        spread = four_rows(sums[pathwise.SQUARES], size, a)
-        if before == 0.0:
-            products_of_rows(strips[:4], eps, a + 4, count, mean)
-            products_of_rows(strips[4:8], squares, a + 4, count, spread)
-            pathwise.first_totals(mean, spread, count)
+        if len(sums) > 1:
+            squares = four_rows(sums[pathwise.SQUARES], size, a)
+            pathwise.add_products(gradient, a, panels, before, count, grouped, several, mean, squares)
         else:
-            products_of_rows(strips[:4], eps, a + 4, count, products)
-            products_of_rows(strips[4:8], squares, a + 4, count, products[4:])
-            pathwise.add_totals(mean, spread, products[:4], products[4:], before, count)
+            pathwise.add_product_means(gradient, a, panels, before, count, mean)
 
 
 @routine

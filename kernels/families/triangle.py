@@ -37,14 +37,24 @@ def triangle_places(dim):
     return places, diagonal
 
 
+@functools.lru_cache(maxsize=8)
+def path_places(dim):
+    """What of ``path_layout`` does not depend on the scale, and which parameters are of the diagonal."""
+    places, diagonal = triangle_places(dim)
+    found = np.concatenate([np.arange(dim), places]), np.concatenate([np.zeros(dim), diagonal])
+    for array in found:
+        array.flags.writeable = False
+    return *found, dim + np.flatnonzero(diagonal)
+
+
 def path_layout(loc, scale):
     """For each variational parameter: the place of its sums, the factor that makes a term its own, and the derivative
     of the entropy."""
     dim = len(loc)
-    places, diagonal = triangle_places(dim)
-    units = np.ones(dim + len(places))
-    units[dim:][diagonal] = np.diag(scale)[:dim]
-    return np.concatenate([np.arange(dim), places]), units, np.concatenate([np.zeros(dim), diagonal])
+    places, entropy, diagonal = path_places(dim)
+    units = np.ones(len(places))
+    units[diagonal] = np.diag(scale)[:dim]
+    return places, units, entropy
 
 
 def layout(loc, scale):

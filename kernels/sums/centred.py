@@ -7,7 +7,9 @@ import math
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, sum_draws
 from ..arithmetic.emitted import emitted
-from ..arithmetic.traced import DOUBLE
+from ..arithmetic.outer_products import sums_of_products, write_sums_of_products
+from ..arithmetic.primitives import fma, select
+from ..arithmetic.traced import DOUBLE, WORD, Exact
 from ..jit import routine
 from .moments import number_of
 from .pathwise import AT_ONCE
@@ -31,6 +33,40 @@ def add_row(sums, k, score, f, count):
     sums[FS, k] += fs
     sums[FFSS, k] += ffss
     sums[SS, k] += ss
+
+
+@routine
+def of_totals(total, squared, part, scale):
+    """The sum of squares of terms whose sum is known, and that of squares as ``outer_products`` takes them."""
+    own = total * part
+    about = fma(-total, own, squared) * scale
+    return fma(total, own, select(about < 0.0, 0.0, about))
+
+
+def write_add_products(code, left, a, panels, first, count, grouped, scale, fs, ffss):
+    """See ``add_products``."""
+    builder = code.builder
+    numbers = builder.fdiv(DOUBLE(1.0), code.to_float(count)), scale
+    part, scale = (Exact(builder, code.splat(x)) for x in numbers)
+    alone = code.splat(first)
+
+    def take_in(row, column, mask, total, squared):
+        total, squared = Exact(builder, total), Exact(builder, squared)
+        for sums, own in ((fs, total), (ffss, of_totals(total, squared, part, scale))):
+            place = sums.at(WORD(row), column)
+            both = Exact(builder, code.load(place, mask)) + own
+            code.store(builder.select(alone, own.value, both.value), place, mask)
+
+    write_sums_of_products(code, left, a, panels, grouped, count, take_in)
+
+
+@emitted(write_add_products)
+def add_products(left, a, panels, first, count, grouped, scale, fs, ffss):
+    """Add the terms left[a + r, j] x[c, j] of ``count`` draws j, and their squares, to sums (4, a + 4); with ``first``
+    they are all that there is.  For the rest see ``outer_products.sums_of_products`` and ``scale_of_squares``."""
+    for r, c, total, squared in sums_of_products(left, a, panels, grouped, count):
+        own = of_totals(total, squared, 1.0 / count, scale)
+        fs[r, c], ffss[r, c] = (total, own) if first else (fs[r, c] + total, ffss[r, c] + own)
 
 
 @each_draw

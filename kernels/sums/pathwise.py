@@ -2,11 +2,10 @@
 where nobody asks for errors the mean alone: sums then have one row.
 """
 
-import math
-
 from ..arithmetic.draw_loops import copy, each_draw, total_of
 from ..arithmetic.emitted import emitted
-from ..arithmetic.primitives import fma, select
+from ..arithmetic.outer_products import sums_of_products, write_sums_of_products
+from ..arithmetic.primitives import fma, select, sqrt
 from ..arithmetic.traced import DOUBLE, WORD, Exact
 from ..jit import routine
 from .moments import mean_and_squares, merge, number_of, write_mean_and_squares
@@ -49,24 +48,15 @@ def add_row(sums, k, terms, before, count):
     sums[MEAN, k], sums[SQUARES, k] = merge(float(before), sums[MEAN, k], sums[SQUARES, k], float(count), mean, squares)
 
 
-@each_draw
 @routine
-def moments_of_totals(total, squared, part, several):
+def of_totals(total, squared, part, scale):
     """The mean, and the squared deviations, of terms whose sum and sum of squares are known; ``part`` is one over their
-    number."""
+    number, ``scale`` as in ``outer_products.scale_of_squares``."""
     own = total * part
-    about = fma(-total, own, squared) * several
+    about = fma(-total, own, squared) * scale
     return own, select(about < 0.0, 0.0, about)
 
 
-@each_draw
-@routine
-def merged_mean(mean, total, part, share):
-    """The mean with terms of this sum; ``part`` is one over their number, ``share`` their part of all."""
-    return fma(total * part - mean, share, mean)
-
-
-@each_draw
 @routine
 def merged(mean, squares, own, about, share, weight):
     """The moments of both: ``share`` is the part of the others in all, ``weight`` what the squared difference of means
@@ -75,64 +65,59 @@ def merged(mean, squares, own, about, share, weight):
     return fma(shift, share, mean), fma(shift * shift, weight, squares + about)
 
 
-def write_totals(code, count):
-    """(one over a number of draws, 1 if there are several or else 0)"""
-    more = code.to_float(count)
-    several = code.builder.icmp_signed(">", count, WORD(1))
-    return code.builder.fdiv(DOUBLE(1.0), more), code.builder.select(several, DOUBLE(1.0), DOUBLE(0.0))
-
-
-def write_first_totals(code, mean, squares, count):
-    """See ``first_totals``."""
-    numbers = write_totals(code, count)
-    with code.loop(0, mean.shape[0]) as r:
-        both = mean.row(r), squares.row(r)
-        moments_of_totals.write(code, mean.shape[1], *both, *both, *numbers)
-
-
-@emitted(write_first_totals)
-def first_totals(mean, squares, count):
-    """Make moments of ``count`` terms of the sums of terms and of squares that stand in their places (rows, columns)"""
-    for r in range(mean.shape[0]):
-        several = 1.0 if count > 1 else 0.0
-        moments_of_totals(mean.shape[1], mean[r], squares[r], mean[r], squares[r], 1.0 / count, several)
-
-
-def write_add_totals(code, mean, squares, total, squared, before, count):
-    """See ``add_totals``."""
-    builder, numbers, more = code.builder, write_totals(code, count), code.to_float(count)
+def write_add_products(code, left, a, panels, before, count, grouped, scale, mean, squares):
+    """See ``add_products``."""
+    builder, more = code.builder, code.to_float(count)
     after = builder.fadd(before, more)
-    shares = builder.fdiv(more, after), builder.fdiv(builder.fmul(before, more), after)
-    with code.loop(0, mean.shape[0]) as r:
-        one, other = (mean.row(r), squares.row(r)), (total.row(r), squared.row(r))
-        moments_of_totals.write(code, mean.shape[1], *other, *other, *numbers)
-        merged.write(code, mean.shape[1], *one, *one, *other, *shares)
+    numbers = [builder.fdiv(DOUBLE(1.0), more), scale]
+    numbers += [builder.fdiv(more, after), builder.fdiv(builder.fmul(before, more), after)]
+    part, scale, share, weight = (Exact(builder, code.splat(x)) for x in numbers)
+    first = code.splat(builder.fcmp_ordered("==", before, DOUBLE(0.0)))
+
+    def take_in(row, column, mask, total, squared):
+        places = [one.at(WORD(row), column) for one in (mean, squares)]
+        known = [Exact(builder, code.load(place, mask)) for place in places]
+        own = of_totals(Exact(builder, total), Exact(builder, squared), part, scale)
+        for place, one, both in zip(places, own, merged(*known, *own, share, weight), strict=True):
+            code.store(builder.select(first, one.value, both.value), place, mask)
+
+    write_sums_of_products(code, left, a, panels, grouped, count, take_in)
 
 
-@emitted(write_add_totals)
-def add_totals(mean, squares, total, squared, before, count):
-    """Take in ``count`` terms of which the sums, and those of their squares, are known, after ``before`` others: tiles
-    of the same number of rows, of which ``total`` and ``squared`` may have more columns."""
-    after, more, several = float(before) + count, float(count), 1.0 if count > 1 else 0.0
-    for r in range(len(mean)):
-        one, other, width = (mean[r], squares[r]), (total[r], squared[r]), mean.shape[1]
-        moments_of_totals(width, *other, *other, 1.0 / more, several)
-        merged(width, *one, *one, *other, more / after, before * more / after)
+@emitted(write_add_products)
+def add_products(left, a, panels, before, count, grouped, scale, mean, squares):
+    """Take the terms left[a + r, j] x[c, j] of ``count`` draws j into moments (4, a + 4) that know of ``before`` draws;
+    for the rest see ``outer_products.sums_of_products`` and ``scale_of_squares``."""
+    before, more = float(before), float(count)
+    share, weight = more / (before + more), before * more / (before + more)
+    for r, c, total, squared in sums_of_products(left, a, panels, grouped, count):
+        own = of_totals(total, squared, 1.0 / more, scale)
+        both = merged(mean[r, c], squares[r, c], *own, share, weight) if before > 0.0 else own
+        mean[r, c], squares[r, c] = both
 
 
-def write_add_total(code, mean, total, before, count):
-    """See ``add_total``."""
+def write_add_product_means(code, left, a, panels, before, count, mean):
+    """See ``add_product_means``."""
     builder, more = code.builder, code.to_float(count)
     numbers = builder.fdiv(DOUBLE(1.0), more), builder.fdiv(more, builder.fadd(before, more))
-    with code.loop(0, mean.shape[0]) as r:
-        merged_mean.write(code, mean.shape[1], mean.row(r), mean.row(r), total.row(r), *numbers)
+    part, share = (Exact(builder, code.splat(x)) for x in numbers)
+    first = code.splat(builder.fcmp_ordered("==", before, DOUBLE(0.0)))
+
+    def take_in(row, column, mask, total, _):
+        place = mean.at(WORD(row), column)
+        known, own = Exact(builder, code.load(place, mask)), Exact(builder, total) * part
+        code.store(builder.select(first, own.value, fma(own - known, share, known).value), place, mask)
+
+    write_sums_of_products(code, left, a, panels, None, count, take_in)
 
 
-@emitted(write_add_total)
-def add_total(mean, total, before, count):
-    """The same of sums of terms alone."""
-    for r in range(len(mean)):
-        merged_mean(mean.shape[1], mean[r], mean[r], total[r], 1.0 / count, count / (float(before) + count))
+@emitted(write_add_product_means)
+def add_product_means(left, a, panels, before, count, mean):
+    """The same for means alone."""
+    before, more = float(before), float(count)
+    for r, c, total, _ in sums_of_products(left, a, panels, None, count):
+        own = total * (1.0 / more)
+        mean[r, c] = fma(own - mean[r, c], more / (before + more), mean[r, c]) if before > 0.0 else own
 
 
 @each_draw
@@ -150,10 +135,17 @@ def merged_chunk(mean, squares, squared, own_mean, own_squares, share, weight):
     return mean + shift * share, squares + own_squares + shift * shift * weight, squared + own_squares * own_squares
 
 
-def write_merge_chunks(code, counts, chunks, total):
+@each_draw
+@routine
+def error_and_share(squares, squared, n, others, alike):
+    """The standard error of a mean from squared deviations, and how much of these lies with few chunks."""
+    return sqrt(squares / others / n), squared / (squares * squares) - alike
+
+
+def write_merge_chunks(code, counts, chunks, n, alike, total):
     """See ``merge_chunks``."""
     builder, (_, kinds, size) = code.builder, chunks.shape
-    both = builder.icmp_signed(">", kinds, WORD(1))
+    both, others = builder.icmp_signed(">", kinds, WORD(1)), builder.fsub(n, DOUBLE(1.0))
     with code.stretches(size, AT_ONCE) as (start, count):
         mean, squares, squared = (total.row(row).after(start) for row in range(3))
         for one in (mean, squares, squared):
@@ -166,21 +158,25 @@ def write_merge_chunks(code, counts, chunks, total):
                 share = builder.fdiv(own, after)
                 weight = builder.fdiv(builder.fmul(before[0], own), after)
                 own_mean, own_squares = (chunks.row(which).row(kind).after(start) for kind in (MEAN, SQUARES))
+                for one in (own_mean, own_squares):
+                    code.prefetch(one.at(count), count)  # of the next stretch: a CPU foresees no further than a page
                 with builder.if_else(both) as (then, otherwise):
                     with then:
-                        others = squares, squared, own_mean, own_squares, share, weight
-                        merged_chunk.write(code, count, mean, squares, squared, mean, *others)
+                        given = squares, squared, own_mean, own_squares, share, weight
+                        merged_chunk.write(code, count, mean, squares, squared, mean, *given)
                     with otherwise:
                         mean_with_chunk.write(code, count, mean, mean, own_mean, share)
             return [after]
 
         code.follow(0, counts.shape[0], [DOUBLE(0.0)], merge_one)
+        with builder.if_then(both):
+            error_and_share.write(code, count, squares, squared, squares, squared, n, others, alike)
 
 
 @emitted(write_merge_chunks)
-def merge_chunks(counts, chunks, total):
-    """Merge the chunks in their order: the means, and where there are squared deviations these, and the sum of the
-    squares of the chunks' own, into three rows of ``total``."""
+def merge_chunks(counts, chunks, n, alike, total):
+    """Merge the chunks in their order, of n draws, into three rows of ``total``: the means, and where there are squared
+    deviations their errors and how much more of the squares than ``alike`` lies with few chunks."""
     size = chunks.shape[2]
     for start in range(0, size, AT_ONCE):
         count, before = min(AT_ONCE, size - start), 0.0
@@ -197,6 +193,8 @@ def merge_chunks(counts, chunks, total):
                 else:
                     mean_with_chunk(count, mean, mean, *parts, share)
             before = after
+        if chunks.shape[1] > 1:
+            error_and_share(count, squares, squared, squares, squared, n, n - 1.0, alike)
 
 
 @routine
@@ -208,13 +206,13 @@ def results(counts, chunks, total, places, units, entropy, alike, limit, gradien
     deviations above ``limit`` lies with few chunks; ``alike`` is that part where all draws have the same.  ``error``
     may have no room.
     """
-    merge_chunks(counts, chunks, total)
-    n, errors = number_of(counts), error.size > 0
+    errors = error.size > 0
+    merge_chunks(counts, chunks, number_of(counts), alike, total)
     for k in range(len(places)):
         p = places[k]
         gradient[k] = total[0, p] * units[k]
         if entropy.size > 0:
             gradient[k] += entropy[k]
         if errors:
-            error[k] = math.sqrt(total[1, p] / (n - 1.0) / n) * abs(units[k]) if n > 1.0 else math.nan
-            reliable[k] = not total[2, p] / (total[1, p] * total[1, p]) - alike > limit
+            error[k] = total[1, p] * abs(units[k])
+            reliable[k] = not total[2, p] > limit

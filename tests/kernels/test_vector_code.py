@@ -11,11 +11,12 @@ import pytest
 from llvmlite import binding
 from numba import njit
 
-from fastvi.kernels.arithmetic import tiles, triangular
+from fastvi.kernels.arithmetic import outer_products, tiles, triangular
 from fastvi.kernels.arithmetic.draw_loops import each_draw, sum_draws
 from fastvi.kernels.arithmetic.primitives import fma, select
 from fastvi.kernels.cpu import points
 from fastvi.kernels.jit import routine
+from fastvi.kernels.sums import centred, pathwise
 
 WIDTHS = [1, 7, 8, 9, 32, 45]
 
@@ -99,6 +100,7 @@ def test_products_with_a_matrix(size, width):
     cases = [
         (triangular.lower_times, (lower, x, offset), given, offset[:, None] + lower @ x),
         (triangular.square_times, (square, x), given, given + square @ x),
+        (triangular.negated_transpose, (square,), square, -square.T),
         (triangular.solve_transposed, (-lower.T.copy(), lower, x), given, np.linalg.solve(lower.T, x)),
         (triangular.products_of_rows, (strip, x, 4, width), before, np.c_[strip @ x[:4].T, before[:, 4:]]),
     ]
@@ -108,6 +110,49 @@ def test_products_with_a_matrix(size, width):
         product(*arguments, python)
         assert np.array_equal(found, python), product
         np.testing.assert_allclose(found, exact, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 127, 131])
+@pytest.mark.parametrize("dim", [3, 12, 39])
+def test_sums_of_products_of_rows(dim, count):
+    """From 128 draws on squares are those of sums over four draws, and of the rest single, which tells as much."""
+    size, grouped = triangular.next_four(dim), 128 if count == 131 else 0
+    rng = np.random.default_rng(dim + count)
+    left, x, before = rng.normal(size=(dim, 136)), rng.normal(size=(size, 136)), 30.0
+    panels = np.full((2, *outer_products.panel_shape(size, 136)), np.nan)
+    for k, to_panels in enumerate((compiled(outer_products.to_panels), outer_products.to_panels)):
+        to_panels(x, count, panels[k])
+    assert np.array_equal(*panels, equal_nan=True) and outer_products.in_groups(count) == grouped
+    scale = outer_products.scale_of_squares(grouped, count)
+    groups = np.split(np.arange(count), [*range(4, grouped + 1, 4), *range(grouped + 1, count)])
+    assert len(groups) == 1 or np.isclose(scale, (count - 1) / (len(groups) - 1), rtol=1e-15)
+    for a in range(0, size, 4):
+        shape = min(4, dim - a), a + 4
+        terms = left[a : a + 4, None, :count] * x[None, : a + 4, :count]
+        own = terms.mean(axis=2)
+        about = scale * sum(len(g) * (terms[:, :, g].mean(axis=2) - own) ** 2 for g in groups)
+        known = rng.normal(size=(2, 4, a + 4)) ** 2
+        merged = (30 * known[0, : shape[0]] + count * own) / (30 + count)
+        squares = known[1, : shape[0]] + about + (own - known[0, : shape[0]]) ** 2 * 30 * count / (30 + count)
+        for draws, mean, spread in ((0.0, own, about), (before, merged, squares)):
+            start = known if draws else np.full_like(known, np.nan)  # of no draws, sums hold anything
+            found, python, alone, alone_python = start.copy(), start.copy(), start[0].copy(), start[0].copy()
+            given, how = (left, a, panels[0], draws, count), (grouped, scale)
+            compiled(pathwise.add_products)(*given, *how, *found)
+            pathwise.add_products(*given, *how, *python)
+            compiled(pathwise.add_product_means)(*given, alone)
+            pathwise.add_product_means(*given, alone_python)
+            assert np.array_equal(found, python) and np.array_equal(alone, alone_python)
+            assert np.array_equal(found[0], alone)
+            by_scores, python_scores = start.copy(), start.copy()
+            compiled(centred.add_products)(*given[:3], draws == 0.0, count, *how, *by_scores)
+            centred.add_products(*given[:3], draws == 0.0, count, *how, *python_scores)
+            assert np.array_equal(by_scores, python_scores)
+            both = np.array([terms.sum(axis=2), about + count * own**2])
+            both += known[:, : shape[0]] if draws else 0.0
+            np.testing.assert_allclose(by_scores[:, : shape[0]], both, rtol=1e-11, atol=1e-11)
+            np.testing.assert_allclose(found[0, : shape[0]], mean, rtol=0, atol=1e-13)
+            np.testing.assert_allclose(found[1, : shape[0]], spread, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dim", [1, 3, 8, 13])
@@ -142,6 +187,10 @@ for q in (vi.MeanFieldGaussian(np.zeros(5), np.ones(5)), vi.FullRankGaussian(np.
         g = vi.elbo_gradient(target, q, 1000, estimator=estimator, rng=0)
         found.update(g.gradient.tobytes() + g.standard_error.tobytes() + np.array(g.elbo.value).tobytes())
     found.update(np.array(vi.elbo(target, q, 1000, estimator="cubic", rng=0).value).tobytes())
+wide, q = vi.Target(lambda z: -0.5 * np.sum(z * z), 37), vi.FullRankGaussian(np.zeros(37), 0.7 * np.eye(37))
+for estimator in ("leave_one_out", "sticking_the_landing"):
+    g = vi.elbo_gradient(wide, q, 1000, estimator=estimator, rng=0)
+    found.update(g.gradient.tobytes() + g.standard_error.tobytes())
 print(found.hexdigest())
 """
 

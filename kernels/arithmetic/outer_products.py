@@ -1,0 +1,144 @@
+"""Sums over the draws of a tile of x_i y_j for pairs of rows, and of their squares: four numbers of a draw times
+sixteen others of it, whose sums stay in registers while all draws pass, so that none has to be gathered from lanes.
+
+Where draws are many, sums over four of them are squared.  Such sums are independent too, so their squares tell the same
+variance, at half of the operations.
+"""
+
+from ..jit import routine
+from .emitted import emitted
+from .primitives import fma
+from .traced import DOUBLE, WORD, Exact
+from .transposes import below, transposed
+from .vector_code import LANES
+
+ROWS, PANEL = 4, 2 * LANES  # rows of a strip, and of a panel
+GROUP, LEAST_DRAWS = 4, 128  # draws whose products are squared as one, and from how many on
+
+
+@routine
+def panel_shape(rows, width):
+    """The shape of the panels of a tile."""
+    return (rows + PANEL - 1) // PANEL, PANEL * width
+
+
+@routine
+def in_groups(count):
+    """How many of the first of so many draws are squared in groups."""
+    return count // GROUP * GROUP if count >= LEAST_DRAWS else 0
+
+
+@routine
+def scale_of_squares(grouped, count):
+    """How many times as large the squared deviations of ``count`` draws are as those of their groups, in expectation;
+    0 where one group tells nothing."""
+    groups = count - grouped + grouped // GROUP
+    return (count - 1.0) / (groups - 1.0) if groups > 1 else 0.0
+
+
+def write_to_panels(code, x, count, panels):
+    """See ``to_panels``."""
+    builder, rows = code.builder, x.shape[0]
+
+    def turn(p, j, rest=None):
+        inside = None if rest is None else code.mask(j, count)
+        for half in range(0, PANEL, LANES):
+            here = [below(code, code.sum(builder.mul(p, WORD(PANEL)), half + k), rows) for k in range(LANES)]
+            place = panels.at(p, code.sum(builder.mul(j, WORD(PANEL)), half))
+            for k, draw in enumerate(transposed(code, [code.load(x.at(i, j), inside) for i in here])):
+                within = None if rest is None else code.splat(builder.icmp_signed(">", rest, WORD(k)))
+                code.store(draw, code.sum(place, 8 * PANEL * k), within)
+
+    whole = code.whole(count)
+    with code.loop(0, panels.shape[0]) as p:
+        with code.loop(0, whole, LANES) as j:
+            turn(p, j)
+        with code.loop(whole, count, LANES) as j:
+            turn(p, j, builder.sub(count, j))
+
+
+@emitted(write_to_panels)
+def to_panels(x, count, panels):
+    """The rows of a tile in panels of sixteen, draw by draw; beyond its last row they have that row again."""
+    for p in range(len(panels)):
+        for k in range(PANEL):
+            row = x[min(PANEL * p + k, len(x) - 1)]
+            for j in range(count):
+                panels[p, PANEL * j + k] = row[j]
+
+
+def write_sums_of_products(code, left, a, panels, grouped, count, finish):
+    """Write ``sums_of_products``; ``finish(row, column, mask, total, squared)`` takes vectors of them."""
+    builder, upto = code.builder, code.sum(a, ROWS)
+    tall, wide = (ROWS, 2) if code.block()[1] > 1 else (2, 1)
+    several = builder.mul(builder.sdiv(code.sum(upto, LANES - 1), WORD(PANEL)), WORD(PANEL)) if wide > 1 else WORD(0)
+    for first in range(0, ROWS, tall):
+        rows = [below(code, code.sum(a, first + r), left.shape[0]) for r in range(tall)]
+        for start, stop, vectors in ((0, several, 2), (several, upto, 1))[2 - wide :]:
+            with code.loop(start, stop, LANES * vectors) as c:
+                block = write_block(code, left, rows, panels, c, vectors, grouped, count)
+                for k, (total, squared) in enumerate(block):
+                    column = code.sum(c, LANES * (k % vectors))
+                    finish(first + k // vectors, column, code.mask(column, upto), total, squared)
+
+
+def write_block(code, left, rows, panels, c, vectors, grouped, count):
+    """(sum, sum of squares) for some rows and vectors of columns from c on."""
+    builder, number = code.builder, len(rows) * vectors
+    panel = panels.row(builder.sdiv(c, WORD(PANEL)))
+    offset = builder.srem(c, WORD(PANEL))
+
+    def factors(j):
+        place = code.sum(builder.mul(j, WORD(PANEL)), offset)
+        x = [code.load(panel.at(code.sum(place, LANES * v))) for v in range(vectors)]
+        f = [code.splat(code.number(left.at(row, j))) for row in rows]
+        return [(Exact(builder, f[k // vectors]), Exact(builder, x[k % vectors])) for k in range(number)]
+
+    def add(j, totals):
+        return [fma(*pair, Exact(builder, t)).value for pair, t in zip(factors(j), totals, strict=True)]
+
+    def add_group(j, values):
+        totals = values[:number]
+        for k in range(GROUP):
+            totals = add(code.sum(j, k), totals)
+        more = [builder.fsub(new, old) for new, old in zip(totals, values[:number], strict=True)]
+        return totals + [code.fma(m, m, q) for m, q in zip(more, values[number:], strict=True)]
+
+    def add_one(j, values):
+        found = []
+        for (f, x), t, q in zip(factors(j), values[:number], values[number:], strict=True):
+            term = f * x
+            found.append((fma(f, x, Exact(builder, t)).value, fma(term, term, Exact(builder, q)).value))
+        return [t for t, _ in found] + [q for _, q in found]
+
+    if grouped is None:
+        return [(t, None) for t in code.follow(0, count, [code.zero()] * number, add)]
+    values = code.follow(0, grouped, [code.zero()] * (2 * number), add_group, GROUP)
+    part = code.splat(DOUBLE(1.0 / GROUP))
+    values = values[:number] + [builder.fmul(q, part) for q in values[number:]]
+    values = code.follow(grouped, count, values, add_one)
+    return list(zip(values[:number], values[number:], strict=True))
+
+
+def sums_of_products(left, a, panels, grouped, count):
+    """(row, column, sum, sum of squares) of left[a + row, j] x[column, j] over the first ``count`` draws j, for four
+    rows and the columns up to a + 3, where ``panels`` has x.
+
+    Of the first ``grouped`` draws sums over four are squared, and their squares divided by four; no squares are wanted
+    where that is None.
+    """
+    last = -1 if grouped is None else grouped - 1
+    for row in range(ROWS):
+        y = left[min(a + row, len(left) - 1)]
+        for column in range(a + ROWS):
+            x = panels[column // PANEL, column % PANEL :: PANEL]
+            total = squared = before = 0.0
+            for j in range(count):
+                total = fma(y[j], x[j], total)
+                if j > last:
+                    squared = fma(y[j] * x[j], y[j] * x[j], squared)
+                elif j % GROUP == GROUP - 1:
+                    squared, before = fma(total - before, total - before, squared), total
+                if j == last:
+                    squared /= GROUP
+            yield row, column, total, squared
