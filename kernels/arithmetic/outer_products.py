@@ -9,7 +9,7 @@ from ..jit import routine
 from .emitted import emitted
 from .primitives import fma
 from .traced import DOUBLE, WORD, Exact
-from .transposes import below, transposed
+from .transposes import below, turn
 from .vector_code import LANES
 
 ROWS, PANEL = 4, 2 * LANES  # rows of a strip, and of a panel
@@ -38,23 +38,18 @@ def scale_of_squares(grouped, count):
 
 def write_to_panels(code, x, count, panels):
     """See ``to_panels``."""
-    builder, rows = code.builder, x.shape[0]
 
-    def turn(p, j, rest=None):
-        inside = None if rest is None else code.mask(j, count)
-        for half in range(0, PANEL, LANES):
-            here = [below(code, code.sum(builder.mul(p, WORD(PANEL)), half + k), rows) for k in range(LANES)]
-            place = panels.at(p, code.sum(builder.mul(j, WORD(PANEL)), half))
-            for k, draw in enumerate(transposed(code, [code.load(x.at(i, j), inside) for i in here])):
-                within = None if rest is None else code.splat(builder.icmp_signed(">", rest, WORD(k)))
-                code.store(draw, code.sum(place, 8 * PANEL * k), within)
+    def place(first, k):
+        return code.sum(code.builder.mul(first, WORD(PANEL)), k)
 
-    whole = code.whole(count)
     with code.loop(0, panels.shape[0]) as p:
-        with code.loop(0, whole, LANES) as j:
-            turn(p, j)
-        with code.loop(whole, count, LANES) as j:
-            turn(p, j, builder.sub(count, j))
+        turn(
+            code,
+            WORD(PANEL),
+            count,
+            lambda k, j: x.at(below(code, place(p, k), x.shape[0]), j),
+            lambda j, k: panels.at(p, place(j, k)),
+        )
 
 
 @emitted(write_to_panels)

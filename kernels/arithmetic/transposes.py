@@ -1,20 +1,15 @@
-"""Tiles from rows of points and back, eight by eight in registers."""
+"""Matrices turned around in memory: rows of points to tiles of draws and back, and what else is read the other way.
 
-from .traced import WORD, negate
-from .vector_code import LANES
+Four by four: pairs of numbers are loaded into their places, so that a single shuffle is left for four numbers, of a
+width at which every CPU has its full rate.
+"""
 
+from llvmlite import ir
 
-def transposed(code, rows):
-    """Eight vectors as the columns of eight others: pairs of items change places, then pairs of pairs, then halves."""
-    for step in (1, 2, 4):
-        found = [None] * LANES
-        for k in range(LANES):
-            if not k & step:
-                a, b = rows[k], rows[k + step]
-                low = [p if not p & step else p - step + LANES for p in range(LANES)]
-                found[k], found[k + step] = code.shuffle(a, b, low), code.shuffle(a, b, [p + step for p in low])
-        rows = found
-    return rows
+from .traced import DOUBLE, WORD, negate
+
+SIDE = 4
+PAIR = ir.VectorType(DOUBLE, SIDE // 2)
 
 
 def below(code, index, size):
@@ -23,38 +18,56 @@ def below(code, index, size):
     return code.builder.select(code.builder.icmp_signed("<", index, last), index, last)
 
 
+def transposed(code, rows):
+    """The columns of the four numbers at each of four addresses."""
+    columns = []
+    for half in (0, 8 * PAIR.count):
+        a, b, c, d = (code.load(code.sum(row, half), kind=PAIR) for row in rows)
+        even, odd = code.shuffle(a, c, [0, 1, 2, 3]), code.shuffle(b, d, [0, 1, 2, 3])
+        columns += [code.shuffle(even, odd, [0, 4, 2, 6]), code.shuffle(even, odd, [1, 5, 3, 7])]
+    return columns
+
+
+def turn(code, height, width, at, to, change=lambda x: x, by_columns=False):
+    """Write ``change`` of the number at ``at(i, j)`` to ``to(j, i)`` for i < height and j < width; along the last index
+    numbers lie side by side.  Four rows after the other, or ``by_columns`` four columns."""
+
+    def block(i, j):
+        for k, column in enumerate(transposed(code, [at(code.sum(i, k), j) for k in range(SIDE)])):
+            code.store(change(column), to(code.sum(j, k), i))
+
+    def single(i, j):
+        code.store(change(code.load(at(i, j), kind=DOUBLE)), to(j, i))
+
+    def in_order(function, a, b):
+        function(*((b, a) if by_columns else (a, b)))
+
+    outer, inner = (width, height) if by_columns else (height, width)
+    whole_outer, whole_inner = code.whole(outer, SIDE), code.whole(inner, SIDE)
+    with code.loop(0, whole_outer, SIDE) as a, code.loop(0, whole_inner, SIDE) as b:
+        in_order(block, a, b)
+    with code.loop(0, outer) as a:
+        done = code.builder.select(code.builder.icmp_signed("<", a, whole_outer), whole_inner, WORD(0))
+        with code.loop(done, inner) as b:
+            in_order(single, a, b)
+
+
 def write_rows_to_tile(code, points, first, count, tile):
     """See ``points.rows_to_tile``."""
     builder, (dim, width) = code.builder, tile.shape
-    with code.loop(0, width, LANES) as j, code.loop(0, dim, LANES) as i:
-        mask, draws = code.mask(i, dim), [code.sum(j, k) for k in range(LANES)]
-        here = (builder.select(builder.icmp_signed("<", d, count), d, WORD(0)) for d in draws)
-        columns = transposed(code, [code.load(points.at(code.sum(first, d), i), mask) for d in here])
-        for k, column in enumerate(columns):
-            with builder.if_then(builder.icmp_signed("<", code.sum(i, k), dim)):
-                code.store(column, tile.at(code.sum(i, k), j))
+
+    def at(j, i):
+        draw = builder.select(builder.icmp_signed("<", j, count), j, WORD(0))
+        return points.at(code.sum(first, draw), i)
+
+    turn(code, width, dim, at, tile.at)
 
 
 def write_tile_to_rows(code, tile, first, count, rows):
     """See ``points.tile_to_rows``."""
-    builder, dim = code.builder, rows.shape[1]
-    with code.loop(0, count, LANES) as j, code.loop(0, dim, LANES) as i:
-        inside = code.mask(j, tile.shape[1])
-        columns = transposed(
-            code, [code.load(tile.at(below(code, code.sum(i, k), dim), j), inside) for k in range(LANES)]
-        )
-        mask = code.mask(i, dim)
-        for k, column in enumerate(columns):
-            with builder.if_then(builder.icmp_signed("<", code.sum(j, k), count)):
-                code.store(column, rows.at(code.sum(first, j, k), i), mask)
+    turn(code, rows.shape[1], count, tile.at, lambda j, i: rows.at(code.sum(first, j), i), by_columns=True)
 
 
 def write_negated_transpose(code, matrix, out):
     """See ``triangular.negated_transpose``."""
-    builder, (rows, columns) = code.builder, matrix.shape
-    with code.loop(0, rows, LANES) as i, code.loop(0, columns, LANES) as j:
-        inside, mask = code.mask(j, columns), code.mask(i, rows)
-        taken = [code.load(matrix.at(below(code, code.sum(i, k), rows), j), inside) for k in range(LANES)]
-        for k, column in enumerate(transposed(code, taken)):
-            with builder.if_then(builder.icmp_signed("<", code.sum(j, k), columns)):
-                code.store(negate(builder, column), out.at(code.sum(j, k), i), mask)
+    turn(code, *matrix.shape, matrix.at, out.at, change=lambda x: negate(code.builder, x))
