@@ -38,28 +38,23 @@ def scale_of_squares(grouped, count):
 
 def write_to_panels(code, x, count, panels):
     """See ``to_panels``."""
+    builder, rows = code.builder, x.shape[0]
 
     def place(first, k):
-        return code.sum(code.builder.mul(first, WORD(PANEL)), k)
+        return code.sum(builder.mul(first, WORD(PANEL)), k)
 
     with code.loop(0, panels.shape[0]) as p:
-        turn(
-            code,
-            WORD(PANEL),
-            count,
-            lambda k, j: x.at(below(code, place(p, k), x.shape[0]), j),
-            lambda j, k: panels.at(p, place(j, k)),
-        )
+        left = builder.sub(rows, place(p, 0))
+        height = builder.select(builder.icmp_signed("<", left, WORD(PANEL)), left, WORD(PANEL))
+        turn(code, height, count, lambda k, j: x.at(place(p, k), j), lambda j, k: panels.at(p, place(j, k)))
 
 
 @emitted(write_to_panels)
 def to_panels(x, count, panels):
-    """The rows of a tile in panels of sixteen, draw by draw; beyond its last row they have that row again."""
-    for p in range(len(panels)):
-        for k in range(PANEL):
-            row = x[min(PANEL * p + k, len(x) - 1)]
-            for j in range(count):
-                panels[p, PANEL * j + k] = row[j]
+    """The rows of a tile in panels of sixteen, draw by draw; the last may hold fewer."""
+    for i in range(len(x)):
+        for j in range(count):
+            panels[i // PANEL, PANEL * j + i % PANEL] = x[i, j]
 
 
 def write_sums_of_products(code, left, a, panels, grouped, count, finish):

@@ -7,6 +7,7 @@ width at which every CPU has its full rate.
 from llvmlite import ir
 
 from .traced import DOUBLE, WORD, negate
+from .vector_code import LANES
 
 SIDE = 4
 PAIR = ir.VectorType(DOUBLE, SIDE // 2)
@@ -30,7 +31,7 @@ def transposed(code, rows):
 
 def turn(code, height, width, at, to, change=lambda x: x, by_columns=False):
     """Write ``change`` of the number at ``at(i, j)`` to ``to(j, i)`` for i < height and j < width; along the last index
-    numbers lie side by side.  Four rows after the other, or ``by_columns`` four columns."""
+    numbers lie side by side.  Eight rows after the other, or ``by_columns`` eight columns: what makes a cache line."""
 
     def block(i, j):
         for k, column in enumerate(transposed(code, [at(code.sum(i, k), j) for k in range(SIDE)])):
@@ -43,9 +44,10 @@ def turn(code, height, width, at, to, change=lambda x: x, by_columns=False):
         function(*((b, a) if by_columns else (a, b)))
 
     outer, inner = (width, height) if by_columns else (height, width)
-    whole_outer, whole_inner = code.whole(outer, SIDE), code.whole(inner, SIDE)
-    with code.loop(0, whole_outer, SIDE) as a, code.loop(0, whole_inner, SIDE) as b:
-        in_order(block, a, b)
+    whole_outer, whole_inner = code.whole(outer), code.whole(inner, SIDE)
+    with code.loop(0, whole_outer, LANES) as a, code.loop(0, whole_inner, SIDE) as b:
+        for k in range(0, LANES, SIDE):
+            in_order(block, code.sum(a, k), b)
     with code.loop(0, outer) as a:
         done = code.builder.select(code.builder.icmp_signed("<", a, whole_outer), whole_inner, WORD(0))
         with code.loop(done, inner) as b:
