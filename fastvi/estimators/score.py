@@ -37,7 +37,8 @@ def read(found: Sweep, q: Family, method: str, key: Key, surrogate=None) -> Grad
         total, sums, result = centred(found, method)
         if has_second_pass(q) and method not in ("score", "optimal_baseline"):  # as ``results`` does
             sums[SS, places] = sums[SS, q.kernels.square_places(q.dim)]
-        gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a log p of 1e155 and more: its errors are nan
+            gradient, variance = FORMULAS.get(method, leave_one_out)(total, sums, result)
         gradient = gradient[places] * units
         error = np.sqrt(np.maximum(variance[places], 0.0) / found.num_samples) * np.abs(units)  # a rate's is negative
         reliable = holds(sums[FFSS], sums[SQUARED], found.rows[:, moments.COUNT])[places]

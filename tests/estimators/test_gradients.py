@@ -235,3 +235,10 @@ def test_a_second_pass_that_knows_the_mean_of_f_has_the_same_gradient():
             np.testing.assert_allclose(ratio[:dim], 1.0, rtol=1e-9)
             assert 1e-3 < ratio[dim:].std() < 0.05 and abs(np.mean(ratio[dim:] ** 2) - 1) < 0.01
     assert job_of(target, q, 2**25, Key(0), 0, gradient="centred").gradient == "score"  # log w of all is too much
+
+
+@pytest.mark.parametrize("estimator", ["score", "leave_one_out", "optimal_baseline"])
+def test_a_log_density_whose_square_overflows_has_a_gradient_and_no_error(estimator):
+    target = vi.Target(lambda z: 1e160 * z[0] - 0.5 * z[1] * z[1], 2)
+    found = vi.elbo_gradient(target, vi.MeanFieldGaussian(np.zeros(2), np.ones(2)), 1000, estimator=estimator, rng=0)
+    assert 0.5e160 < found.gradient[0] < 2e160 and not np.isfinite(found.standard_error[0])
