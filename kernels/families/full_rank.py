@@ -91,7 +91,7 @@ def workspace(scale, width):
     size = len(scale)
     upper_negated = aligned(size, size)
     negated_transpose(scale, upper_negated)
-    strips, products = aligned(4 * score.SUMS, width), aligned(8, size)
+    strips, products = aligned(4 * score.SUMS, width), aligned(4, size)
     return upper_negated, aligned(size + 1, width), aligned(size, width), strips, products
 
 
@@ -177,10 +177,10 @@ def add_centred(loc, scale, eps, f, count, work, first, sums):
         times(count, y[i], y[i], f)
     to_panels(eps, count, panels)
     grouped = in_groups(count)
-    several = scale_of_squares(grouped, count)
+    weight = scale_of_squares(grouped, count)
     for a in range(0, size, 4):
         fs, ffss = four_rows(sums[centred.FS], size, a), four_rows(sums[centred.FFSS], size, a)
-        centred.add_products(y, a, panels, first, count, grouped, several, fs, ffss)
+        centred.add_products(y, a, panels, first, count, grouped, weight, fs, ffss)
 
 
 @routine
@@ -212,12 +212,12 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
         pathwise.add_row(sums, i, gradient[i], before, count)
     to_panels(eps, count, panels)
     grouped = in_groups(count) if dim >= CENTRED_DIM else 0
-    several = scale_of_squares(grouped, count)
+    weight = scale_of_squares(grouped, count)
     for a in range(0, size, 4):
         mean = four_rows(sums[pathwise.MEAN], size, a)
         if len(sums) > 1:
             squares = four_rows(sums[pathwise.SQUARES], size, a)
-            pathwise.add_products(gradient, a, panels, before, count, grouped, several, mean, squares)
+            pathwise.add_products(gradient, a, panels, before, count, grouped, weight, mean, squares)
         else:
             pathwise.add_product_means(gradient, a, panels, before, count, mean)
 

@@ -37,7 +37,7 @@ def triangle_places(dim):
     return places, diagonal
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=2)
 def path_places(dim):
     """What of ``path_layout`` does not depend on the scale, and which parameters are of the diagonal."""
     places, diagonal = triangle_places(dim)
