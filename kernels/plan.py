@@ -1,8 +1,10 @@
 """How a sweep is cut into tiles and chunks: a function of the problem only, never of the machine."""
 
 import functools
+import math
 from typing import NamedTuple
 
+from .arithmetic.outer_products import GROUP
 from .density.abi import LANE_WIDTH
 from .families.registry import FAMILIES
 
@@ -12,15 +14,18 @@ LEAST_CHUNKS = 4  # that can be judged by each other
 # So many places that to write and merge them takes as long as to add a tile to them; what fits the caches beside them
 MANY_SUMS, FEW_DRAWS = 2**16, 128
 MIN_BATCHES = 4
+GROUPED_DRAWS = 512  # of fewer, groups vary so much that mild targets look as if few draws held the variance
 
 
 class Plan(NamedTuple):
-    """How a sweep is cut: draws in a tile, draws in a chunk, chunks, places for scores in a chunk."""
+    """How a sweep is cut: draws in a tile, draws in a chunk, chunks, places for scores in a chunk; and how many draws'
+    terms are squared as one sum."""
 
     tile: int
     chunk: int
     chunks: int
     coordinates: int
+    group: int
 
 
 @functools.lru_cache(maxsize=4096)
@@ -49,4 +54,5 @@ def cut(family: str, dim: int, shape: tuple, num_samples: int, sums: int, most: 
     tiles = -(-num_samples // tile)
     least_tiles = min(MIN_CHUNK_TILES, -(-tiles // MIN_CHUNKS)) if most is None else 1
     chunk_tiles = max(-(-tiles // highest), least_tiles)
-    return Plan(tile, tile * chunk_tiles, -(-tiles // chunk_tiles), coordinates)
+    group = GROUP if num_samples >= GROUPED_DRAWS and dim >= getattr(FAMILIES[family], "GROUPED_DIM", math.inf) else 1
+    return Plan(tile, tile * chunk_tiles, -(-tiles // chunk_tiles), coordinates, group)

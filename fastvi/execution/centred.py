@@ -26,7 +26,7 @@ def sums(job: Job, counts: np.ndarray, log_w: np.ndarray, mean: float, num_threa
     tile = min(plan.chunk, q.kernels.TILE)
 
     def call(first, last):
-        kernel(*q.arrays, q.dim, *draws, tile, plan.chunk, first, last, stop, counts, log_w, mean, found)
+        kernel(*q.arrays, q.dim, *draws, tile, plan.chunk, first, last, stop, counts, log_w, mean, plan.group, found)
 
     seconds = job.num_samples * q.dim * (NORMAL_SECONDS + PRODUCT_SECONDS * q.dim)
     pool.run(plan.chunks, call, stop, num_threads, seconds, None)

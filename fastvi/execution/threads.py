@@ -72,7 +72,7 @@ def swept(target, job: Job, room: Sums, num_threads: int, report=None) -> bool:
     elif job.pathwise:
         kernel = cpu.path_sweep(q.family, job.dtype)
         stick, lines = job.gradient == "sticking_the_landing", variate.arrays if variate else NO_LINES
-        where = *where, room.sums, not compiled.whole, stick, *lines
+        where = *where, room.sums, plan.group, not compiled.whole, stick, *lines
     else:
         kernel = cpu.score_sweep(q.family, job.dtype)
         where = *where, room.sums, *(variate.arrays if variate else NOTHING)

@@ -1,19 +1,19 @@
-"""Sums over the draws of a tile of x_i y_j for pairs of rows, and of their squares: four numbers of a draw times
-sixteen others of it, whose sums stay in registers while all draws pass, so that none has to be gathered from lanes.
+"""Sums over the draws of a tile of x_i y_j for pairs of rows, and of their squares.
 
-Where draws are many, sums over four of them are squared.  Such sums are independent too, so their squares tell the same
-variance, at half of the operations.
+Columns are the lanes of vectors and the sums of a block stay in registers while all draws pass, so no sum needs a
+horizontal reduction.  Squares may be taken of sums over groups of four draws: these are independent, with four times
+the variance, and cost half of the operations.
 """
 
 from ..jit import routine
 from .emitted import emitted
-from .primitives import fma
+from .primitives import fma, select
 from .traced import DOUBLE, WORD, Exact
-from .transposes import below, turn
+from .transposes import transpose
 from .vector_code import LANES
 
 ROWS, PANEL = 4, 2 * LANES  # rows of a strip, and of a panel
-GROUP, LEAST_DRAWS = 4, 128  # draws whose products are squared as one, and from how many on
+GROUP, LEAST_DRAWS = 4, 32  # draws of a group; a tile of fewer has none
 
 
 @routine
@@ -23,30 +23,45 @@ def panel_shape(rows, width):
 
 
 @routine
-def in_groups(count):
-    """How many of the first of so many draws are squared in groups."""
-    return count // GROUP * GROUP if count >= LEAST_DRAWS else 0
+def grouped_draws(count, group):
+    """How many of the first of ``count`` draws are squared in groups of ``group``, which is 1 or four."""
+    return count // GROUP * GROUP if group > 1 and count >= LEAST_DRAWS else 0
 
 
 @routine
-def scale_of_squares(grouped, count):
-    """How many times as large the squared deviations of ``count`` draws are as those of their groups, in expectation;
-    0 where one group tells nothing."""
-    groups = count - grouped + grouped // GROUP
-    return (count - 1.0) / (groups - 1.0) if groups > 1 else 0.0
+def correction_of(grouped, count):
+    """The expected ratio of the squared deviations of ``count`` draws to those of their groups and single draws; 0 of
+    one alone."""
+    several = count - grouped + grouped // GROUP
+    return (count - 1.0) / (several - 1.0) if several > 1 else 0.0
+
+
+@routine
+def mean_and_deviations(total, squared, part, correction):
+    """The mean and the squared deviations of terms, from their sum and the sum of squares of their groups; ``part`` is
+    one over their number."""
+    mean = total * part
+    about = fma(-total, mean, squared) * correction
+    return mean, select(about < 0.0, 0.0, about)
+
+
+def below(code, index, size):
+    """An index, or the last there is where it lies beyond."""
+    last = code.sum(size, -1)
+    return code.builder.select(code.builder.icmp_signed("<", index, last), index, last)
 
 
 def write_to_panels(code, x, count, panels):
     """See ``to_panels``."""
     builder, rows = code.builder, x.shape[0]
 
-    def place(first, k):
-        return code.sum(builder.mul(first, WORD(PANEL)), k)
+    def in_panel(index, k):
+        return code.sum(builder.mul(index, WORD(PANEL)), k)
 
     with code.loop(0, panels.shape[0]) as p:
-        left = builder.sub(rows, place(p, 0))
+        left = builder.sub(rows, in_panel(p, 0))
         height = builder.select(builder.icmp_signed("<", left, WORD(PANEL)), left, WORD(PANEL))
-        turn(code, height, count, lambda k, j: x.at(place(p, k), j), lambda j, k: panels.at(p, place(j, k)))
+        transpose(code, height, count, lambda k, j: x.at(in_panel(p, k), j), lambda j, k: panels.at(p, in_panel(j, k)))
 
 
 @emitted(write_to_panels)
@@ -60,7 +75,7 @@ def to_panels(x, count, panels):
 def write_sums_of_products(code, left, a, panels, grouped, count, finish):
     """Write ``sums_of_products``; ``finish(row, column, mask, total, squared)`` takes vectors of them."""
     builder, upto = code.builder, code.sum(a, ROWS)
-    tall, wide = (ROWS, 2) if code.block()[1] > 1 else (2, 1)
+    tall, wide = (ROWS, 2) if code.block()[1] > 1 else (2, 1)  # with three numbers for each pair in registers
     several = builder.mul(builder.sdiv(code.sum(upto, LANES - 1), WORD(PANEL)), WORD(PANEL)) if wide > 1 else WORD(0)
     for first in range(0, ROWS, tall):
         rows = [below(code, code.sum(a, first + r), left.shape[0]) for r in range(tall)]

@@ -1,7 +1,7 @@
-"""Matrices turned around in memory: rows of points to tiles of draws and back, and what else is read the other way.
+"""Transposes in memory: rows of points to tiles of draws and back, and what else is read the other way.
 
-Four by four: pairs of numbers are loaded into their places, so that a single shuffle is left for four numbers, of a
-width at which every CPU has its full rate.
+In blocks of four by four, whose pairs are loaded into their places, so that one shuffle of 32 bytes is left for each
+vector stored: with vectors of 64 bytes there are three, each at half the rate on a CPU that splits them.
 """
 
 from llvmlite import ir
@@ -11,12 +11,6 @@ from .vector_code import LANES
 
 SIDE = 4
 PAIR = ir.VectorType(DOUBLE, SIDE // 2)
-
-
-def below(code, index, size):
-    """An index, or the last there is where it lies beyond."""
-    last = code.sum(size, -1)
-    return code.builder.select(code.builder.icmp_signed("<", index, last), index, last)
 
 
 def transposed(code, rows):
@@ -29,9 +23,10 @@ def transposed(code, rows):
     return columns
 
 
-def turn(code, height, width, at, to, change=lambda x: x, by_columns=False):
+def transpose(code, height, width, at, to, change=lambda x: x, by_columns=False):
     """Write ``change`` of the number at ``at(i, j)`` to ``to(j, i)`` for i < height and j < width; along the last index
-    numbers lie side by side.  Eight rows after the other, or ``by_columns`` eight columns: what makes a cache line."""
+    numbers lie side by side.  In strips of eight rows, or ``by_columns`` of columns, so that whole cache lines are
+    written."""
 
     def block(i, j):
         for k, column in enumerate(transposed(code, [at(code.sum(i, k), j) for k in range(SIDE)])):
@@ -62,14 +57,15 @@ def write_rows_to_tile(code, points, first, count, tile):
         draw = builder.select(builder.icmp_signed("<", j, count), j, WORD(0))
         return points.at(code.sum(first, draw), i)
 
-    turn(code, width, dim, at, tile.at)
+    transpose(code, width, dim, at, tile.at)
 
 
 def write_tile_to_rows(code, tile, first, count, rows):
     """See ``points.tile_to_rows``."""
-    turn(code, rows.shape[1], count, tile.at, lambda j, i: rows.at(code.sum(first, j), i), by_columns=True)
+    transpose(code, rows.shape[1], count, tile.at, lambda j, i: rows.at(code.sum(first, j), i), by_columns=True)
 
 
 def write_negated_transpose(code, matrix, out):
     """See ``triangular.negated_transpose``."""
-    turn(code, *matrix.shape, matrix.at, out.at, change=lambda x: negate(code.builder, x))
+    rows, columns = matrix.shape
+    transpose(code, rows, columns, matrix.at, out.at, change=lambda x: negate(code.builder, x))

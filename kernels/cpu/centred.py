@@ -22,7 +22,22 @@ def sweep(family_name: str, dtype: str = "float64"):
     family, fill, stamp = FAMILIES[family_name], DRAWS[dtype].fill, source_stamp()
 
     def sweep_chunks(
-        loc, scale, dim, key, stream, offset, tile, chunk, first_chunk, last_chunk, stop, counts, log_w, mean, sums
+        loc,
+        scale,
+        dim,
+        key,
+        stream,
+        offset,
+        tile,
+        chunk,
+        first_chunk,
+        last_chunk,
+        stop,
+        counts,
+        log_w,
+        mean,
+        group,
+        sums,
     ):
         stamp  # noqa: B018
         height = family.rows(dim, scale.shape)
@@ -38,11 +53,12 @@ def sweep(family_name: str, dtype: str = "float64"):
                 e = columns(eps, height, min(tile, (count + LANE_WIDTH - 1) // LANE_WIDTH * LANE_WIDTH))
                 fill(e, dim, offset + first, stream, key, words)
                 plus(count, f, log_w[first:], -mean)
-                family.add_centred(loc, scale, e, f, count, work, first == start, sums[which])
+                family.add_centred(loc, scale, e, f, count, group, work, first == start, sums[which])
         return FINISHED
 
     sample = _signature(family).args[:5]  # loc to stream
     vector, number, cube = types.float64[::1], types.float64, types.float64[:, :, ::1]
     return kernel(
-        types.int64(*sample, *[types.int64] * 5, types.int64[::1], vector, vector, number, cube), sweep_chunks
+        types.int64(*sample, *[types.int64] * 5, types.int64[::1], vector, vector, number, types.int64, cube),
+        sweep_chunks,
     )

@@ -138,6 +138,7 @@ def path_sweep(family_name: str, dtype: str = "float64"):
         stop,
         rows,
         sums,
+        group,
         blank,
         stick,
         offsets,
@@ -189,9 +190,9 @@ def path_sweep(family_name: str, dtype: str = "float64"):
                     fill_rows(padded, height, 0.0)
                     fill_rows(whole, dim, 0.0)
                     control_variate.add_lines(offsets, slopes, padded[:blocks], whole)
-                family.add_paths(loc, scale, e, g, stick, work, row, before, count, sums[which])
+                family.add_paths(loc, scale, e, g, stick, work, row, before, count, group, sums[which])
                 moments.add_tile(rows[which], log_w, log_p, count, offset + first)
         return FINISHED, last_chunk
 
-    arguments = [*_signature(family).args, *[types.boolean] * 2, *READ, types.float64[::1]]
+    arguments = [*_signature(family).args, I8, *[types.boolean] * 2, *READ, types.float64[::1]]
     return kernel(types.UniTuple(I8, 2)(*arguments), sweep_chunks)

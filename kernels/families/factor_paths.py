@@ -31,7 +31,7 @@ def through_the_root(scale, size, cells, rank, width):
 
 
 @routine
-def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
+def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, group, sums):
     """Add the terms of a tile, through the very map from eps to z, with h the gradient of log p in z times the scale;
     with ``stick`` that of log p - log q.
 

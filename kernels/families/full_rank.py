@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, times
 from ..arithmetic.emitted import emitted
-from ..arithmetic.outer_products import in_groups, panel_shape, scale_of_squares, to_panels
+from ..arithmetic.outer_products import correction_of, grouped_draws, panel_shape, to_panels
 from ..arithmetic.primitives import fma
 from ..arithmetic.tiles import aligned
 from ..arithmetic.traced import DOUBLE
@@ -24,6 +24,7 @@ __all__ = ["coordinates", "layout", "path_layout", "square_places"]
 SCALE_NDIM = 2
 TILE = 160  # draws
 CENTRED_DIM = 32  # from so many dimensions on a score costs so much more than a draw that a second pass pays
+GROUPED_DIM = 32  # and errors so much that they come from sums over groups of draws
 GPU_BLOCK = 512  # draws
 GPU_DRAWS_BY_BLOCKS, GPU_KEEPS = False, ("eps", "z")
 
@@ -159,7 +160,7 @@ def centred_workspace(scale, width):
 
 
 @routine
-def add_centred(loc, scale, eps, f, count, work, first, sums):
+def add_centred(loc, scale, eps, f, count, group, work, first, sums):
     """Add the sums of a tile's scores where f is about its mean; with ``first`` they are all that there is.
 
     The sums of squared scores are those of loc and the diagonal: that of y_i eps_j has the mean of that of y_i.
@@ -176,11 +177,11 @@ def add_centred(loc, scale, eps, f, count, work, first, sums):
         centred.add_row(sums, size + i, y[size], f, count)
         times(count, y[i], y[i], f)
     to_panels(eps, count, panels)
-    grouped = in_groups(count)
-    weight = scale_of_squares(grouped, count)
+    grouped = grouped_draws(count, group)
+    correction = correction_of(grouped, count)
     for a in range(0, size, 4):
         fs, ffss = four_rows(sums[centred.FS], size, a), four_rows(sums[centred.FFSS], size, a)
-        centred.add_products(y, a, panels, first, count, grouped, weight, fs, ffss)
+        centred.add_products(y, a, panels, first, count, grouped, correction, fs, ffss)
 
 
 @routine
@@ -198,7 +199,7 @@ def clear_paths(sums, size):
 
 
 @routine
-def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
+def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, group, sums):
     """Add the terms g_i and g_i eps_j of a tile, with g the gradient of log p, or with ``stick`` of log p - log q."""
     dim, size = gradient.shape[0], eps.shape[0]
     upper_negated, y, panels = work
@@ -211,13 +212,13 @@ def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
     for i in range(dim):
         pathwise.add_row(sums, i, gradient[i], before, count)
     to_panels(eps, count, panels)
-    grouped = in_groups(count) if dim >= CENTRED_DIM else 0
-    weight = scale_of_squares(grouped, count)
+    grouped = grouped_draws(count, group)
+    correction = correction_of(grouped, count)
     for a in range(0, size, 4):
         mean = four_rows(sums[pathwise.MEAN], size, a)
         if len(sums) > 1:
             squares = four_rows(sums[pathwise.SQUARES], size, a)
-            pathwise.add_products(gradient, a, panels, before, count, grouped, weight, mean, squares)
+            pathwise.add_products(gradient, a, panels, before, count, grouped, correction, mean, squares)
         else:
             pathwise.add_product_means(gradient, a, panels, before, count, mean)
 

@@ -95,7 +95,7 @@ def slope_in_eps(spread, slope, share, eps):
 
 
 @routine
-def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, sums):
+def add_paths(loc, scale, eps, gradient, stick, work, row, before, count, group, sums):
     """Add the terms g_i and g_i eps_i of a tile, with g the gradient of log p in z times the scale; with ``stick``
     that of log p - log q."""
     dim = eps.shape[0]

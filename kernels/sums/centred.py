@@ -7,8 +7,8 @@ import math
 
 from ..arithmetic.draw_loops import copy, each_draw, plus, sum_draws
 from ..arithmetic.emitted import emitted
-from ..arithmetic.outer_products import sums_of_products, write_sums_of_products
-from ..arithmetic.primitives import fma, select
+from ..arithmetic.outer_products import mean_and_deviations, sums_of_products, write_sums_of_products
+from ..arithmetic.primitives import fma
 from ..arithmetic.traced import DOUBLE, WORD, Exact
 from ..jit import routine
 from .moments import number_of
@@ -36,36 +36,35 @@ def add_row(sums, k, score, f, count):
 
 
 @routine
-def of_totals(total, squared, part, scale):
-    """The sum of squares of terms whose sum is known, and that of squares as ``outer_products`` takes them."""
-    own = total * part
-    about = fma(-total, own, squared) * scale
-    return fma(total, own, select(about < 0.0, 0.0, about))
+def sum_of_squares(total, squared, part, correction):
+    """The sum of squares of terms, from their sum and the sum of squares of their groups."""
+    mean, about = mean_and_deviations(total, squared, part, correction)
+    return fma(total, mean, about)
 
 
-def write_add_products(code, left, a, panels, first, count, grouped, scale, fs, ffss):
+def write_add_products(code, left, a, panels, first, count, grouped, correction, fs, ffss):
     """See ``add_products``."""
     builder = code.builder
-    numbers = builder.fdiv(DOUBLE(1.0), code.to_float(count)), scale
-    part, scale = (Exact(builder, code.splat(x)) for x in numbers)
-    alone = code.splat(first)
+    numbers = builder.fdiv(DOUBLE(1.0), code.to_float(count)), correction
+    part, correction = (Exact(builder, code.splat(x)) for x in numbers)
+    only = code.splat(first)
 
     def take_in(row, column, mask, total, squared):
         total, squared = Exact(builder, total), Exact(builder, squared)
-        for sums, own in ((fs, total), (ffss, of_totals(total, squared, part, scale))):
+        for sums, own in ((fs, total), (ffss, sum_of_squares(total, squared, part, correction))):
             place = sums.at(WORD(row), column)
             both = Exact(builder, code.load(place, mask)) + own
-            code.store(builder.select(alone, own.value, both.value), place, mask)
+            code.store(builder.select(only, own.value, both.value), place, mask)
 
     write_sums_of_products(code, left, a, panels, grouped, count, take_in)
 
 
 @emitted(write_add_products)
-def add_products(left, a, panels, first, count, grouped, scale, fs, ffss):
+def add_products(left, a, panels, first, count, grouped, correction, fs, ffss):
     """Add the terms left[a + r, j] x[c, j] of ``count`` draws j, and their squares, to sums (4, a + 4); with ``first``
-    they are all that there is.  For the rest see ``outer_products.sums_of_products`` and ``scale_of_squares``."""
+    they are all that there is.  For the rest see ``sums_of_products`` and ``correction_of``."""
     for r, c, total, squared in sums_of_products(left, a, panels, grouped, count):
-        own = of_totals(total, squared, 1.0 / count, scale)
+        own = sum_of_squares(total, squared, 1.0 / count, correction)
         fs[r, c], ffss[r, c] = (total, own) if first else (fs[r, c] + total, ffss[r, c] + own)
 
 

@@ -4,8 +4,8 @@ where nobody asks for errors the mean alone: sums then have one row.
 
 from ..arithmetic.draw_loops import copy, each_draw, total_of
 from ..arithmetic.emitted import emitted
-from ..arithmetic.outer_products import sums_of_products, write_sums_of_products
-from ..arithmetic.primitives import fma, select, sqrt
+from ..arithmetic.outer_products import mean_and_deviations, sums_of_products, write_sums_of_products
+from ..arithmetic.primitives import fma, sqrt
 from ..arithmetic.traced import DOUBLE, WORD, Exact
 from ..jit import routine
 from .moments import mean_and_squares, merge, number_of, write_mean_and_squares
@@ -49,15 +49,6 @@ def add_row(sums, k, terms, before, count):
 
 
 @routine
-def of_totals(total, squared, part, scale):
-    """The mean, and the squared deviations, of terms whose sum and sum of squares are known; ``part`` is one over their
-    number, ``scale`` as in ``outer_products.scale_of_squares``."""
-    own = total * part
-    about = fma(-total, own, squared) * scale
-    return own, select(about < 0.0, 0.0, about)
-
-
-@routine
 def merged(mean, squares, own, about, share, weight):
     """The moments of both: ``share`` is the part of the others in all, ``weight`` what the squared difference of means
     counts."""
@@ -65,19 +56,19 @@ def merged(mean, squares, own, about, share, weight):
     return fma(shift, share, mean), fma(shift * shift, weight, squares + about)
 
 
-def write_add_products(code, left, a, panels, before, count, grouped, scale, mean, squares):
+def write_add_products(code, left, a, panels, before, count, grouped, correction, mean, squares):
     """See ``add_products``."""
     builder, more = code.builder, code.to_float(count)
     after = builder.fadd(before, more)
-    numbers = [builder.fdiv(DOUBLE(1.0), more), scale]
+    numbers = [builder.fdiv(DOUBLE(1.0), more), correction]
     numbers += [builder.fdiv(more, after), builder.fdiv(builder.fmul(before, more), after)]
-    part, scale, share, weight = (Exact(builder, code.splat(x)) for x in numbers)
+    part, correction, share, weight = (Exact(builder, code.splat(x)) for x in numbers)
     first = code.splat(builder.fcmp_ordered("==", before, DOUBLE(0.0)))
 
     def take_in(row, column, mask, total, squared):
         places = [one.at(WORD(row), column) for one in (mean, squares)]
         known = [Exact(builder, code.load(place, mask)) for place in places]
-        own = of_totals(Exact(builder, total), Exact(builder, squared), part, scale)
+        own = mean_and_deviations(Exact(builder, total), Exact(builder, squared), part, correction)
         for place, one, both in zip(places, own, merged(*known, *own, share, weight), strict=True):
             code.store(builder.select(first, one.value, both.value), place, mask)
 
@@ -85,13 +76,13 @@ def write_add_products(code, left, a, panels, before, count, grouped, scale, mea
 
 
 @emitted(write_add_products)
-def add_products(left, a, panels, before, count, grouped, scale, mean, squares):
+def add_products(left, a, panels, before, count, grouped, correction, mean, squares):
     """Take the terms left[a + r, j] x[c, j] of ``count`` draws j into moments (4, a + 4) that know of ``before`` draws;
-    for the rest see ``outer_products.sums_of_products`` and ``scale_of_squares``."""
+    for the rest see ``sums_of_products`` and ``correction_of``."""
     before, more = float(before), float(count)
     share, weight = more / (before + more), before * more / (before + more)
     for r, c, total, squared in sums_of_products(left, a, panels, grouped, count):
-        own = of_totals(total, squared, 1.0 / more, scale)
+        own = mean_and_deviations(total, squared, 1.0 / more, correction)
         both = merged(mean[r, c], squares[r, c], *own, share, weight) if before > 0.0 else own
         mean[r, c], squares[r, c] = both
 
@@ -158,10 +149,10 @@ def write_merge_chunks(code, counts, chunks, n, alike, total):
                 share = builder.fdiv(own, after)
                 weight = builder.fdiv(builder.fmul(before[0], own), after)
                 own_mean, own_squares = (chunks.row(which).row(kind).after(start) for kind in (MEAN, SQUARES))
-                for one in (own_mean, own_squares):
-                    code.prefetch(one.at(count), count)  # of the next stretch: a CPU foresees no further than a page
                 with builder.if_else(both) as (then, otherwise):
                     with then:
+                        for one in (own_mean, own_squares):  # the next stretch: hardware stops at a page's boundary
+                            code.prefetch(one.at(count), count)
                         given = squares, squared, own_mean, own_squares, share, weight
                         merged_chunk.write(code, count, mean, squares, squared, mean, *given)
                     with otherwise:

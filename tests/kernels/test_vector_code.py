@@ -112,32 +112,34 @@ def test_products_with_a_matrix(size, width):
         np.testing.assert_allclose(found, exact, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("count", [1, 7, 8, 127, 131])
+@pytest.mark.parametrize("count", [1, 7, 31, 32, 131])
 @pytest.mark.parametrize("dim", [3, 12, 39])
 def test_sums_of_products_of_rows(dim, count):
-    """From 128 draws on squares are those of sums over four draws, and of the rest single, which tells as much."""
-    size, grouped = triangular.next_four(dim), 128 if count == 131 else 0
+    """Squares of sums over four draws, and of the rest single, tell the squared deviations; of few all are single."""
+    size, grouped = triangular.next_four(dim), count // 4 * 4 if count > 31 else 0
     rng = np.random.default_rng(dim + count)
     left, x, before = rng.normal(size=(dim, 136)), rng.normal(size=(size, 136)), 30.0
     panels = np.full((2, *outer_products.panel_shape(size, 136)), np.nan)
     for k, to_panels in enumerate((compiled(outer_products.to_panels), outer_products.to_panels)):
         to_panels(x, count, panels[k])
-    assert np.array_equal(*panels, equal_nan=True) and outer_products.in_groups(count) == grouped
-    scale = outer_products.scale_of_squares(grouped, count)
-    groups = np.split(np.arange(count), [*range(4, grouped + 1, 4), *range(grouped + 1, count)])
-    assert len(groups) == 1 or np.isclose(scale, (count - 1) / (len(groups) - 1), rtol=1e-15)
+    assert np.array_equal(*panels, equal_nan=True) and outer_products.grouped_draws(count, 4) == grouped
+    assert outer_products.grouped_draws(count, 1) == 0
+    correction = outer_products.correction_of(grouped, count)
+    ends = [*range(4, grouped, 4), *range(grouped, count)]
+    groups = np.split(np.arange(count), [end for end in ends if end])
+    assert len(groups) == 1 or np.isclose(correction, (count - 1) / (len(groups) - 1), rtol=1e-15)
     for a in range(0, size, 4):
         shape = min(4, dim - a), a + 4
         terms = left[a : a + 4, None, :count] * x[None, : a + 4, :count]
         own = terms.mean(axis=2)
-        about = scale * sum(len(g) * (terms[:, :, g].mean(axis=2) - own) ** 2 for g in groups)
+        about = correction * sum(len(g) * (terms[:, :, g].mean(axis=2) - own) ** 2 for g in groups)
         known = rng.normal(size=(2, 4, a + 4)) ** 2
         merged = (30 * known[0, : shape[0]] + count * own) / (30 + count)
         squares = known[1, : shape[0]] + about + (own - known[0, : shape[0]]) ** 2 * 30 * count / (30 + count)
         for draws, mean, spread in ((0.0, own, about), (before, merged, squares)):
             start = known if draws else np.full_like(known, np.nan)  # of no draws, sums hold anything
             found, python, alone, alone_python = start.copy(), start.copy(), start[0].copy(), start[0].copy()
-            given, how = (left, a, panels[0], draws, count), (grouped, scale)
+            given, how = (left, a, panels[0], draws, count), (grouped, correction)
             compiled(pathwise.add_products)(*given, *how, *found)
             pathwise.add_products(*given, *how, *python)
             compiled(pathwise.add_product_means)(*given, alone)
