@@ -58,7 +58,7 @@ def nearest_single(x, exact):
 
 
 def sqrt(x):
-    """Square root; NaN below zero."""
+    """Square root; NaN below zero, and of a NaN that same one."""
     if isinstance(x, Traced):
         return traced(emit_sqrt, x)
     if isinstance(x, np.float32):
