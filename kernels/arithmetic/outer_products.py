@@ -53,15 +53,16 @@ def below(code, index, size):
 
 def write_to_panels(code, x, count, panels):
     """See ``to_panels``."""
-    builder, rows = code.builder, x.shape[0]
-
-    def in_panel(index, k):
-        return code.sum(builder.mul(index, WORD(PANEL)), k)
-
-    with code.loop(0, panels.shape[0]) as p:
-        left = builder.sub(rows, in_panel(p, 0))
-        height = builder.select(builder.icmp_signed("<", left, WORD(PANEL)), left, WORD(PANEL))
-        transpose(code, height, count, lambda k, j: x.at(in_panel(p, k), j), lambda j, k: panels.at(p, in_panel(j, k)))
+    builder = code.builder
+    with code.stretches(x.shape[0], PANEL) as (start, height):
+        panel = panels.row(builder.sdiv(start, WORD(PANEL)))
+        transpose(
+            code,
+            height,
+            count,
+            lambda k, j: x.at(code.sum(start, k), j),
+            lambda j, k: panel.at(code.sum(builder.mul(j, WORD(PANEL)), k)),
+        )
 
 
 @emitted(write_to_panels)
